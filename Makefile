@@ -1,0 +1,42 @@
+# make help lists what can be made. Every target makes the environment first, if it has to.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.uv/bin:$(PATH)
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: env
+env: .venv/.ready ## make the environment in .venv, as uv.lock says
+
+.venv/.ready: uv.lock pyproject.toml
+	@command -v uv >/dev/null || { $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet uv; }
+	uv sync --quiet --locked --python $(PYTHON)
+	@touch $@
+
+.PHONY: repro
+repro: env ## run the whole pipeline on the data set that params.yaml names (the embedded sample)
+	dvc repro
+	@echo && cat reports/summary.md && echo && echo "Submission: submissions/submission.csv"
+
+.PHONY: test
+test: env ## run the tests (minutes)
+	pytest -m "not slow"
+
+.PHONY: test-slow
+test-slow: env ## run the long tests: whole pipelines, caching, killed processes (tens of minutes)
+	pytest -m slow
+
+.PHONY: check
+check: env ## ruff, ruff format, pyright
+	ruff check .
+	ruff format --check .
+	pyright
+
+.PHONY: bench
+bench: env ## measure against peers, side by side
+	@for benchmark in stain rle reading repro; do PYTHONPATH=src python benchmarks/$$benchmark.py || exit 1; done

@@ -1,0 +1,57 @@
+"""A trained model on disk: weights.safetensors and model.json, all that is needed to build it again."""
+
+import json
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from ftu import jsonfile
+from ftu.dataset import MEAN, STD
+from ftu.errors import InputError
+from ftu.segmenter import Segmenter, build_segmenter
+from ftu.weights import sha256
+
+WEIGHTS = "weights.safetensors"
+FACTS = "model.json"
+
+
+def save(folder: Path, model: Segmenter, state: dict[str, Tensor], architecture: dict, facts: dict) -> None:
+    """Write `state`, weights of `model`, and what describes them; build_segmenter takes `architecture`."""
+    model.load_state_dict(state)
+    safetensors.torch.save_model(
+        model.cpu(), str(folder / WEIGHTS)
+    )  # save_file refuses tensors that CoaT shares
+    content = {
+        "architecture": architecture,
+        "mean": MEAN,
+        "std": STD,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "weights_sha256": sha256(folder / WEIGHTS),
+    }
+    jsonfile.write(folder / FACTS, content | facts)
+
+
+def load(folder: Path) -> tuple[Segmenter, dict]:
+    """The network that `save` wrote, and its facts.
+
+    Raises InputError when a part is missing or the weights do not fit the architecture.
+    """
+    facts = read_facts(folder)
+    model = build_segmenter(**facts["architecture"])
+    try:
+        safetensors.torch.load_model(model, str(folder / WEIGHTS))
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise InputError(
+            f"{folder / WEIGHTS}: cannot be loaded ({error}); run `dvc repro` to train it again"
+        ) from error
+    return model, facts
+
+
+def read_facts(folder: Path) -> dict:
+    """model.json of a trained model."""
+    path = folder / FACTS
+    if not path.is_file():
+        raise InputError(f"{path}: is missing; the fold was not trained: run `dvc repro`")
+    return json.loads(path.read_text())

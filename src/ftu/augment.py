@@ -1,0 +1,83 @@
+"""Augmentation: the one module that knows albumentations (2.0.8, the last MIT release).
+
+The set is the paper's (section 5), as in the authors' code: crop, flips, transpose, quarter turns,
+rotation with scaling; noise; hue, saturation, value; brightness and contrast; elastic and grid distortion.
+"""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # or its import asks the network for a newer version
+import albumentations as A
+
+Augmentation = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+
+
+def augmentation(
+    size: int,
+    *,
+    flip: float,
+    crop: float,
+    crop_scale: float,
+    rotate: float,
+    rotate_degrees: float,
+    rotate_scale: Sequence[float],
+    contrast: float,
+    contrast_limit: float,
+    hue: float,
+    hue_limit: float,
+    noise: float,
+    noise_std: Sequence[float],
+    elastic: float,
+    grid: float,
+) -> Augmentation:
+    """A function (image, mask, seed) -> (image, mask) on (size, size, 3) uint8 and (size, size) uint8.
+
+    `flip`, `crop`, `rotate`, `contrast`, `hue`, `noise`, `elastic` and `grid` are probabilities;
+    `contrast_limit`, `hue_limit` and `noise_std` are shares of the full range; `crop_scale` is the smallest
+    share of the area that a crop keeps. The result depends on the arguments alone: never on other samples,
+    loader workers or time.
+    """
+    steps = [
+        A.RandomResizedCrop((size, size), scale=(crop_scale, 1.0), ratio=(0.9, 1.1), p=crop),
+        A.HorizontalFlip(p=flip),
+        A.VerticalFlip(p=flip),
+        A.Transpose(p=flip),
+        A.RandomRotate90(p=flip),
+        A.Affine(
+            rotate=(-rotate_degrees, rotate_degrees),
+            scale=(rotate_scale[0], rotate_scale[1]),
+            border_mode=4,
+            p=rotate,
+        ),
+        A.ElasticTransform(alpha=50, sigma=8, approximate=True, same_dxdy=True, border_mode=4, p=elastic),
+        A.GridDistortion(border_mode=4, p=grid),
+        A.RandomBrightnessContrast(contrast_limit, contrast_limit, p=contrast),
+        A.HueSaturationValue(hue_limit * 180, hue_limit * 255, hue_limit * 255, p=hue),
+        A.GaussNoise(std_range=(noise_std[0], noise_std[1]), p=noise),
+    ]
+    compose = A.Compose(steps)
+
+    def apply(image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        compose.set_random_seed(seed)
+        result = compose(image=image, mask=mask)
+        return result["image"], result["mask"]
+
+    return apply
+
+
+def strict_augmentation(size: int, **settings: float | Sequence[float]) -> Augmentation:
+    """`augmentation`, with albumentations' warnings (unknown or odd arguments) as errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return augmentation(size, **settings)  # pyright: ignore[reportArgumentType]
+
+
+def sample_seed(seed: int, epoch: int, index: int) -> int:
+    """The seed of one sample in one epoch, in 0..2^32-1; the same in every process and on every machine."""
+    digest = hashlib.blake2b(f"{seed}/{epoch}/{index}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little")

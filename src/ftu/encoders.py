@@ -1,0 +1,53 @@
+"""Encoders by name: timm's CoaT family, and every encoder of smp (`tu-<name>` is timm's through smp).
+
+An encoder gives a list of maps, each half the size of the one before; the last four have strides 4 to 32.
+"""
+
+from collections.abc import Callable
+
+import segmentation_models_pytorch as smp
+import timm
+from torch import Tensor, nn
+
+from ftu.errors import InputError
+
+
+class Encoder(nn.Module):
+    """A network of timm or smp, and the channels of the maps that it gives."""
+
+    def __init__(self, net: nn.Module, channels: list[int]) -> None:
+        super().__init__()
+        self.net, self.channels = net, channels
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return self.net(images)
+
+
+def coat(name: str, size: int) -> Encoder:
+    """timm's CoaT, built for one image size. Source: Xu et al. 2021, https://arxiv.org/abs/2104.06399."""
+    net = timm.create_model(name, pretrained=False, features_only=True, img_size=size)
+    return Encoder(net, list(net.feature_info.channels()))  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+
+
+def smp_encoder(name: str, size: int) -> Encoder:  # noqa: ARG001
+    """Any encoder of smp, for any image size."""
+    net = smp.encoders.get_encoder(name, weights=None)
+    return Encoder(net, list(net.out_channels))
+
+
+FAMILIES: dict[str, Callable[[str, int], Encoder]] = {"coat_": coat}
+
+
+def build_encoder(name: str, size: int) -> Encoder:
+    """The encoder called `name` for (size, size) images, at random.
+
+    Raises InputError when neither timm nor smp has it.
+    """
+    family = next((build for prefix, build in FAMILIES.items() if name.startswith(prefix)), smp_encoder)
+    try:
+        return family(name, size)
+    except (KeyError, RuntimeError) as error:
+        raise InputError(
+            f"train.model.encoder: {name!r} cannot be built ({error.args[0]}); name a coat_* of timm, "
+            "an encoder of segmentation-models-pytorch, or tu-<any timm model>"
+        ) from error

@@ -1,0 +1,81 @@
+"""Pictures for people: loss curves, and a gallery of outlines."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ftu.schedules import AUX_TERMS
+
+TRUTH, PREDICTION = (0, 158, 115), (213, 94, 0)  # RGB, told apart by colour-blind readers too
+
+
+def draw_curves(histories: Mapping[int, pd.DataFrame], path: Path) -> None:
+    """Loss and validation Dice of each fold by epoch; the switch is marked where the active block changes."""
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    losses, dice = figure.subplots(1, 2)
+    for history in histories.values():
+        losses.plot(history["epoch"], history["train_main"], color="tab:blue", alpha=0.6)
+        losses.plot(history["epoch"], history["valid_main"], color="tab:red", alpha=0.6)
+        for term, style in zip(AUX_TERMS, (":", "--", "-.", "-"), strict=True):
+            if history[f"train_{term}"].notna().any():
+                losses.plot(history["epoch"], history[f"train_{term}"], style, color="tab:green", alpha=0.6)
+        dice.plot(history["epoch"], history["valid_dice"], color="tab:red", alpha=0.6)
+    _name_lines(losses, histories)
+    losses.set(xlabel="epoch", ylabel="BCE", yscale="log")
+    dice.set(xlabel="epoch", ylabel="validation Dice (network size)", ylim=(0, 1))
+    for axes in (losses, dice):
+        _mark_switch(axes, next(iter(histories.values())))
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+class Picture(NamedTuple):
+    """One row of a gallery: the image (H, W, 3) uint8, and two masks (H, W) uint8 of 0 and 1."""
+
+    title: str
+    image: np.ndarray
+    truth: np.ndarray
+    prediction: np.ndarray
+
+
+def draw_gallery(rows: Sequence[Picture], path: Path) -> None:
+    """Per row: the image, then the image with the outline of each mask."""
+    figure = Figure(figsize=(7.2, 2.5 * len(rows)), layout="constrained")
+    for axes, (title, image, truth, prediction) in zip(
+        figure.subplots(len(rows), 3, squeeze=False), rows, strict=True
+    ):
+        pictures = [image, outlined(image, truth, TRUTH), outlined(image, prediction, PREDICTION)]
+        for one, picture, name in zip(axes, pictures, (title, "truth", "prediction"), strict=True):
+            one.imshow(picture)
+            one.set_title(name, fontsize=8)
+            one.axis("off")
+    figure.savefig(path, dpi=100, metadata={"Software": None})
+
+
+def outlined(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """A copy of the (H, W, 3) image with the contours of the (H, W) mask, about 1 % of the width thick."""
+    contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(image.copy(), contours, -1, colour, max(1, image.shape[1] // 120))
+
+
+def _name_lines(axes: Axes, histories: Mapping[int, pd.DataFrame]) -> None:
+    supervised = any(history["active_block"].any() for history in histories.values())
+    lines = {"train": "tab:blue", "validation": "tab:red"} | (
+        {"auxiliary": "tab:green"} if supervised else {}
+    )
+    axes.legend([Line2D([], [], color=colour) for colour in lines.values()], list(lines))
+
+
+def _mark_switch(axes: Axes, history: pd.DataFrame) -> None:
+    blocks = history["active_block"]
+    for epoch in history["epoch"][1:][blocks.diff()[1:] != 0]:
+        axes.axvline(epoch, color="black", linestyle="dotted")
+        axes.annotate(
+            f"block {blocks[epoch - 1]} to {blocks[epoch]}", (epoch, axes.get_ylim()[1]), fontsize=8
+        )

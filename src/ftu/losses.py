@@ -1,0 +1,29 @@
+"""The paper's loss: BCE of the logits, plus weighted BCE of auxiliary logits (section 5)."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from ftu.schedules import AUX_TERMS
+from ftu.segmenter import Segmentation
+
+
+def aux_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """BCE of (B, 1, h, w) logits against (B, 1, S, S) masks brought to (h, w) by nearest neighbour."""
+    return F.binary_cross_entropy_with_logits(logits, F.interpolate(masks, logits.shape[-2:], mode="nearest"))
+
+
+def loss_terms(output: Segmentation, masks: Tensor, weights: Mapping[str, float]) -> dict[str, Tensor]:
+    """The unweighted terms that `weights` names with a weight other than 0, as scalars, in float32."""
+    terms = {"main": F.binary_cross_entropy_with_logits(output.logits.float(), masks)}
+    for name, logits in zip(AUX_TERMS, output.aux_logits, strict=True):
+        if weights.get(name):
+            terms[name] = aux_loss(logits.float(), masks)
+    return terms
+
+
+def total_loss(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The weighted sum of the terms."""
+    weighted = [value if weights[name] == 1 else weights[name] * value for name, value in terms.items()]
+    return weighted[0] if len(weighted) == 1 else weighted[0] + sum(weighted[1:])

@@ -1,0 +1,199 @@
+"""Every parameter, typed and frozen, without defaults: params.yaml is the one home of a value."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from ftu.errors import InputError
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0)]
+Block = Annotated[int, Field(ge=1, le=4)]
+
+
+class Section(BaseModel):
+    """Unknown keys, missing keys and wrong types are errors; nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Data(Section):
+    root: Annotated[str, Field(min_length=1)]  # folder in the competition's layout
+    organs: Annotated[list[str], Field(min_length=1)]
+    sources: Annotated[list[str], Field(min_length=1)]
+
+
+class Sample(Section):
+    seed: Seed
+    train: Count  # images
+    test: Count  # images
+
+
+class Compute(Section):
+    workers: Count  # processes of the per-image stages; outputs are the same for any number
+
+
+class Resize(Section):
+    size: Annotated[int, Field(ge=32)]  # px, height and width
+
+
+class StainTarget(Section):
+    kind: Literal["image", "file", "mosaic", "mosaic_by_organ"]
+    ids: list[str]  # image: exactly one; mosaic: at least one
+    file: str  # file: an image on disk
+
+    @model_validator(mode="after")
+    def _ids_fit_kind(self) -> Self:
+        expected = {"image": "exactly one id", "mosaic": "at least one id"}
+        fits = {"image": len(self.ids) == 1, "mosaic": len(self.ids) >= 1}
+        if not fits.get(self.kind, True):
+            raise ValueError(f"kind {self.kind} needs {expected[self.kind]} in ids, got {self.ids}")
+        if self.kind == "file" and not self.file:
+            raise ValueError("kind file needs the path of an image in file, got ''")
+        return self
+
+
+class Stain(Section):
+    backend: Literal["exact", "staintools", "none"]
+    target: StainTarget
+    seed: Seed
+
+
+class Split(Section):
+    count: Annotated[int, Field(ge=2)]  # folds that are dealt
+    run: Annotated[list[int], Field(min_length=1)]  # folds that are trained
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _run_is_dealt(self) -> Self:
+        if len(set(self.run)) != len(self.run) or not set(self.run) <= set(range(self.count)):
+            raise ValueError(f"run must name different folds among 0..{self.count - 1}, got {self.run}")
+        return self
+
+
+class Model(Section):
+    encoder: str
+    decoder: Literal["unet", "daformer"]
+    width: Count  # channels of the decoder's widest map
+
+
+class Plateau(Section):
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    patience: Annotated[int, Field(ge=0)]  # epochs
+    threshold: NotNegative
+    min_lr: NotNegative
+
+
+class Train(Section):
+    model: Model
+    weights: Annotated[str, Field(min_length=1)]  # none, imagenet, or a local file
+    seed: Seed
+    epochs: Annotated[int, Field(ge=2)]
+    batch_size: Count
+    valid_batch_size: Count
+    lr: Positive
+    weight_decay: NotNegative
+    plateau: Plateau
+    aux_loss: Literal["none", "single", "switched"]
+    aux_blocks: Annotated[list[Block], Field(min_length=2, max_length=2)]  # before, after the switch
+    aux_weight: NotNegative
+    switch_epoch: int  # the first epoch of the second phase, counted from 0
+    checkpoint: Literal["best", "best_after_switch"]
+    device: Literal["cpu", "cuda"]
+    precision: Literal["fp32", "bf16", "fp16"]
+    threads: Count
+    workers: Annotated[int, Field(ge=0)]  # data loading processes
+
+    @model_validator(mode="after")
+    def _switch_is_inside(self) -> Self:
+        if not 1 <= self.switch_epoch <= self.epochs - 1:
+            raise ValueError(
+                f"switch_epoch must lie in 1..epochs-1 = 1..{self.epochs - 1}, got {self.switch_epoch}"
+            )
+        if self.precision == "fp16" and self.device == "cpu":
+            raise ValueError("precision fp16 needs device cuda; use fp32 or bf16 on cpu")
+        return self
+
+
+class Augment(Section):
+    flip: Share  # probability of each of: horizontal flip, vertical flip, transpose, quarter turns
+    crop: Share  # probability
+    crop_scale: Annotated[float, Field(gt=0, le=1)]  # smallest area of a crop
+    rotate: Share  # probability of rotation and scaling
+    rotate_degrees: Annotated[float, Field(ge=0, le=180)]
+    rotate_scale: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    contrast: Share  # probability of brightness and contrast
+    contrast_limit: Share
+    hue: Share  # probability of hue, saturation and value
+    hue_limit: Share  # of the full range
+    noise: Share  # probability
+    noise_std: Annotated[list[Share], Field(min_length=2, max_length=2)]
+    elastic: Share  # probability
+    grid: Share  # probability
+
+
+class Predict(Section):
+    tta: Literal["none", "flips", "d4"]
+    batch_size: Count
+    device: Literal["cpu", "cuda"]
+    threads: Count
+
+
+class Params(Section):
+    data: Data
+    sample: Sample
+    compute: Compute
+    resize: Resize
+    stain: Stain
+    split: Split
+    train: Train
+    augment: Augment
+    predict: Predict
+    thresholds: dict[str, dict[str, Share]]  # data_source -> organ -> probability
+
+    @model_validator(mode="after")
+    def _every_organ_has_a_threshold(self) -> Self:
+        for source in self.data.sources:
+            missing = set(self.data.organs) - set(self.thresholds.get(source, {}))
+            if missing:
+                raise ValueError(
+                    f"thresholds.{source} has no value for {', '.join(sorted(missing))}, "
+                    "which data.organs and data.sources name"
+                )
+        return self
+
+
+def load_params(path: Path) -> Params:
+    """All parameters of the file at `path`, checked whole.
+
+    Raises InputError with a line for each unknown, missing or wrong key.
+    """
+    try:
+        raw = YAML(typ="safe").load(path.read_text())
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); run from the project's folder"
+        ) from error
+    except YAMLError as error:
+        raise InputError(f"{path}: is not valid YAML: {error}") from error
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        lines = [_describe(dict(detail)) for detail in error.errors()]
+        raise InputError(
+            f"{path}: " + "\n".join([*lines, "See the table of parameters in README.md."])
+        ) from error
+
+
+def _describe(detail: dict) -> str:
+    """One line of a pydantic error: the dotted key, what is wrong, and the value found."""
+    key = ".".join(str(part) for part in detail["loc"])
+    message = detail["msg"].removeprefix("Value error, ")
+    found = "" if detail["type"] in ("missing", "value_error") else f", got {detail['input']!r}"
+    return f"{key}: {message}{found}" if key else f"{message}{found}"

@@ -1,0 +1,26 @@
+"""Where everything lies, relative to the project's folder. Read by stages only."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+
+SAMPLE = Path("data/sample")
+IMAGES = Path("data/images.csv")
+MASKS = Path("data/masks")
+RESIZED = Path("data/resized")
+NORMALIZED = Path("data/normalized")
+FOLDS = Path("data/folds.csv")
+PREDICTIONS = Path("data/predictions")
+MODELS = Path("models")
+REPORTS = Path("reports")
+SUBMISSION = Path("submissions/submission.csv")
+
+
+def model(fold: int) -> Path:
+    """The folder of the model that holds out `fold`."""
+    return MODELS / f"fold_{fold}"
+
+
+def prediction(fold: int) -> Path:
+    """The folder of the probabilities that fold `fold`'s model gave."""
+    return PREDICTIONS / f"fold_{fold}"

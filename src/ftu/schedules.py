@@ -1,0 +1,34 @@
+"""Loss schedules: pure functions from the epoch to the weights of the named loss terms.
+
+Terms: `main` is the loss of the full-resolution logits, `aux_1` .. `aux_4` those of the auxiliary heads on
+encoder blocks 1 to 4 (strides 4, 8, 16, 32). Epochs count from 0. A term that is not named has no gradient.
+"""
+
+from collections.abc import Callable, Sequence
+
+Schedule = Callable[..., dict[str, float]]
+
+AUX_TERMS = ("aux_1", "aux_2", "aux_3", "aux_4")
+
+
+def none(epoch: int, *, blocks: Sequence[int], weight: float, switch_epoch: int) -> dict[str, float]:  # noqa: ARG001
+    """The main loss alone."""
+    return {"main": 1.0}
+
+
+def single(epoch: int, *, blocks: Sequence[int], weight: float, switch_epoch: int) -> dict[str, float]:  # noqa: ARG001
+    """The first of `blocks` is supervised in every epoch."""
+    return {"main": 1.0, f"aux_{blocks[0]}": weight}
+
+
+def switched(epoch: int, *, blocks: Sequence[int], weight: float, switch_epoch: int) -> dict[str, float]:
+    """The first of `blocks` before `switch_epoch`, then the second: the paper's method (section 5)."""
+    return {"main": 1.0, f"aux_{blocks[0] if epoch < switch_epoch else blocks[1]}": weight}
+
+
+SCHEDULES: dict[str, Schedule] = {"none": none, "single": single, "switched": switched}
+
+
+def active_block(weights: dict[str, float]) -> int:
+    """The encoder block whose auxiliary head is supervised, 0 when there is none."""
+    return next((number for number, term in enumerate(AUX_TERMS, start=1) if weights.get(term)), 0)

@@ -1,0 +1,157 @@
+"""The competition's tables, read and checked; errors name the file, the row or column, and the value."""
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ftu import rle
+from ftu.errors import InputError
+
+TEST_COLUMNS = ["id", "organ", "data_source", "img_height", "img_width", "pixel_size"]
+TRAIN_COLUMNS = [*TEST_COLUMNS, "rle"]
+
+
+class ImageRow(NamedTuple):
+    """What is known of one image, whichever table it stands in."""
+
+    id: str
+    set: str  # train or test
+    organ: str
+    data_source: str
+    img_height: int  # px
+    img_width: int  # px
+    pixel_size: float  # um
+
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def check_root(root: Path) -> None:
+    """Raise InputError unless `root` looks like the competition's data set."""
+    parts = ["train.csv", "train_images", "test.csv", "test_images"]
+    missing = [part for part in parts if not (root / part).exists()]
+    if not missing:
+        return
+    what = f"has no {', '.join(missing)}" if root.is_dir() else "does not exist"
+    raise InputError(
+        f"data.root: the folder {root} {what}. Get the competition's data with\n"
+        "    kaggle competitions download -c hubmap-organ-segmentation\n"
+        f"    unzip hubmap-organ-segmentation.zip -d {root}\n"
+        "or use the embedded sample: data.root: data/sample"
+    )
+
+
+def read_train(path: Path, *, organs: Collection[str], sources: Collection[str]) -> pd.DataFrame:
+    """train.csv: a row per image with its organ, data_source, size, pixel_size (um) and rle."""
+    return _read(path, TRAIN_COLUMNS, organs, sources)
+
+
+def read_test(path: Path, *, organs: Collection[str], sources: Collection[str]) -> pd.DataFrame:
+    """test.csv: as train.csv, without rle."""
+    return _read(path, TEST_COLUMNS, organs, sources)
+
+
+def read_sizes(path: Path) -> pd.DataFrame:
+    """id, img_height and img_width of a table whose other columns do not matter."""
+    table = read_csv(path)
+    _check_columns(path, table, ["id", "img_height", "img_width"])
+    return table.assign(
+        img_height=_numbers(path, table, "img_height", int), img_width=_numbers(path, table, "img_width", int)
+    )
+
+
+def image_path(root: Path, row: ImageRow) -> Path:
+    """The TIFF of one image of the data set at `root`."""
+    return root / f"{row.set}_images" / f"{row.id}.tiff"
+
+
+def decode_row(table: Path, row: pd.Series) -> np.ndarray:
+    """The mask of one row of train.csv, (img_height, img_width) uint8 of 0 and 1."""
+    try:
+        return rle.decode(row["rle"], height=row["img_height"], width=row["img_width"])
+    except ValueError as error:
+        raise InputError(f"{table}: id {row['id']}: rle: {error}; correct or remove the row") from error
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Any CSV as text, empty cells as empty strings."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: is missing") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({error}); fetch the file again") from error
+
+
+def read_index(path: Path) -> pd.DataFrame:
+    """data/images.csv: the checked rows of both tables, with the column `set` (train or test)."""
+    kinds = {"img_height": int, "img_width": int, "pixel_size": float}
+    return read_csv(path).astype(kinds)
+
+
+def image_rows(index: pd.DataFrame) -> list[ImageRow]:
+    """The rows of data/images.csv, typed."""
+    return [ImageRow(*values) for values in index[list(ImageRow._fields)].itertuples(index=False, name=None)]
+
+
+def read_folds(path: Path) -> pd.DataFrame:
+    """data/folds.csv: id, organ, fold."""
+    return read_csv(path).astype({"fold": int})
+
+
+def _read(path: Path, columns: list[str], organs: Collection[str], sources: Collection[str]) -> pd.DataFrame:
+    table = read_csv(path)
+    _check_columns(path, table, columns)
+    if table.empty:
+        raise InputError(f"{path}: has no rows; fetch the file again")
+    table = table[columns]
+    _check_ids(path, table["id"])
+    _check_named(path, table, "organ", organs)
+    _check_named(path, table, "data_source", sources)
+    return table.assign(
+        img_height=_numbers(path, table, "img_height", int),
+        img_width=_numbers(path, table, "img_width", int),
+        pixel_size=_numbers(path, table, "pixel_size", float),
+    )
+
+
+def _check_columns(path: Path, table: pd.DataFrame, columns: list[str]) -> None:
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise InputError(f"{path}: has no column {', '.join(missing)}; found {', '.join(table.columns)}")
+
+
+def _check_ids(path: Path, ids: pd.Series) -> None:
+    repeated = ids[ids.duplicated()]
+    if len(repeated):
+        raise InputError(f"{path}: id {repeated.iloc[0]} stands in more than one row; keep one")
+    for line, name in enumerate(ids, start=2):
+        if not _ID.fullmatch(name):
+            raise InputError(f"{path}: line {line}: id {name!r} is no file name; use letters, digits, . _ -")
+
+
+def _check_named(path: Path, table: pd.DataFrame, column: str, known: Collection[str]) -> None:
+    unknown = table[~table[column].isin(list(known))]
+    if len(unknown):
+        row = unknown.iloc[0]
+        raise InputError(
+            f"{path}: id {row['id']}: {column} {row[column]!r} has no threshold in params.yaml, which knows "
+            f"{', '.join(sorted(known))}; correct the row, or name it in data and thresholds"
+        )
+
+
+def _numbers(path: Path, table: pd.DataFrame, column: str, kind: type) -> pd.Series:
+    """The column as positive finite numbers of `kind`."""
+    values = pd.to_numeric(table[column], errors="coerce")
+    wrong = ~(values > 0) | ~np.isfinite(values) | ((values != values.round()) if kind is int else False)
+    if wrong.any():
+        row = table[wrong].iloc[0]
+        what = "whole number" if kind is int else "number"
+        raise InputError(
+            f"{path}: id {row['id']}: {column} {row[column]!r} is not a positive {what}; correct the row"
+        )
+    return values.astype(kind)

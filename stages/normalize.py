@@ -1,0 +1,39 @@
+"""Bring all images to the stain of one target."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from ftu import normalization, paths, tables
+from ftu.params import load_params
+from ftu.stage import run
+from ftu.whole import whole_folder
+from ftu.workers import each
+
+
+def main() -> None:
+    params = load_params(paths.PARAMS)
+    settings, workers = params.stain, params.compute.workers
+    index = tables.read_index(paths.IMAGES)
+    target = normalization.target_image(
+        paths.RESIZED,
+        index,
+        kind=settings.target.kind,
+        ids=settings.target.ids,
+        file=Path(settings.target.file),
+    )
+    work = normalization.prepare(settings.backend, target, seed=settings.seed)
+    with whole_folder(paths.NORMALIZED) as folder:
+        for name in ("train", "test"):
+            (folder / name).mkdir()
+        copies = [
+            (paths.RESIZED / row.set / f"{row.id}.png", folder / row.set) for row in tables.image_rows(index)
+        ]
+        rows = each(work, copies, workers=workers, doing="normalize")
+        pd.DataFrame(rows).to_csv(folder / "qc.csv", index=False)
+    print(normalization.warning(rows), end="\n" if normalization.warning(rows) else "", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run(main)

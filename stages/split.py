@@ -1,0 +1,26 @@
+"""Deal the training images into folds, stratified by organ."""
+
+import sys
+
+from ftu import folds, paths, tables
+from ftu.params import load_params
+from ftu.stage import run
+from ftu.whole import whole_file
+
+
+def main() -> None:
+    params = load_params(paths.PARAMS)
+    count = params.split.count
+    index = tables.read_index(paths.IMAGES)
+    train = index[index["set"] == "train"]
+    table = folds.assign_folds(train, count=count, seed=params.split.seed)
+    for organ, images in folds.rare_organs(train, count=count).items():
+        print(
+            f"warning: {organ} has {images} images for {count} folds; some folds have none", file=sys.stderr
+        )
+    with whole_file(paths.FOLDS) as path:
+        table.to_csv(path, index=False)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,43 @@
+"""What a stage script imports, followed through the library: what dvc.yaml's deps are held against."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Library files that the script at `path` (relative to ROOT) imports, directly or through others."""
+    found: set[str] = set()
+    pending = [path]
+    while pending:
+        for module in _direct(pending.pop()) - found:
+            found.add(module)
+            pending.append(Path(module))
+    return found
+
+
+def _direct(path: Path) -> set[str]:
+    tree = ast.parse((ROOT / path).read_text())
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "ftu":
+            names += [f"ftu.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("ftu."):
+            names.append(node.value)  # a module that is imported by name
+    files = {"src/" + name.replace(".", "/") + ".py" for name in names if name.startswith("ftu.")}
+    return {file for file in files if (ROOT / file).is_file()}
+
+
+def params_sections(path: Path) -> set[str]:
+    """The sections of params.yaml that the script at `path` reads: every `params.<section>`."""
+    tree = ast.parse((ROOT / path).read_text())
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
+    }

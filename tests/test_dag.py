@@ -1,0 +1,52 @@
+"""dvc.yaml says the truth: every module that a stage imports is a dep, every section that it reads a param."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+from imports import ROOT, imported_modules, params_sections
+from ruamel.yaml import YAML
+
+STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_are_the_script_and_the_modules_that_it_imports(stage: str) -> None:
+    script = f"stages/{stage}.py"
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.startswith(("src/", "stages/"))}
+    assert declared == {script} | imported_modules(Path(script))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_params_are_the_sections_that_the_script_reads(stage: str) -> None:
+    assert set(STAGES[stage]["params"]) == params_sections(Path(f"stages/{stage}.py"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_command_runs_the_script_of_the_same_name_from_the_working_copy(stage: str) -> None:
+    assert STAGES[stage]["cmd"].split(" --")[0] == f"PYTHONPATH=src python stages/{stage}.py"
+
+
+def test_every_script_is_a_stage() -> None:
+    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == set(STAGES)
+
+
+def test_the_package_file_holds_nothing_that_a_stage_could_depend_on() -> None:
+    tree = ast.parse((ROOT / "src/ftu/__init__.py").read_text())
+    assert [type(node) for node in tree.body] == [ast.Expr]
+
+
+def test_metrics_and_plots_are_tracked_by_git() -> None:
+    for stage in STAGES.values():
+        for out in stage.get("metrics", []) + stage.get("plots", []):
+            (settings,) = out.values()
+            assert settings["cache"] is False, json.dumps(out)
+
+
+@pytest.mark.parametrize("module", ["torch", "timm", "albumentations", "staintools"])
+def test_the_first_stages_do_not_import(module: str) -> None:
+    for stage in ("sample", "decode", "resize", "split", "evaluate", "submit"):
+        files = {f"stages/{stage}.py"} | imported_modules(Path(f"stages/{stage}.py"))
+        for file in files:
+            assert f"import {module}" not in (ROOT / file).read_text(), file
