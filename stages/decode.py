@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftu import images, paths, tables
+from ftu import images, paths, rle, tables
 from ftu.params import load_params
 from ftu.stage import run
 from ftu.whole import whole_file, whole_folder
@@ -24,8 +24,9 @@ def main() -> None:
     each(images.check_row, rows, workers=params.compute.workers, doing="check images")
 
     with whole_folder(paths.MASKS) as folder:
-        for _, row in train.iterrows():
-            images.write_mask(folder / f"{row['id']}.png", tables.decode_row(root / "train.csv", row))
+        for row, text in zip(tables.image_rows(index), train["rle"], strict=False):  # train stands first
+            mask = rle.decode(text, height=row.img_height, width=row.img_width)
+            images.write_mask(folder / f"{row.id}.png", mask)
     with whole_file(paths.IMAGES) as path:
         index.drop(columns="rle").to_csv(path, index=False)
 

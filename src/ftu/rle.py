@@ -31,10 +31,7 @@ def decode(rle: str, *, height: int, width: int) -> np.ndarray:
     Runs that touch ("1 2 3 1") are accepted, and so are spaces around and between the numbers.
     Raises ValueError if the size is not positive, or naming a malformed pair and what is wrong with it.
     """
-    if height <= 0 or width <= 0:
-        raise ValueError(
-            f"a mask of height {height} and width {width} has no pixels: both must be at least 1"
-        )
+    _check_size(height, width)
     starts, stops = _runs(rle, height, width)
     mask = np.zeros((height, width), np.uint8)
     for edges in (starts, stops[stops < mask.size]):  # apart: where runs touch, an edge is in both
@@ -47,6 +44,19 @@ def decode(rle: str, *, height: int, width: int) -> np.ndarray:
         row ^= above
         above = row
     return mask
+
+
+def check(rle: str, *, height: int, width: int) -> None:
+    """Raise the ValueError that `decode` would raise, without painting a mask."""
+    _check_size(height, width)
+    _runs(rle, height, width)
+
+
+def _check_size(height: int, width: int) -> None:
+    if height <= 0 or width <= 0:
+        raise ValueError(
+            f"a mask of height {height} and width {width} has no pixels: both must be at least 1"
+        )
 
 
 def _check_mask(mask: np.ndarray) -> None:

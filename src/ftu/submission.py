@@ -27,7 +27,7 @@ def check_submission(submission: pd.DataFrame, test: pd.DataFrame, *, name: str 
     sizes = zip(submission["id"], submission["rle"], test["img_height"], test["img_width"], strict=True)
     for image_id, text, height, width in sizes:
         try:
-            rle.decode(text, height=height, width=width)
+            rle.check(text, height=height, width=width)
         except ValueError as error:
             raise InputError(f"{name}: id {image_id}: rle: {error}") from error
 

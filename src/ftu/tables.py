@@ -46,8 +46,15 @@ def check_root(root: Path) -> None:
 
 
 def read_train(path: Path, *, organs: Collection[str], sources: Collection[str]) -> pd.DataFrame:
-    """train.csv: a row per image with its organ, data_source, size, pixel_size (um) and rle."""
-    return _read(path, TRAIN_COLUMNS, organs, sources)
+    """train.csv: a row per image with its organ, data_source, size, pixel_size (um) and rle, all checked."""
+    table = _read(path, TRAIN_COLUMNS, organs, sources)
+    rows = zip(table["id"], table["rle"], table["img_height"], table["img_width"], strict=True)
+    for name, text, height, width in rows:
+        try:
+            rle.check(text, height=height, width=width)
+        except ValueError as error:
+            raise InputError(f"{path}: id {name}: rle: {error}; correct or remove the row") from error
+    return table
 
 
 def read_test(path: Path, *, organs: Collection[str], sources: Collection[str]) -> pd.DataFrame:
@@ -67,14 +74,6 @@ def read_sizes(path: Path) -> pd.DataFrame:
 def image_path(root: Path, row: ImageRow) -> Path:
     """The TIFF of one image of the data set at `root`."""
     return root / f"{row.set}_images" / f"{row.id}.tiff"
-
-
-def decode_row(table: Path, row: pd.Series) -> np.ndarray:
-    """The mask of one row of train.csv, (img_height, img_width) uint8 of 0 and 1."""
-    try:
-        return rle.decode(row["rle"], height=row["img_height"], width=row["img_width"])
-    except ValueError as error:
-        raise InputError(f"{table}: id {row['id']}: rle: {error}; correct or remove the row") from error
 
 
 def read_csv(path: Path) -> pd.DataFrame:
