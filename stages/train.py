@@ -39,9 +39,8 @@ def train(fold: int, params: Params) -> None:
     train_samples = part(learnt, augment=augment, seed=settings.seed)
     valid_samples = part(held_out, augment=None, seed=settings.seed)
 
-    optimizer = torch.optim.AdamW(
-        model.to(device).parameters(), settings.lr, weight_decay=settings.weight_decay
-    )
+    model.to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay)
     rows, checkpoints = [], Checkpoints(settings.switch_epoch)
     for row in training.fit(
         model,

@@ -1,12 +1,13 @@
-"""dvc.yaml says the truth: every module that a stage imports is a dep, every section that it reads a param."""
+"""dvc.yaml says the truth: every module that a stage imports is a dep, every section it reads a param."""
 
 import ast
 import json
 from pathlib import Path
 
 import pytest
-from imports import ROOT, imported_modules, params_sections
 from ruamel.yaml import YAML
+
+from imports import ROOT, imported_modules, params_sections
 
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 

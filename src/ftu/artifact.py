@@ -5,6 +5,7 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from ftu import jsonfile
@@ -20,9 +21,9 @@ FACTS = "model.json"
 def save(folder: Path, model: Segmenter, state: dict[str, Tensor], architecture: dict, facts: dict) -> None:
     """Write `state`, weights of `model`, and what describes them; build_segmenter takes `architecture`."""
     model.load_state_dict(state)
-    safetensors.torch.save_model(
-        model.cpu(), str(folder / WEIGHTS)
-    )  # save_file refuses tensors that CoaT shares
+    model.cpu().to(memory_format=torch.contiguous_format)  # the only layout that safetensors takes
+    # not save_file, which refuses the tensors that CoaT shares
+    safetensors.torch.save_model(model, str(folder / WEIGHTS))
     content = {
         "architecture": architecture,
         "mean": MEAN,

@@ -46,7 +46,7 @@ def build_encoder(name: str, size: int) -> Encoder:
     family = next((build for prefix, build in FAMILIES.items() if name.startswith(prefix)), smp_encoder)
     try:
         return family(name, size)
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(
             f"train.model.encoder: {name!r} cannot be built ({error.args[0]}); name a coat_* of timm, "
             "an encoder of segmentation-models-pytorch, or tu-<any timm model>"

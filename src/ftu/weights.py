@@ -1,10 +1,8 @@
 """An encoder's first weights: none, ImageNet's from the hub, or a local file; never silently random."""
 
 import hashlib
-import pickle
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import segmentation_models_pytorch as smp
 import timm
@@ -14,8 +12,10 @@ from torch import Tensor, nn
 from ftu.encoders import Encoder
 from ftu.errors import InputError
 
-# Layers of the classifier that the files of torchvision, timm and smp carry and a segmenter has no use for.
-CLASSIFIER = ("classifier.", "head.", "fc.", "_fc.", "last_linear.", "aggregate.")
+# What the files of torchvision, timm and smp carry for their classifier alone. The norms are CoaT's last
+# (its authors' files hold all four), conv_head and bn2 EfficientNet's.
+CLASSIFIER = ("classifier.", "head.", "fc.", "_fc.", "last_linear.", "aggregate.", "conv_head.", "bn2.")
+CLASSIFIER += ("norm1.", "norm2.", "norm3.", "norm4.")
 
 NON_COMMERCIAL = ("mit_",)  # NVIDIA Source Code License: research and evaluation only
 
@@ -59,13 +59,15 @@ def _load_from_hub(encoder: Encoder, name: str) -> None:
 
 
 def _load_file(net: nn.Module, path: Path) -> None:
-    given = _read_state(path)
-    prefix = "model." if all(key.startswith("model.") for key in net.state_dict()) else ""
-    state = {key if key.startswith(prefix) else prefix + key: value for key, value in given.items()}
     own = net.state_dict()
+    names = {_plain(key): key for key in own}
+    state = {names.get(_plain(key), key): value for key, value in _read_state(path).items()}
+    # CoaT has layers under two names, and a safetensors file keeps one of them.
+    shared = {own[key].data_ptr(): value for key, value in state.items() if key in own}
+    state |= {key: shared[value.data_ptr()] for key, value in own.items() if value.data_ptr() in shared}
     missing = sorted(key for key in own if key not in state and not key.endswith("num_batches_tracked"))
     unknown = sorted(
-        key for key in state if key not in own and not key.removeprefix(prefix).startswith(CLASSIFIER)
+        key for key in state if key not in own and not key.removeprefix("model.").startswith(CLASSIFIER)
     )
     misshapen = sorted(key for key in own if key in state and state[key].shape != own[key].shape)
     for what, keys in {"lacks": missing, "has unknown": unknown, "has of another shape": misshapen}.items():
@@ -78,6 +80,11 @@ def _load_file(net: nn.Module, path: Path) -> None:
     nn.Module.load_state_dict(net, {key: state.get(key, value) for key, value in own.items()})
 
 
+def _plain(key: str) -> str:
+    """A key as timm's files have it: a feature net puts `model.` before it, or says stages_0 for stages.0."""
+    return key.removeprefix("model.").replace("_", ".")
+
+
 def _read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"train.weights: {path} does not exist; give none, imagenet or the path of a file")
@@ -85,10 +92,15 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, safetensors.SafetensorError) as error:
-        raise InputError(f"train.weights: {path} cannot be read as weights ({error})") from error
+    except Exception as error:  # a damaged file makes torch's reader fail in any way (text: KeyError)
+        raise InputError(
+            f"train.weights: {path} cannot be read as weights ({type(error).__name__}); "
+            "give a file that torch.save or safetensors wrote, of tensors alone"
+        ) from error
     while isinstance(state, dict) and (nested := [key for key in ("state_dict", "model") if key in state]):
         state = state[nested[0]]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
         raise InputError(f"train.weights: {path} holds no table of named tensors")
     return state
