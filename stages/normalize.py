@@ -1,7 +1,6 @@
 """Bring all images to the stain of one target."""
 
 import sys
-from pathlib import Path
 
 import pandas as pd
 
@@ -14,16 +13,12 @@ from ftu.workers import each
 
 def main() -> None:
     params = load_params(paths.PARAMS)
-    settings, workers = params.stain, params.compute.workers
+    settings, caveat = params.stain, normalization.caveat(params.stain.backend)
+    workers = 1 if caveat else params.compute.workers
     index = tables.read_index(paths.IMAGES)
-    target = normalization.target_image(
-        paths.RESIZED,
-        index,
-        kind=settings.target.kind,
-        ids=settings.target.ids,
-        file=Path(settings.target.file),
-    )
+    target = normalization.target_image(paths.RESIZED, index, **settings.target.model_dump())
     work = normalization.prepare(settings.backend, target, seed=settings.seed)
+    print(f"warning: {caveat}\n" if caveat else "", end="", file=sys.stderr)
     with whole_folder(paths.NORMALIZED) as folder:
         for name in ("train", "test"):
             (folder / name).mkdir()

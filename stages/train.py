@@ -39,7 +39,7 @@ def train(fold: int, params: Params) -> None:
     train_samples = part(learnt, augment=augment, seed=settings.seed)
     valid_samples = part(held_out, augment=None, seed=settings.seed)
 
-    model.to(device, memory_format=torch.channels_last)
+    model.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay)
     rows, checkpoints = [], Checkpoints(settings.switch_epoch)
     for row in training.fit(

@@ -83,7 +83,8 @@ def test_an_auxiliary_term_reaches_its_block_the_ones_before_and_its_head_alone(
     names, parameters = zip(*segmenter.named_parameters(), strict=True)
     term = aux_loss(output.aux_logits[block - 1], masks)
     gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
-    reached = {name: gradient for name, gradient in zip(names, gradients, strict=True) if gradient is not None}
+    pairs = zip(names, gradients, strict=True)
+    reached = {name: gradient for name, gradient in pairs if gradient is not None}
     expected = {
         name
         for name in names
@@ -113,11 +114,12 @@ def test_the_main_logits_reach_everything_but_the_auxiliary_heads(network):
 
 
 def test_in_coat_proper_the_parallel_part_joins_blocks_2_to_4_and_spares_block_1():
-    # timm takes these maps after CoaT's parallel blocks (coat_lite has none): a loss on block 2 is not cut off
-    # from the serial blocks past it.
+    # timm takes maps 2 to 4 after CoaT's parallel blocks (coat_lite has none): a loss on block 2 also moves
+    # the serial blocks past it.
     segmenter = built("coat_tiny", "daformer")
     aux = segmenter(drawn()).aux_logits
-    deepest = list(segmenter.encoder.net.model.serial_blocks4.parameters())
+    names = segmenter.encoder.net.named_parameters()
+    deepest = [parameter for name, parameter in names if name.startswith("model.serial_blocks4.")]
     for block, joined in ((1, False), (2, True), (3, True), (4, True)):
         gradients = torch.autograd.grad(aux[block - 1].sum(), deepest, retain_graph=True, allow_unused=True)
         assert [gradient is not None for gradient in gradients] == [joined] * len(deepest)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
-import torch
 from torch import Tensor
 
 from ftu import jsonfile
@@ -21,9 +20,10 @@ FACTS = "model.json"
 def save(folder: Path, model: Segmenter, state: dict[str, Tensor], architecture: dict, facts: dict) -> None:
     """Write `state`, weights of `model`, and what describes them; build_segmenter takes `architecture`."""
     model.load_state_dict(state)
-    model.cpu().to(memory_format=torch.contiguous_format)  # the only layout that safetensors takes
-    # not save_file, which refuses the tensors that CoaT shares
-    safetensors.torch.save_model(model, str(folder / WEIGHTS))
+    # CoaT has layers under two names: save_file refuses shared tensors, and save_model lists them in an order
+    # that changes from run to run.
+    weights = {name: value.cpu().contiguous().clone() for name, value in state.items()}
+    safetensors.torch.save_file(weights, folder / WEIGHTS)
     content = {
         "architecture": architecture,
         "mean": MEAN,
@@ -42,7 +42,7 @@ def load(folder: Path) -> tuple[Segmenter, dict]:
     facts = read_facts(folder)
     model = build_segmenter(**facts["architecture"])
     try:
-        safetensors.torch.load_model(model, str(folder / WEIGHTS))
+        model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise InputError(
             f"{folder / WEIGHTS}: cannot be loaded ({error}); run `dvc repro` to train it again"

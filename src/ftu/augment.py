@@ -6,6 +6,7 @@ rotation with scaling; noise; hue, saturation, value; brightness and contrast; e
 
 import hashlib
 import os
+import random
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -13,6 +14,8 @@ import numpy as np
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # or its import asks the network for a newer version
 import albumentations as A
+
+NEAREST_EXACT = 6  # OpenCV's code; its plain nearest shifts a mask against its image by up to half a pixel
 
 Augmentation = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
@@ -43,7 +46,9 @@ def augmentation(
     loader workers or time.
     """
     steps = [
-        A.RandomResizedCrop((size, size), scale=(crop_scale, 1.0), ratio=(0.9, 1.1), p=crop),
+        A.RandomResizedCrop(
+            (size, size), scale=(crop_scale, 1.0), ratio=(0.9, 1.1), mask_interpolation=NEAREST_EXACT, p=crop
+        ),
         A.HorizontalFlip(p=flip),
         A.VerticalFlip(p=flip),
         A.Transpose(p=flip),
@@ -63,7 +68,9 @@ def augmentation(
     compose = A.Compose(steps)
 
     def apply(image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        compose.set_random_seed(seed)
+        # One stream for all steps: set_random_seed would start each step at the same draw, so that steps of
+        # equal probability are all taken or none.
+        compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
         result = compose(image=image, mask=mask)
         return result["image"], result["mask"]
 

@@ -20,17 +20,17 @@ Work = Callable[[tuple[Path, Path]], dict]
 
 
 def target_image(
-    resized: Path, index: pd.DataFrame, *, kind: str, ids: Sequence[str], file: Path
+    resized: Path, index: pd.DataFrame, *, kind: str, ids: Sequence[str], source: str, file: str
 ) -> np.ndarray:
     """The image that all others are to look like, (H, W, 3) uint8.
 
-    image: the one of `ids`; mosaic: all of `ids`; mosaic_by_organ: the first image (by id) of each organ and
-    data_source; file: any RGB file.
+    image: the one of `ids`; mosaic: all of `ids`; mosaic_by_organ: the first image (by id) of each organ
+    of the data_source `source`, so that different stains are not mixed; file: any RGB file.
     """
     if kind == "file":
-        return images.read_image(file)
+        return read_target(Path(file))
     if kind == "mosaic_by_organ":
-        ids = list(index.sort_values("id").groupby(["organ", "data_source"])["id"].first())
+        ids = first_of_each_organ(index, source)
     sets = dict(zip(index["id"], index["set"], strict=True))
     if unknown := [name for name in ids if name not in sets]:
         raise InputError(
@@ -38,6 +38,24 @@ def target_image(
         )
     chosen = [images.read_rgb(resized / sets[name] / f"{name}.png") for name in ids]
     return stain.mosaic(chosen) if kind.startswith("mosaic") else chosen[0]
+
+
+def read_target(file: Path) -> np.ndarray:
+    """The image of stain.target.file, (H, W, 3) uint8."""
+    try:
+        return images.read_image(file)
+    except InputError as error:
+        raise InputError(f"stain.target.file: {error}") from error
+
+
+def first_of_each_organ(index: pd.DataFrame, source: str) -> list[str]:
+    """The first id of each organ of a data_source, organs in alphabetical order."""
+    rows = index[index["data_source"] == source].sort_values("id")
+    if rows.empty:
+        raise InputError(
+            f"stain.target.source: no image has the data_source {source!r}; name one of the tables'"
+        )
+    return list(rows.groupby("organ")["id"].first())
 
 
 def prepare(backend: str, target: np.ndarray, *, seed: int) -> Work:
@@ -55,6 +73,11 @@ def prepare(backend: str, target: np.ndarray, *, seed: int) -> Work:
             f"stain.target: its stains cannot be found ({error}); choose another target"
         ) from error
     return partial(normalize_file, backend=backend, target=fit, seed=seed)
+
+
+def caveat(backend: str) -> str:
+    """What users of a backend must know, empty when nothing; a backend with a caveat runs in one process."""
+    return _backend(backend).CAVEAT if backend == "staintools" else ""
 
 
 def normalize_file(paths: tuple[Path, Path], *, backend: str, target: StainFit, seed: int) -> dict:

@@ -46,6 +46,7 @@ class Resize(Section):
 class StainTarget(Section):
     kind: Literal["image", "file", "mosaic", "mosaic_by_organ"]
     ids: list[str]  # image: exactly one; mosaic: at least one
+    source: str  # mosaic_by_organ: the data_source to take images of
     file: str  # file: an image on disk
 
     @model_validator(mode="after")
@@ -180,7 +181,7 @@ def load_params(path: Path) -> Params:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); run from the project's folder"
         ) from error
-    except YAMLError as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not valid YAML: {error}") from error
     try:
         return Params.model_validate(raw)

@@ -81,7 +81,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: is missing") from error
+        raise InputError(f"{path}: is missing; fetch it, or run `dvc repro` if a stage makes it") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as CSV ({error}); fetch the file again") from error
 
@@ -121,7 +121,8 @@ def _read(path: Path, columns: list[str], organs: Collection[str], sources: Coll
 def _check_columns(path: Path, table: pd.DataFrame, columns: list[str]) -> None:
     missing = [column for column in columns if column not in table.columns]
     if missing:
-        raise InputError(f"{path}: has no column {', '.join(missing)}; found {', '.join(table.columns)}")
+        found = ", ".join(table.columns)
+        raise InputError(f"{path}: has no column {', '.join(missing)}; found {found}; fetch the file again")
 
 
 def _check_ids(path: Path, ids: pd.Series) -> None:

@@ -49,7 +49,7 @@ def _load_from_hub(encoder: Encoder, name: str) -> None:
         if name.startswith("coat_"):
             net = timm.create_model(name, pretrained=True, features_only=True)
         else:
-            net = smp.encoders.get_encoder(name, weights="imagenet")
+            net = smp.encoders.get_encoder(name, weights=name.startswith("tu-") or "imagenet")
         encoder.net.load_state_dict(net.state_dict())
     except (OSError, RuntimeError, KeyError) as error:
         raise InputError(

@@ -1,0 +1,84 @@
+"""A project folder of its own for a test: parameters, a small data set, and the real stage scripts."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from ruamel.yaml import YAML
+
+from ftu.sample import write_sample
+from imports import ROOT
+
+settings.register_profile("untimed", deadline=None)  # the machine may be busy
+settings.load_profile("untimed")
+
+# The first stages work where torch cannot be imported, and they take no time to import it.
+UNUSABLE_TORCH = 'raise RuntimeError("torch was imported")\n'
+
+
+class Project:
+    """A folder as a user's clone has it, outputs of stages included; the scripts are the repository's."""
+
+    def __init__(self, folder: Path, **sections: dict[str, Any]) -> None:
+        self.folder, self.first = folder, folder.with_name("first")
+        self.first.mkdir()
+        self.shadow("torch", UNUSABLE_TORCH)
+        self.params = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+        self.set(**sections)
+
+    def shadow(self, module: str, code: str) -> None:
+        """Put a module where the scripts look for one first."""
+        (self.first / f"{module}.py").write_text(code)
+
+    def set(self, **sections: dict[str, Any]) -> None:
+        """Change values of params.yaml, section by section."""
+        for section, values in sections.items():
+            self.params[section].update(values)
+        YAML(typ="safe").dump(self.params, self.folder / "params.yaml")
+
+    def run(self, stage: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run stages/`stage`.py here, where torch cannot be used."""
+        return subprocess.run(
+            [sys.executable, str(ROOT / "stages" / f"{stage}.py"), *arguments],
+            cwd=self.folder,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(self.first), str(ROOT / "src")])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def contents(self) -> dict[str, bytes | None]:
+        """Every path under the folder with its bytes, None for a folder."""
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes() if path.is_file() else None
+            for path in sorted(self.folder.rglob("*"))
+        }
+
+
+@pytest.fixture(scope="session")
+def small_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set in the competition's layout, six training and two test images; do not write into it."""
+    folder = tmp_path_factory.mktemp("sample")
+    write_sample(folder, train=6, test=2, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Project]:
+    """Makes a project with changed sections of params.yaml, on a copy of `dataset` when that is given."""
+
+    def make(dataset: Path | None = None, **sections: dict[str, Any]) -> Project:
+        folder = tmp_path_factory.mktemp("project") / "ftu"
+        folder.mkdir()
+        if dataset:
+            shutil.copytree(dataset, folder / "data" / "raw")
+            sections["data"] = {"root": "data/raw"}
+        return Project(folder, **sections)
+
+    return make

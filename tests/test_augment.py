@@ -1,0 +1,168 @@
+"""Laws of augmentation: a function of its arguments alone; masks stay binary and move with their image."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from ftu.augment import sample_seed, strict_augmentation
+from ftu.params import load_params
+from imports import ROOT
+
+SIZE = 64
+PARAMS = [ROOT / "params.yaml", *sorted((ROOT / "profiles").glob("*.yaml"))]
+SEEDS = st.integers(0, 2**32 - 1)
+PROBABILITIES = ("flip", "crop", "rotate", "contrast", "hue", "noise", "elastic", "grid")
+GEOMETRIC = ("flip", "crop", "rotate", "elastic", "grid")
+SETTINGS = dict.fromkeys(PROBABILITIES, 0.0) | {
+    "crop_scale": 0.5,
+    "rotate_degrees": 45.0,
+    "rotate_scale": [0.5, 2.0],
+    "contrast_limit": 0.4,
+    "hue_limit": 0.4,
+    "noise_std": [0.02, 0.1],
+}
+
+
+def augmentation(**changes):
+    return strict_augmentation(SIZE, **SETTINGS | changes)
+
+
+def drawn(seed=0, size=SIZE):
+    """A noisy image of a few discs, and the mask of the discs."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:size, :size]
+    mask = np.zeros((size, size), np.uint8)
+    for row, column, radius in rng.uniform((0, 0, size / 8), (size, size, size / 4), (3, 3)):
+        mask[(rows - row) ** 2 + (columns - column) ** 2 < radius**2] = 1
+    image = rng.integers(60, 200, (size, size, 3)) - 50 * mask[..., None]
+    return image.astype(np.uint8), mask
+
+
+def test_the_settings_here_are_those_that_params_know():
+    assert set(SETTINGS) == set(YAML(typ="safe").load((ROOT / "params.yaml").read_text())["augment"])
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS)
+def test_all_probabilities_0_change_nothing(seed):
+    image, mask = drawn()
+    for given_, expected in zip(augmentation()(image, mask, seed), (image, mask), strict=True):
+        np.testing.assert_array_equal(given_, expected)
+
+
+@pytest.mark.parametrize("name", PROBABILITIES)
+def test_each_augmentation_alone_changes_the_image(name):
+    image, mask = drawn()
+    augment = augmentation(**{name: 1.0})
+    for seed in range(5):
+        changed, moved = augment(image, mask, seed)
+        assert not np.array_equal(changed, image)
+        assert name in GEOMETRIC or np.array_equal(moved, mask)
+
+
+@pytest.mark.parametrize("name", GEOMETRIC)
+def test_a_mask_moves_with_its_image(name):
+    augment = augmentation(**{name: 1.0})
+    for seed in range(10):
+        _, mask = drawn(seed, SIZE)
+        picture = np.repeat(mask[..., None] * np.uint8(255), 3, axis=-1)
+        image, moved = augment(picture, mask, seed)
+        assert ((image[..., 0] > 127) == (moved == 1)).mean() > 0.99
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS)
+def test_uint8_comes_out_and_a_mask_stays_binary(seed):
+    image, mask = drawn(seed)
+    changed, moved = augmentation(**dict.fromkeys(PROBABILITIES, 1.0))(image, mask, seed)
+    assert (changed.shape, changed.dtype) == (image.shape, np.uint8)
+    assert (moved.shape, moved.dtype) == (mask.shape, np.uint8)
+    assert set(np.unique(moved)) <= {0, 1}
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, SEEDS)
+def test_the_result_depends_on_the_arguments_alone(seed, other):
+    image, mask = drawn()
+    before = image.copy(), mask.copy()
+    augment, fresh = (augmentation(**dict.fromkeys(PROBABILITIES, 0.5)) for _ in range(2))
+    first = augment(image, mask, seed)
+    augment(*drawn(1), other)
+    np.random.seed(0)
+    for again in (augment(image, mask, seed), fresh(image, mask, seed)):
+        np.testing.assert_array_equal(again[0], first[0])
+        np.testing.assert_array_equal(again[1], first[1])
+    np.testing.assert_array_equal(image, before[0])
+    np.testing.assert_array_equal(mask, before[1])
+
+
+def test_seeds_differ_in_what_they_draw():
+    image, mask = drawn()
+    augment = augmentation(**dict.fromkeys(PROBABILITIES, 0.5))
+    assert len({augment(image, mask, seed)[0].tobytes() for seed in range(30)}) > 25
+
+
+def test_a_flip_draws_all_eight_symmetries_evenly():
+    image, mask = drawn()
+    sides = (image, image.transpose(1, 0, 2))
+    symmetries = [np.rot90(side, turns).tobytes() for side in sides for turns in range(4)]
+    augment, counts = augmentation(flip=0.5), dict.fromkeys(symmetries, 0)
+    for seed in range(400):
+        counts[augment(image, mask, seed)[0].tobytes()] += 1
+    assert min(counts.values()) > 25  # 50 each are expected
+
+
+@pytest.mark.parametrize(
+    ("moves", "colours"),
+    [("crop", "contrast"), ("rotate", "hue"), ("elastic", "noise"), ("grid", "contrast")],
+)
+def test_two_augmentations_are_drawn_independently(moves, colours):
+    grey, (_, mask) = np.full((SIZE, SIZE, 3), 128, np.uint8), drawn()
+    augment, counts = augmentation(**{moves: 0.5, colours: 0.5}), dict.fromkeys(range(4), 0)
+    for seed in range(120):
+        image, moved = augment(grey, mask, seed)
+        counts[2 * (moved != mask).any() + (image != grey).any()] += 1
+    assert min(counts.values()) > 15  # 30 each are expected
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"noise_std": [0.1, 0.02]},
+        {"noise_std": [0.5, 2.0]},
+        {"crop_scale": 2.0},
+        {"flip": 1.5},
+        {"contrast": -1.0},
+        {"rotate_scale": [2.0]},
+        {"unknown": 1.0},
+    ],
+    ids=str,
+)
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises((ValueError, TypeError, LookupError, UserWarning)):
+        augmentation(**wrong)
+
+
+@pytest.mark.parametrize("path", PARAMS, ids=[path.stem for path in PARAMS])
+def test_the_projects_own_settings_are_taken_without_a_warning(path):
+    params = load_params(path)
+    image, mask = strict_augmentation(SIZE, **params.augment.model_dump())(*drawn(), 0)
+    assert image.shape == (SIZE, SIZE, 3)
+    assert mask.shape == (SIZE, SIZE)
+
+
+@given(st.tuples(*[st.integers(0, 10**6)] * 3), st.tuples(*[st.integers(0, 10**6)] * 3))
+def test_a_sample_has_a_seed_of_its_own(key, other):
+    assert 0 <= sample_seed(*key) < 2**32
+    assert sample_seed(*key) == sample_seed(*key)
+    assert key == other or sample_seed(*key) != sample_seed(*other)
+
+
+def test_a_seed_is_the_same_on_every_machine():
+    assert [sample_seed(42, 0, 0), sample_seed(42, 0, 1), sample_seed(42, 1, 0)] == [
+        4193094723,
+        1848476178,
+        1748806707,
+    ]

@@ -1,0 +1,107 @@
+"""The paper's family of networks, CoaT with DaFormer, through the real stage scripts."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ftu import artifact, folds, images, inference, tables
+from imports import ROOT
+
+pytestmark = pytest.mark.slow
+
+SIZE = 64
+CHANGES = {
+    "sample": {"train": 10, "test": 4},
+    "resize": {"size": SIZE},
+    "split": {"run": [0]},
+    "train": {
+        "model": {"encoder": "coat_lite_tiny", "decoder": "daformer", "width": 32},
+        "epochs": 2,
+        "switch_epoch": 1,
+        "aux_loss": "switched",
+        "checkpoint": "best_after_switch",
+    },
+}
+STAGES = ["sample", "decode", "resize", "normalize", "split", "train --fold 0", "predict --fold 0"]
+
+
+def run(folder, stage):
+    name, *arguments = stage.split()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "stages" / f"{name}.py"), *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(new_project):
+    """A project after all stages up to predict."""
+    project = new_project(**CHANGES)
+    for stage in STAGES:
+        run(project.folder, stage)
+    return project.folder
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return artifact.load(folder / "models/fold_0")
+
+
+def test_both_blocks_were_active(folder):
+    history = pd.read_csv(folder / "models/fold_0/history.csv")
+    assert history["active_block"].tolist() == [2, 1]
+    assert history["train_aux_2"].notna().tolist() == [True, False]
+    assert history["train_aux_1"].notna().tolist() == [False, True]
+    assert np.isfinite(history[["train_total", "train_main", "valid_main", "valid_dice"]]).all(axis=None)
+
+
+def test_the_model_says_what_it_is(folder, model):
+    _, facts = model
+    assert facts["architecture"] == CHANGES["train"]["model"] | {"size": SIZE}
+    assert facts["encoder_weights"] == {"source": "none", "licence": "none"}
+    assert facts["checkpoint"] == "best_after_switch"
+    scores = json.loads((folder / "models/fold_0/metrics.json").read_text())
+    assert scores["best_after_switch"]["epoch"] == 1
+
+
+def test_every_image_has_a_prediction_of_the_networks_size(folder):
+    index, table = tables.read_index(folder / "data/images.csv"), tables.read_folds(folder / "data/folds.csv")
+    expected = {
+        "oof": set(folds.divide(table, 0)[1]),
+        "test": set(index.loc[index["set"] == "test", "id"]),
+    }
+    for part, ids in expected.items():
+        found = sorted((folder / "data/predictions/fold_0" / part).iterdir())
+        assert {path.stem for path in found} == ids
+        for path in found:
+            assert images.read_probability(path).shape == (SIZE, SIZE)
+
+
+def test_the_saved_weights_give_the_predictions(folder, model):
+    segmenter, facts = model
+    made_by = json.loads((folder / "data/predictions/fold_0/prediction.json").read_text())
+    assert made_by["weights_sha256"] == facts["weights_sha256"]
+    sources = sorted((folder / "data/normalized/test").glob("*.png"))
+    how = {"tta": made_by["tta"], "batch_size": 1, "mean": facts["mean"], "std": facts["std"]}
+    for path, expected in inference.predict(segmenter, sources, **how, device=torch.device("cpu")):
+        written = images.read_probability(folder / "data/predictions/fold_0/test" / path.name)
+        np.testing.assert_allclose(written, expected, rtol=0, atol=2e-5)  # 16 bits, and batches of 8
+
+
+def test_training_again_repeats_every_byte(folder):
+    written = sorted((folder / "models/fold_0").iterdir())
+    before = {path.name: path.read_bytes() for path in written}
+    run(folder, "train --fold 0")
+    assert {path.name: path.read_bytes() for path in written} == before
+    assert set(before) == {"history.csv", "metrics.json", "model.json", "weights.safetensors"}

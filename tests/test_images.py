@@ -1,0 +1,231 @@
+"""The only reader and writer of pixels: its laws, literals that pin the channels, and what it refuses."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from ftu import images
+from ftu.errors import InputError
+
+PIXELS = arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)))
+MASKS = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 1))
+PROBABILITIES = arrays(
+    np.float32, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.floats(0, 1, width=32)
+)
+sizes, factors, seeds = st.integers(1, 12), st.integers(1, 6), st.integers(0, 2**32 - 1)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("images") / "image.tiff"
+
+
+def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def resized(path: Path, image: np.ndarray, size: int) -> np.ndarray:
+    images.write_tiff(path, image)
+    return images.read_resized(path, size)
+
+
+# ------------------------------------------------------------------ there and back
+
+
+@given(image=PIXELS)
+def test_a_tiff_keeps_every_pixel(path, image):
+    images.write_tiff(path, image)
+    np.testing.assert_array_equal(images.read_image(path), image)
+    images.check_image(path, height=image.shape[0], width=image.shape[1])
+
+
+@given(image=PIXELS)
+def test_a_png_keeps_every_pixel(path, image):
+    images.write_rgb(path.with_suffix(".png"), image)
+    np.testing.assert_array_equal(images.read_rgb(path.with_suffix(".png")), image)
+    np.testing.assert_array_equal(images.read_image(path.with_suffix(".png")), image)
+
+
+@given(mask=MASKS)
+def test_a_mask_is_0_and_1_in_memory_and_0_and_255_on_disk(path, mask):
+    images.write_mask(path.with_suffix(".png"), mask)
+    np.testing.assert_array_equal(images.read_mask(path.with_suffix(".png")), mask)
+    on_disk = cv2.imread(str(path.with_suffix(".png")), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(on_disk, mask * 255)
+
+
+@given(probability=PROBABILITIES)
+def test_a_probability_is_kept_to_half_a_step_of_16_bits(path, probability):
+    images.write_probability(path.with_suffix(".png"), probability)
+    read = images.read_probability(path.with_suffix(".png"))
+    assert read.dtype == np.float32
+    assert np.abs(read - probability.astype(float)).max() <= 0.5 / 65535 + 2**-24  # float32's own rounding
+    np.testing.assert_array_equal(read[probability == 0], 0)
+    np.testing.assert_array_equal(read[probability == 1], 1)
+
+
+def test_red_comes_first_in_memory_and_is_red_on_disk(path):
+    image = np.array([[[250, 20, 3], [0, 0, 255]]], np.uint8)
+    images.write_rgb(path.with_suffix(".png"), image)
+    images.write_tiff(path, image)
+    for file in path, path.with_suffix(".png"):
+        assert np.asarray(cv2.imread(str(file)))[0, 0].tolist() == [
+            3,
+            20,
+            250,
+        ]  # OpenCV's order is blue, green, red
+        assert images.read_image(file)[0, 0].tolist() == [250, 20, 3]
+        assert images.read_resized(file, 1)[0, 0].tolist() == [125, 10, 129]
+    assert images.read_rgb(path.with_suffix(".png"))[0, 1].tolist() == [0, 0, 255]
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_tiff_says_rgb_as_the_competitions_do(path):
+    images.write_tiff(path, random_image(4, 5))
+    with rasterio.open(path) as tiff:
+        assert [colour.name for colour in tiff.colorinterp] == ["red", "green", "blue"]
+        assert tiff.compression is None
+
+
+# ------------------------------------------------------------------ resizing
+
+
+@given(size=sizes, down=factors, across=factors, seed=seeds)
+def test_whole_factors_give_the_mean_of_the_area_as_opencv_does(path, size, down, across, seed):
+    image = random_image(size * down, size * across, seed)
+    ours = resized(path, image, size)
+    mean = image.reshape(size, down, size, across, 3).mean(axis=(1, 3))
+    assert np.abs(ours - mean).max() <= 0.5 + 1e-9
+    peer = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    tie = np.isclose(mean % 1, 0.5)  # the one place where right roundings differ
+    np.testing.assert_array_equal(ours[~tie], peer[~tie])
+
+
+@given(size=sizes, seed=seeds)
+def test_halving_is_opencvs_to_the_bit(path, size, seed):
+    image = random_image(2 * size, 2 * size, seed)
+    peer = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(resized(path, image, size), peer)
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(30, 50, 17), (200, 64, 64), (301, 300, 128)])
+def test_any_smaller_size_is_opencvs_area_average(path, height, width, size):
+    image = random_image(height, width)
+    peer = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(resized(path, image, size), peer.astype(int), atol=1)
+
+
+@given(height=st.integers(1, 20), width=st.integers(1, 20), seed=seeds)
+def test_growing_invents_no_colours(path, height, width, seed):
+    image = random_image(height, width, seed)
+    large = resized(path, image, 24)
+    assert large.shape == (24, 24, 3)
+    assert (large >= image.min(axis=(0, 1))).all()
+    assert (large <= image.max(axis=(0, 1))).all()
+
+
+def test_growing_is_opencvs_bilinear(path):
+    image = random_image(5, 9)
+    peer = cv2.resize(image, (20, 20), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_allclose(resized(path, image, 20), peer.astype(int), atol=1)
+
+
+@given(mask=MASKS, size=sizes)
+def test_a_resized_mask_stays_binary(mask, size):
+    small = images.resize_mask(mask, size)
+    assert (small.shape, small.dtype) == ((size, size), np.uint8)
+    assert set(np.unique(small)) <= set(np.unique(mask))
+
+
+@given(size=sizes, down=st.sampled_from([1, 3, 5]), across=st.sampled_from([1, 3, 5]), seed=seeds)
+def test_a_smaller_mask_is_the_middle_pixel_of_each_cell(size, down, across, seed):
+    mask = (np.random.default_rng(seed).random((size * down, size * across)) < 0.5).astype(np.uint8)
+    np.testing.assert_array_equal(
+        images.resize_mask(mask, size), mask[down // 2 :: down, across // 2 :: across]
+    )
+
+
+def test_files_are_resized_as_arrays_are(path):
+    folder, image = path.parent, random_image(16, 24)
+    images.write_tiff(path, image)
+    images.resize_image_file((path, folder / "small.png"), size=8)
+    np.testing.assert_array_equal(images.read_rgb(folder / "small.png"), images.read_resized(path, 8))
+    mask = (image[..., 0] > 100).astype(np.uint8)
+    images.write_mask(folder / "mask.png", mask)
+    images.resize_mask_file((folder / "mask.png", folder / "small_mask.png"), size=8)
+    np.testing.assert_array_equal(images.read_mask(folder / "small_mask.png"), images.resize_mask(mask, 8))
+
+
+# ------------------------------------------------------------------ refusals
+
+
+def refused(path: Path, *parts: str, height: int = 20, width: int = 30) -> None:
+    with pytest.raises(InputError) as caught:
+        images.check_image(path, height=height, width=width)
+    for part in (str(path), *parts):
+        assert part in str(caught.value)
+
+
+@given(data=st.data())
+def test_a_file_cut_off_anywhere_is_refused(path, data):
+    whole, damaged = path.with_name("whole.tiff"), path.with_name("damaged.tiff")
+    images.write_tiff(whole, random_image(20, 30))
+    damaged.write_bytes(whole.read_bytes()[: data.draw(st.integers(0, whole.stat().st_size - 1))])
+    refused(damaged, "cannot be read as an image", "fetch the file again")
+
+
+def test_a_web_page_is_no_image(tmp_path):
+    path = tmp_path / "image.tiff"
+    path.write_text("<!DOCTYPE html><html><body>Sign in</body></html>")
+    refused(path, "cannot be read as an image", "fetch the file again")
+
+
+def test_a_missing_image_is_named(path):
+    refused(path.with_name("gone.tiff"), "missing", "restore it")
+
+
+@pytest.mark.parametrize(
+    ("array", "found"),
+    [
+        (np.zeros((20, 30), np.uint8), "1 bands of uint8"),
+        (np.zeros((20, 30, 4), np.uint8), "4 bands of uint8"),
+        (np.zeros((20, 30, 3), np.uint16), "3 bands of uint16"),
+    ],
+)
+def test_only_three_bands_of_8_bits_are_an_image(tmp_path, array, found):
+    path = tmp_path / "image.tiff"
+    cv2.imwrite(str(path), array)
+    refused(path, found, "must have 3 bands (RGB) of uint8")
+    with pytest.raises(InputError, match=found):
+        images.read_image(path)
+    with pytest.raises(InputError, match=found):
+        images.read_resized(path, 8)
+
+
+def test_height_and_width_are_not_interchangeable(path):
+    images.write_tiff(path, random_image(20, 30))
+    refused(path, "20 x 30", "img_height 30, img_width 20", "correct", height=30, width=20)
+    with pytest.raises(InputError, match="img_height 21, img_width 30"):
+        images.check_row((path, 21, 30))
+
+
+@pytest.mark.parametrize("read", [images.read_rgb, images.read_mask, images.read_probability])
+@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+def test_a_lost_or_damaged_artefact_can_be_made_again(tmp_path, read, content):
+    if content is not None:
+        (tmp_path / "artefact.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"artefact\.png.*run `dvc repro`"):
+        read(tmp_path / "artefact.png")
+
+
+@pytest.mark.parametrize("write", [images.write_rgb, images.write_mask])
+def test_a_write_that_fails_is_an_error(tmp_path, write):
+    pixels = np.zeros((2, 2, 3) if write is images.write_rgb else (2, 2), np.uint8)
+    with pytest.raises(OSError, match="could not be written"):
+        write(tmp_path / "no such folder" / "a.png", pixels)

@@ -1,0 +1,80 @@
+"""Dice against tables done by hand and its laws; the baselines on images whose answer is plain."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from ftu import metrics
+
+
+@st.composite
+def mask_pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    shape = draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+    masks = arrays(np.uint8, shape, elements=st.integers(0, 1))
+    return draw(masks), draw(masks)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "truth", "expected"),
+    [
+        ([[1, 1, 0]], [[1, 0, 0]], 2 / 3),  # 2 * 1 / (2 + 1)
+        ([[1, 1, 0]], [[0, 1, 1]], 1 / 2),  # 2 * 1 / (2 + 2)
+        ([[1], [1], [1]], [[1], [1], [0]], 4 / 5),  # 2 * 2 / (3 + 2)
+        ([[1, 0]], [[0, 1]], 0),
+        ([[0, 0]], [[0, 1]], 0),
+        ([[1, 0]], [[0, 0]], 0),
+        ([[0, 0]], [[0, 0]], 1),
+    ],
+)
+def test_dice_by_hand(prediction, truth, expected):
+    assert metrics.dice(np.array(prediction, np.uint8), np.array(truth, np.uint8)) == pytest.approx(expected)
+
+
+@given(pair=mask_pairs())
+def test_dice_is_symmetric_bounded_and_1_only_for_equals(pair):
+    prediction, truth = pair
+    score = metrics.dice(prediction, truth)
+    assert score == metrics.dice(truth, prediction)
+    assert 0 <= score <= 1
+    assert (score == 1) == np.array_equal(prediction, truth)
+    both = (prediction.astype(bool) & truth.astype(bool)).sum()
+    assert (score == 0) == (both == 0 and (prediction.any() or truth.any()))
+
+
+@given(pair=mask_pairs())
+def test_dice_is_the_harmonic_mean_of_precision_and_recall(pair):
+    prediction, truth = (mask.astype(bool) for mask in pair)
+    both = (prediction & truth).sum()
+    if both:
+        precision, recall = both / prediction.sum(), both / truth.sum()
+        assert metrics.dice(*pair) == pytest.approx(2 * precision * recall / (precision + recall))
+
+
+def test_masks_of_different_shapes_are_not_compared():
+    with pytest.raises(ValueError, match=r"\(2, 3\) but truth is \(3, 2\)"):
+        metrics.dice(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8))
+
+
+@given(
+    dark=arrays(np.uint8, (5, 8), elements=st.integers(0, 1)),
+    levels=st.tuples(st.integers(0, 200), st.integers(1, 55)),
+)
+def test_otsu_separates_an_image_of_two_levels(dark, levels):
+    dark[0, 0], dark[0, 1] = 0, 1
+    low, gap = levels
+    image = np.repeat(np.where(dark, low, low + gap)[..., None], 3, axis=2).astype(np.uint8)
+    np.testing.assert_array_equal(metrics.otsu_mask(image), dark)
+
+
+@given(pair=mask_pairs())
+def test_baselines_are_scores_of_their_masks(pair):
+    dark, truth = pair
+    image = np.repeat(np.where(dark, 60, 230)[..., None], 3, axis=2).astype(np.uint8)
+    scores = metrics.baseline_dice(image, truth)
+    assert list(scores) == ["nothing", "everything", "otsu"]
+    assert scores["nothing"] == (0 if truth.any() else 1)
+    assert scores["everything"] == pytest.approx(2 * truth.mean() / (1 + truth.mean()))
+    if 0 < dark.sum() < dark.size:
+        assert scores["otsu"] == metrics.dice(dark, truth)

@@ -1,0 +1,252 @@
+"""params.yaml: the committed files are valid, and each kind of mistake is named with file, key and value."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from ruamel.yaml import YAML
+
+from ftu.errors import InputError
+from ftu.params import Model as ModelParams
+from ftu.params import Params, Predict, Section, Stain, StainTarget, load_params
+from ftu.params import Train as TrainParams
+from imports import ROOT
+
+PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
+
+
+def read(path: Path) -> dict[str, Any]:
+    return YAML(typ="safe").load(path.read_text())
+
+
+EPOCHS = read(ROOT / "params.yaml")["train"]["epochs"]
+
+
+def keys(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        yield prefix + key
+        if isinstance(value, dict):
+            yield from keys(value, f"{prefix}{key}.")
+
+
+def changed(folder: Path, key: str, value: object) -> Path:
+    """params.yaml with one value changed; None takes the key out."""
+    params = read(ROOT / "params.yaml")
+    *parents, last = key.split(".")
+    section = params
+    for name in parents:
+        section = section[name]
+    if value is None:
+        del section[last]
+    else:
+        section[last] = value
+    YAML(typ="safe").dump(params, folder / "params.yaml")
+    return folder / "params.yaml"
+
+
+def refused(path: Path, *parts: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_params(path)
+    for part in (str(path), *parts):
+        assert part in str(caught.value)
+
+
+# ------------------------------------------------------------------ the committed files
+
+
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", *PROFILES], ids=lambda path: path.stem)
+def test_a_committed_file_is_valid_and_has_the_keys_of_params_yaml(path):
+    load_params(path)
+    assert list(keys(read(path))) == list(keys(read(ROOT / "params.yaml")))
+
+
+def test_there_is_no_default_outside_params_yaml():
+    def sections(model: type[Section]) -> Iterator[type[Section]]:
+        yield model
+        for field in model.model_fields.values():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+                yield from sections(field.annotation)
+
+    for section in sections(Params):
+        for name, field in section.model_fields.items():
+            assert field.is_required(), f"{section.__name__}.{name}"
+
+
+def test_parameters_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        load_params(ROOT / "params.yaml").train.epochs = 5  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "module", "table", "others"),
+    [
+        (Predict, "tta", "inference", "VIEWS", set()),
+        (ModelParams, "decoder", "segmenter", "DECODERS", set()),
+        (TrainParams, "checkpoint", "checkpoints", "CHOICES", set()),
+        (Stain, "backend", "normalization", "BACKENDS", {"none"}),
+    ],
+)
+def test_a_choice_names_what_the_library_offers(section, field, module, table, others):
+    offered = set(getattr(import_module(f"ftu.{module}"), table)) | others
+    assert set(get_args(section.model_fields[field].annotation)) == offered
+
+
+# ------------------------------------------------------------------ mistakes
+
+
+@pytest.mark.parametrize("key", ["train.augmentation", "trian", "stain.target.id", "thresholds_"])
+def test_an_unknown_key_is_named_with_its_value(tmp_path, key):
+    refused(changed(tmp_path, key, 7), f"{key}: Extra inputs are not permitted, got 7", "README.md")
+
+
+@pytest.mark.parametrize("key", [key for key in keys(read(ROOT / "params.yaml")) if "thresholds." not in key])
+def test_a_missing_key_is_named(tmp_path, key):
+    refused(changed(tmp_path, key, None), f"{key}: Field required")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train.epochs", "120"),
+        ("train.epochs", 12.0),
+        ("train.epochs", True),
+        ("train.lr", "1e-5"),
+        ("resize.size", [768]),
+        ("split.run", 0),
+        ("data.organs", "kidney"),
+        ("predict", "flips"),
+        ("thresholds.HPA.lung", "0.1"),
+    ],
+)
+def test_a_wrong_type_is_named_with_the_value_and_nothing_is_converted(tmp_path, key, value):
+    refused(changed(tmp_path, key, value), f"{key}: Input should be", f"got {value!r}")
+
+
+def test_an_id_is_text_because_zeros_in_front_count(tmp_path):
+    refused(
+        changed(tmp_path, "stain.target.ids", ["00012", 12]), "stain.target.ids.1", "valid string, got 12"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "options"),
+    [
+        ("train.aux_loss", "swiched", "'none', 'single' or 'switched'"),
+        ("train.model.decoder", "unet++", "'unet' or 'daformer'"),
+        ("predict.tta", "d8", "'none', 'flips' or 'd4'"),
+        ("stain.backend", "Exact", "'exact', 'staintools' or 'none'"),
+        ("train.device", "gpu", "'cpu' or 'cuda'"),
+    ],
+)
+def test_a_misspelt_choice_is_named_with_the_options(tmp_path, key, value, options):
+    refused(changed(tmp_path, key, value), f"{key}: Input should be {options}, got {value!r}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train.lr", 0),
+        ("train.lr", float("nan")),
+        ("train.weight_decay", -0.1),
+        ("train.aux_blocks", [0, 1]),
+        ("train.aux_blocks", [2, 5]),
+        ("train.aux_blocks", [2]),
+        ("augment.flip", 1.1),
+        ("compute.workers", 0),
+        ("split.count", 1),
+        ("resize.size", 31),
+        ("sample.seed", -1),
+        ("data.organs", []),
+        ("thresholds.HPA.lung", 1.5),
+    ],
+)
+def test_a_value_out_of_range_is_named(tmp_path, key, value):
+    refused(changed(tmp_path, key, value), key, "got ")
+
+
+@pytest.mark.parametrize("past", [-EPOCHS - 1, -EPOCHS, 0, 1])
+def test_the_switch_lies_inside_the_training(tmp_path, past):
+    path = changed(tmp_path, "train.switch_epoch", EPOCHS + past)
+    refused(path, "train: switch_epoch", f"1..{EPOCHS - 1}", f"got {EPOCHS + past}")
+
+
+@pytest.mark.parametrize("value", [1, EPOCHS - 1])
+def test_the_switch_may_lie_at_either_end(tmp_path, value):
+    assert load_params(changed(tmp_path, "train.switch_epoch", value)).train.switch_epoch == value
+
+
+@pytest.mark.parametrize("value", [[5], [-1], [0, 0]])
+def test_a_fold_that_is_not_dealt_cannot_run(tmp_path, value):
+    refused(changed(tmp_path, "split.run", value), "split: run", "0..4", f"got {value}")
+
+
+def test_a_subset_of_folds_may_run(tmp_path):
+    assert load_params(changed(tmp_path, "split.run", [3, 1])).split.run == [3, 1]
+
+
+@pytest.mark.parametrize("key", ["thresholds.HPA.lung", "thresholds.Hubmap"])
+def test_an_organ_or_source_without_a_threshold_is_named(tmp_path, key):
+    _, source, *_ = key.split(".")
+    refused(changed(tmp_path, key, None), f"thresholds.{source}", "lung", "data.organs")
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids", "file", "message"),
+    [
+        ("image", [], "", "exactly one id in ids, got []"),
+        ("image", ["1", "2"], "", "exactly one id in ids, got ['1', '2']"),
+        ("mosaic", [], "", "at least one id in ids, got []"),
+        ("file", [], "", "the path of an image in file, got ''"),
+    ],
+)
+def test_a_stain_target_lacks_what_its_kind_needs(tmp_path, kind, ids, file, message):
+    target = read(ROOT / "params.yaml")["stain"]["target"] | {"kind": kind, "ids": ids, "file": file}
+    refused(changed(tmp_path, "stain.target", target), "stain.target", f"kind {kind} needs", message)
+    with pytest.raises(ValueError, match=f"kind {kind} needs"):
+        StainTarget(**target)
+
+
+def test_half_precision_needs_a_gpu(tmp_path):
+    refused(changed(tmp_path, "train.precision", "fp16"), "train: precision fp16 needs device cuda")
+
+
+def test_every_mistake_is_told_at_once(tmp_path):
+    path = changed(tmp_path, "train.aux_loss", "both")
+    path.write_text(path.read_text().replace("epochs:", "epoch:"))
+    refused(path, "train.aux_loss", "'both'", "train.epochs: Field required", "train.epoch: Extra")
+
+
+# ------------------------------------------------------------------ the file itself
+
+
+@pytest.mark.parametrize("text", ["1e-05", "1e-5", "1.0e-05", "0.00001", "1E-5"])
+def test_a_rate_may_be_written_as_dvc_writes_it(tmp_path, text):
+    path = changed(tmp_path, "train.lr", 0.125)
+    path.write_text(path.read_text().replace("lr: 0.125", f"lr: {text}"))
+    assert load_params(path).train.lr == 1e-5
+
+
+@pytest.mark.parametrize(
+    "content", ["data: [1, 2\n", "data:\n\troot: x\n", "a: 1\na: 2\n", "data: 'x\n", "a: b: c\n"]
+)
+def test_what_is_not_yaml_is_refused_with_the_line(tmp_path, content):
+    (tmp_path / "params.yaml").write_text(content)
+    refused(tmp_path / "params.yaml", "is not valid YAML", "line ")
+
+
+@pytest.mark.parametrize("content", [b"", b"just text\n", b"- 1\n"])
+def test_what_is_no_table_of_sections_is_refused(tmp_path, content):
+    (tmp_path / "params.yaml").write_bytes(content)
+    refused(tmp_path / "params.yaml", "README.md")
+
+
+@pytest.mark.parametrize("content", [b"data: \xff\n", b"data: \x00\n"])
+def test_what_is_no_text_is_refused(tmp_path, content):
+    (tmp_path / "params.yaml").write_bytes(content)
+    refused(tmp_path / "params.yaml", "is not valid YAML")
+
+
+def test_a_missing_file_says_where_to_run(tmp_path):
+    refused(tmp_path / "params.yaml", "cannot be read", "run from the project's folder")

@@ -1,0 +1,77 @@
+"""The embedded sample looks like the competition's data set, and is a function of the seed."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ftu import images, rle, tables
+from ftu.sample import write_sample
+from ftu.synthetic import ORGANS, STAINS
+
+KNOWN = {"organs": list(ORGANS), "sources": list(STAINS)}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def rows(small_sample: Path) -> list[tables.ImageRow]:
+    """Of both tables, read and checked as decode reads them."""
+    train = tables.read_train(small_sample / "train.csv", **KNOWN).assign(set="train")
+    test = tables.read_test(small_sample / "test.csv", **KNOWN).assign(set="test")
+    return tables.image_rows(pd.concat([train, test]))
+
+
+def test_the_layout_is_the_competitions(small_sample, rows):
+    tables.check_root(small_sample)
+    images_due = {f"{row.set}_images/{row.id}.tiff" for row in rows}
+    others = {"train.csv", "test.csv", "sample_submission.csv", "SYNTHETIC.md"}
+    assert set(contents(small_sample)) == images_due | others
+
+
+def test_the_columns_are_the_competitions(small_sample):
+    common = ["id", "organ", "data_source", "img_height", "img_width", "pixel_size", "tissue_thickness"]
+    columns = {
+        name: list(tables.read_csv(small_sample / f"{name}.csv").columns)
+        for name in ("train", "test", "sample_submission")
+    }
+    assert columns == {
+        "train": [*common, "rle", "age", "sex"], "test": common, "sample_submission": ["id", "rle"]
+    }  # fmt: skip
+
+
+def test_no_one_can_take_the_images_for_real_ones(small_sample):
+    assert "show no tissue" in (small_sample / "SYNTHETIC.md").read_text()
+
+
+def test_every_image_has_the_size_of_its_row(small_sample, rows):
+    for row in rows:
+        images.check_row((tables.image_path(small_sample, row), row.img_height, row.img_width))
+        assert 800 < max(row.img_height, row.img_width) * row.pixel_size < 1100  # about 1 mm
+
+
+def test_every_mask_decodes_to_some_tissue_units_but_not_all(small_sample):
+    table = tables.read_train(small_sample / "train.csv", **KNOWN)
+    for text, height, width in zip(table["rle"], table["img_height"], table["img_width"], strict=True):
+        assert 0.01 < rle.decode(text, height=height, width=width).mean() < 0.6
+
+
+def test_organs_and_sources_are_those_of_the_competition(rows):
+    train, test = ([row for row in rows if row.set == part] for part in ("train", "test"))
+    assert {row.organ for row in train} == set(ORGANS)  # from five images on
+    assert {row.data_source for row in train} == {"HPA"}
+    assert {row.data_source for row in test} == {"HPA", "Hubmap"}  # from two images on
+    assert all(row.img_height == row.img_width for row in rows if row.data_source == "HPA")
+    assert len({row.id for row in rows}) == 8
+
+
+def test_equal_seeds_give_equal_bytes_and_others_other_images(tmp_path, small_sample):
+    for name, seed in {"again": 0, "other": 1}.items():
+        (tmp_path / name).mkdir()
+        write_sample(tmp_path / name, train=6, test=2, seed=seed)
+    assert contents(tmp_path / "again") == contents(small_sample)
+    assert set(contents(tmp_path / "other")).isdisjoint(
+        name for name in contents(small_sample) if name.endswith(".tiff")
+    )

@@ -1,0 +1,107 @@
+"""A submission is accepted as a whole or refused with its row, from Python and from the command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftu.errors import InputError
+from ftu.submission import build_submission, check_submission
+from imports import ROOT
+
+IDS = ["78", "00008", "127"]
+TEST = pd.DataFrame({"id": IDS, "img_height": [3, 5, 2], "img_width": [4, 2, 2]})
+GOOD = build_submission(IDS, ["2 1", "", "1 4"])
+
+
+def refused(submission: pd.DataFrame, *parts: str) -> None:
+    with pytest.raises(InputError) as caught:
+        check_submission(submission, TEST, name="mine.csv")
+    for part in ("mine.csv", *parts):
+        assert part in str(caught.value)
+
+
+def test_a_good_submission_is_accepted():
+    assert list(GOOD.columns) == ["id", "rle"]
+    check_submission(GOOD, TEST)
+
+
+@pytest.mark.parametrize(
+    "columns", [["rle", "id"], ["id"], ["id", "rle", "rle.1"], ["id", "RLE"], ["Unnamed: 0", "id", "rle"]]
+)
+def test_the_columns_are_id_and_rle(columns):
+    refused(GOOD.reindex(columns=columns), ", ".join(columns), "must be id, rle")
+
+
+@pytest.mark.parametrize("image_id", IDS)
+def test_a_missing_id_is_named(image_id):
+    refused(GOOD[GOOD["id"] != image_id], f"no row for id {image_id}")
+
+
+@pytest.mark.parametrize("image_id", ["8", "078", "127 ", "x"])
+def test_an_unknown_id_is_named(image_id):
+    more = pd.concat([GOOD, build_submission([image_id], [""])])
+    refused(more, f"id {image_id} is not in the test table")
+
+
+@pytest.mark.parametrize("image_id", IDS)
+def test_a_repeated_id_is_named(image_id):
+    refused(pd.concat([GOOD, GOOD[GOOD["id"] == image_id]]), f"id {image_id} stands in more than one row")
+
+
+@given(order=st.permutations(range(3)).filter(lambda order: list(order) != [0, 1, 2]))
+def test_another_order_is_refused_where_it_differs_first(order):
+    found, expected = next((GOOD["id"][i], IDS[k]) for k, i in enumerate(order) if i != k)
+    refused(GOOD.iloc[list(order)], f"id {found} stands where the test table has {expected}")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("1", "no length"),
+        ("1 x", "'x'"),
+        ("1 0", "length 0"),
+        ("1 -2", "'-2'"),
+        ("0 1", "start 0"),
+        ("4 2", "ends past 4 (height 2 x width 2)"),
+        ("1 2 2 1", "must not overlap"),
+        ("3 1 1 1", "must be sorted"),
+    ],
+)
+def test_a_bad_rle_is_refused_with_its_row_and_the_size_of_that_image(text, found):
+    refused(GOOD.assign(rle=["", "", text]), "id 127: rle", found)
+
+
+# ------------------------------------------------------------------ the command line
+
+
+def check(folder: Path, submission: pd.DataFrame) -> subprocess.CompletedProcess[str]:
+    TEST.assign(organ="lung").to_csv(folder / "test.csv", index=False)
+    submission.to_csv(folder / "mine.csv", index=False)
+    return subprocess.run(
+        [sys.executable, "-m", "ftu.submission", "check", "mine.csv", "--test", "test.csv"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_line_accepts(tmp_path):
+    done = check(tmp_path, GOOD)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "mine.csv: valid, 3 rows\n"
+
+
+def test_the_command_line_refuses_with_a_line_and_a_status(tmp_path):
+    done = check(tmp_path, GOOD.assign(rle="13 1"))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: mine.csv: id 78: rle: RLE pair 1: start 13")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,178 @@
+"""The competition's tables: what is read, and the row and column that a bad one is refused with."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftu import folds, tables
+from ftu.errors import InputError
+
+KNOWN = {"organs": ["kidney", "lung"], "sources": ["HPA", "Hubmap"]}
+ROWS = [
+    {"id": "00008", "organ": "kidney", "data_source": "HPA", "img_height": "3", "img_width": "4"},
+    {"id": "127", "organ": "lung", "data_source": "Hubmap", "img_height": "5", "img_width": "2"},
+    {"id": "9", "organ": "lung", "data_source": "HPA", "img_height": "6", "img_width": "6"},
+]
+RLES = ["2 1", "", "1 36"]
+
+
+def good() -> pd.DataFrame:
+    return pd.DataFrame(ROWS).assign(pixel_size="0.4", rle=RLES)
+
+
+def written(folder: Path, table: pd.DataFrame) -> Path:
+    table.to_csv(folder / "train.csv", index=False)
+    return folder / "train.csv"
+
+
+def refused(path: Path, *parts: str) -> None:
+    with pytest.raises(InputError) as caught:
+        tables.read_train(path, **KNOWN)
+    for part in (str(path), *parts):
+        assert part in str(caught.value)
+
+
+def test_a_good_table_is_read_with_its_types(tmp_path):
+    table = tables.read_train(written(tmp_path, good()), **KNOWN)
+    assert list(table.columns) == tables.TRAIN_COLUMNS
+    assert table["id"].tolist() == ["00008", "127", "9"]  # text: zeros in front stay
+    assert table["rle"].tolist() == RLES  # an empty mask is an empty text, not a missing value
+    assert table["img_height"].tolist() == [3, 5, 6]
+    assert table["img_width"].tolist() == [4, 2, 6]
+    assert table["pixel_size"].tolist() == [0.4] * 3
+    assert table["img_height"].dtype == int
+    assert table["pixel_size"].dtype == float
+
+
+@given(order=st.permutations([*tables.TRAIN_COLUMNS, "age", "sex"]))
+def test_order_of_columns_and_other_columns_do_not_matter(tmp_path_factory, order):
+    table = good().assign(age="30", sex="Male")[order]
+    path = written(tmp_path_factory.getbasetemp(), table)
+    expected = tables.read_train(written(tmp_path_factory.getbasetemp(), good()), **KNOWN)
+    pd.testing.assert_frame_equal(tables.read_train(path, **KNOWN), expected)
+
+
+def test_the_test_table_needs_no_rle(tmp_path):
+    path = written(tmp_path, good().drop(columns="rle"))
+    assert list(tables.read_test(path, **KNOWN).columns) == tables.TEST_COLUMNS
+    refused(path, "no column rle")
+
+
+@pytest.mark.parametrize("column", tables.TRAIN_COLUMNS)
+def test_a_missing_column_is_named_with_those_found(tmp_path, column):
+    path = written(tmp_path, good().drop(columns=column))
+    refused(path, f"has no column {column}", "found", "fetch the file again")
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b", "-x"])
+def test_an_id_must_be_a_file_name(tmp_path, name):
+    table = good()
+    table.loc[1, "id"] = name
+    refused(written(tmp_path, table), "line 3", repr(name), "use letters, digits")
+
+
+@given(rows=st.permutations([0, 0, 1, 2]))
+def test_a_repeated_id_is_named_wherever_it_stands(tmp_path_factory, rows):
+    path = written(tmp_path_factory.getbasetemp(), good().iloc[list(rows)])
+    refused(path, "id 00008 stands in more than one row", "keep one")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("organ", "liver"), ("organ", ""), ("data_source", "hubmap"), ("data_source", "")]
+)
+def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path, column, value):
+    table = good()
+    table.loc[1, column] = value
+    known = KNOWN["organs" if column == "organ" else "sources"]
+    refused(written(tmp_path, table), "id 127", f"{column} {value!r}", ", ".join(known), "thresholds")
+
+
+@pytest.mark.parametrize("column", ["img_height", "img_width", "pixel_size"])
+@pytest.mark.parametrize("value", ["0", "-3", "", "x", "inf", "nan", "1e999"])
+def test_a_size_must_be_a_positive_number(tmp_path, column, value):
+    table = good()
+    table.loc[1, column] = value
+    refused(written(tmp_path, table), "id 127", f"{column} {value!r}", "correct the row")
+
+
+@pytest.mark.parametrize("column", ["img_height", "img_width"])
+def test_a_size_in_pixels_must_be_whole(tmp_path, column):
+    table = good()
+    table.loc[1, column] = "3.5"
+    refused(written(tmp_path, table), "id 127", f"{column} '3.5' is not a positive whole number")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "cannot be read as CSV"),
+        (b'id,organ\n1,"kidney\n', "cannot be read as CSV"),
+        (b"id,organ\n1,2,3,4\n1,2,3,4,5\n", "cannot be read as CSV"),
+        (b"\xff\xfe\x00i\x00d", "cannot be read as CSV"),
+        (b"<!DOCTYPE html><title>Sign in</title>\n", "has no column id"),
+        (",".join(tables.TRAIN_COLUMNS).encode(), "has no rows"),
+    ],
+)
+def test_a_file_that_is_no_table_is_to_be_fetched_again(tmp_path, content, message):
+    (tmp_path / "train.csv").write_bytes(content)
+    refused(tmp_path / "train.csv", message, "fetch the file again")
+
+
+def test_a_missing_table_is_named(tmp_path):
+    refused(tmp_path / "train.csv", "is missing", "fetch it")
+
+
+def test_cells_that_a_short_row_lacks_are_empty(tmp_path):
+    (tmp_path / "a.csv").write_text("id,rle\n1\n2,\n3,NA\n")
+    assert tables.read_csv(tmp_path / "a.csv")["rle"].tolist() == ["", "", "NA"]
+
+
+def test_sizes_are_read_whatever_else_the_table_holds(tmp_path):
+    path = written(tmp_path, good().assign(organ="unheard of"))
+    assert tables.read_sizes(path)["img_height"].tolist() == [3, 5, 6]
+    with pytest.raises(InputError, match="has no column img_width"):
+        tables.read_sizes(written(tmp_path, good().drop(columns="img_width")))
+
+
+def test_every_rle_is_checked_and_a_bad_one_is_refused_with_row_and_remedy(tmp_path):
+    table = good()
+    table.loc[1, "rle"] = "10 2"
+    refused(written(tmp_path, table), "id 127: rle: RLE pair 1: start 10", "height 5 x width 2", "correct or")
+
+
+@given(present=st.sets(st.sampled_from(["train.csv", "train_images", "test.csv", "test_images"]), max_size=3))
+def test_an_incomplete_data_set_is_refused_with_the_way_to_get_it(tmp_path_factory, present):
+    root = tmp_path_factory.mktemp("raw")
+    for name in present:
+        (root / name).mkdir()
+    with pytest.raises(InputError) as caught:
+        tables.check_root(root)
+    missing = [
+        name for name in ("train.csv", "train_images", "test.csv", "test_images") if name not in present
+    ]
+    for part in ("data.root", str(root), *missing, "kaggle competitions download", "data/sample"):
+        assert part in str(caught.value)
+
+
+def test_a_data_set_that_does_not_exist_is_refused_with_the_way_to_get_it(tmp_path):
+    with pytest.raises(InputError, match=r"raw does not exist(.|\n)*kaggle(.|\n)*data\.root: data/sample"):
+        tables.check_root(tmp_path / "raw")
+
+
+def test_the_index_gives_back_what_was_written(tmp_path):
+    table = tables.read_train(written(tmp_path, good()), **KNOWN).assign(set="train").drop(columns="rle")
+    table.to_csv(tmp_path / "images.csv", index=False)
+    rows = tables.image_rows(tables.read_index(tmp_path / "images.csv"))
+    assert rows[0] == tables.ImageRow("00008", "train", "kidney", "HPA", 3, 4, 0.4)
+    assert tables.image_path(Path("raw"), rows[0]) == Path("raw/train_images/00008.tiff")
+    assert [row.id for row in rows] == ["00008", "127", "9"]
+
+
+def test_folds_are_read_with_ids_as_text(tmp_path):
+    pd.DataFrame({"id": ["00008"], "organ": ["lung"], "fold": [3]}).to_csv(tmp_path / "f.csv", index=False)
+    table = tables.read_folds(tmp_path / "f.csv")
+    assert table["id"].tolist() == ["00008"]
+    assert folds.divide(table, 3) == ([], ["00008"])
