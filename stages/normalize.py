@@ -1,12 +1,10 @@
 """Bring all images to the stain of one target."""
 
-import sys
-
 import pandas as pd
 
 from ftu import normalization, paths, tables
 from ftu.params import load_params
-from ftu.stage import run
+from ftu.stage import run, warn
 from ftu.whole import whole_folder
 from ftu.workers import each
 
@@ -18,7 +16,7 @@ def main() -> None:
     index = tables.read_index(paths.IMAGES)
     target = normalization.target_image(paths.RESIZED, index, **settings.target.model_dump())
     work = normalization.prepare(settings.backend, target, seed=settings.seed)
-    print(f"warning: {caveat}\n" if caveat else "", end="", file=sys.stderr)
+    warn(caveat)
     with whole_folder(paths.NORMALIZED) as folder:
         for name in ("train", "test"):
             (folder / name).mkdir()
@@ -27,7 +25,7 @@ def main() -> None:
         ]
         rows = each(work, copies, workers=workers, doing="normalize")
         pd.DataFrame(rows).to_csv(folder / "qc.csv", index=False)
-    print(normalization.warning(rows), end="\n" if normalization.warning(rows) else "", file=sys.stderr)
+    warn(normalization.warning(rows))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
 """Deal the training images into folds, stratified by organ."""
 
-import sys
-
 from ftu import folds, paths, tables
 from ftu.params import load_params
-from ftu.stage import run
+from ftu.stage import run, warn
 from ftu.whole import whole_file
 
 
@@ -15,9 +13,7 @@ def main() -> None:
     train = index[index["set"] == "train"]
     table = folds.assign_folds(train, count=count, seed=params.split.seed)
     for organ, images in folds.rare_organs(train, count=count).items():
-        print(
-            f"warning: {organ} has {images} images for {count} folds; some folds have none", file=sys.stderr
-        )
+        warn(f"{organ} has {images} images for {count} folds; some folds have none")
     with whole_file(paths.FOLDS) as path:
         table.to_csv(path, index=False)
 

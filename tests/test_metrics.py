@@ -59,12 +59,14 @@ def test_masks_of_different_shapes_are_not_compared():
 
 @given(
     dark=arrays(np.uint8, (5, 8), elements=st.integers(0, 1)),
-    levels=st.tuples(st.integers(0, 200), st.integers(1, 55)),
+    colour=st.tuples(*[st.integers(0, 200)] * 3),
+    channel=st.integers(0, 2),
+    gap=st.integers(5, 55),
 )
-def test_otsu_separates_an_image_of_two_levels(dark, levels):
+def test_otsu_separates_two_colours_whichever_channel_they_differ_in(dark, colour, channel, gap):
     dark[0, 0], dark[0, 1] = 0, 1
-    low, gap = levels
-    image = np.repeat(np.where(dark, low, low + gap)[..., None], 3, axis=2).astype(np.uint8)
+    image = np.tile(np.array(colour, np.uint8), (5, 8, 1))
+    image[..., channel] += np.uint8(gap) * (1 - dark)
     np.testing.assert_array_equal(metrics.otsu_mask(image), dark)
 
 

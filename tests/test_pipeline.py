@@ -1,17 +1,12 @@
 """The user's own commands on a reduced sample, in a copy of the repository: what runs again, what not."""
 
-import os
-import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from ruamel.yaml import YAML
 
-from imports import ROOT
+from project import commit, copy_repository, run, set_params, stages_run
 
 pytestmark = pytest.mark.slow
 
@@ -24,43 +19,12 @@ REDUCED = {
 FOLDS = ("train@0", "train@1", "predict@0", "predict@1", "evaluate", "submit")
 
 
-def run(project: Path, *command: str, status: int = 0) -> str:
-    """Run a command as the user would, the environment activated; return what it prints."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {
-        key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "PYTHONPATH"))
-    }
-    done = subprocess.run(
-        command, cwd=project, env=environment | {"PATH": path}, text=True, stdout=-1, stderr=subprocess.STDOUT
-    )
-    assert done.returncode == status, done.stdout
-    return done.stdout
-
-
-def stages_run(output: str) -> list[str]:
-    return sorted(re.findall(r"Running stage '(.+)'", output))
-
-
-def set_params(project: Path, changes: dict) -> None:
-    yaml, path = YAML(), project / "params.yaml"
-    params = yaml.load(path)
-    for section, values in changes.items():
-        params[section].update(values)
-    yaml.dump(params, path)
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository of its own: the working tree's files, reduced parameters, one whole run, committed."""
+    """A repository with reduced parameters and one whole run, committed."""
     folder = tmp_path_factory.mktemp("clone") / "ftu"
-    listed = subprocess.check_output(["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, text=True)
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file() and name != "dvc.lock":
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    copy_repository(folder)
     set_params(folder, REDUCED)
-    for words in (["init", "-q"], ["config", "user.name", "t"], ["config", "user.email", "t@example.org"]):
-        run(folder, "git", *words)
     run(folder, "dvc", "repro")
     commit(folder)
     return folder
@@ -71,11 +35,6 @@ def _undone(project: Path) -> None:
     """Each test starts from the committed run."""
     run(project, "git", "checkout", "-q", ".")
     run(project, "dvc", "checkout", "-q")
-
-
-def commit(folder: Path) -> None:
-    run(folder, "git", "add", "-A")
-    run(folder, "git", "commit", "-qm", "run")
 
 
 def test_nothing_runs_twice(project: Path) -> None:
@@ -124,7 +83,9 @@ def test_a_fold_that_is_missing_or_stale_is_named(project: Path) -> None:
         project, *environment, status=2
     )
     shutil.rmtree(project / "data/predictions/fold_0")
-    assert "data/predictions/fold_0: the fold was not predicted" in run(project, *environment, status=2)
+    assert "data/predictions/fold_0/prediction.json: is missing; the fold was not predicted" in run(
+        project, *environment, status=2
+    )
 
 
 def test_a_temporary_experiment_runs_its_own_copy(project: Path) -> None:

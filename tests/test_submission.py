@@ -15,7 +15,7 @@ from ftu.submission import build_submission, check_submission
 from imports import ROOT
 
 IDS = ["78", "00008", "127"]
-TEST = pd.DataFrame({"id": IDS, "img_height": [3, 5, 2], "img_width": [4, 2, 2]})
+TEST = pd.DataFrame({"id": IDS, "img_height": [3, 5, 2], "img_width": [4, 2, 3]})
 GOOD = build_submission(IDS, ["2 1", "", "1 4"])
 
 
@@ -68,7 +68,7 @@ def test_another_order_is_refused_where_it_differs_first(order):
         ("1 0", "length 0"),
         ("1 -2", "'-2'"),
         ("0 1", "start 0"),
-        ("4 2", "ends past 4 (height 2 x width 2)"),
+        ("6 2", "ends past 6 (height 2 x width 3)"),
         ("1 2 2 1", "must not overlap"),
         ("3 1 1 1", "must be sorted"),
     ],

@@ -1,6 +1,5 @@
 """A trained model on disk: weights.safetensors and model.json, all that is needed to build it again."""
 
-import json
 from pathlib import Path
 
 import safetensors
@@ -39,7 +38,7 @@ def load(folder: Path) -> tuple[Segmenter, dict]:
 
     Raises InputError when a part is missing or the weights do not fit the architecture.
     """
-    facts = read_facts(folder)
+    facts = jsonfile.read(folder / FACTS, "the fold was not trained: run `dvc repro`")
     model = build_segmenter(**facts["architecture"])
     try:
         model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
@@ -48,11 +47,3 @@ def load(folder: Path) -> tuple[Segmenter, dict]:
             f"{folder / WEIGHTS}: cannot be loaded ({error}); run `dvc repro` to train it again"
         ) from error
     return model, facts
-
-
-def read_facts(folder: Path) -> dict:
-    """model.json of a trained model."""
-    path = folder / FACTS
-    if not path.is_file():
-        raise InputError(f"{path}: is missing; the fold was not trained: run `dvc repro`")
-    return json.loads(path.read_text())

@@ -105,7 +105,7 @@ def warning(rows: Sequence[dict]) -> str:
     """A sentence on the images that passed through unchanged, empty when there are none."""
     unchanged = [row for row in rows if row["reason"]]
     named = ", ".join(f"{row['id']} ({row['reason']})" for row in unchanged[:5])
-    return f"warning: {len(unchanged)} of {len(rows)} images unchanged: {named}" if unchanged else ""
+    return f"{len(unchanged)} of {len(rows)} images unchanged: {named}" if unchanged else ""
 
 
 def _backend(name: str) -> ModuleType:

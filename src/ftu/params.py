@@ -40,7 +40,7 @@ class Compute(Section):
 
 
 class Resize(Section):
-    size: Annotated[int, Field(ge=32)]  # px, height and width
+    size: Annotated[int, Field(ge=32, multiple_of=32)]  # px, height and width; 32 is the coarsest stride
 
 
 class StainTarget(Section):
@@ -137,6 +137,13 @@ class Augment(Section):
     noise_std: Annotated[list[Share], Field(min_length=2, max_length=2)]
     elastic: Share  # probability
     grid: Share  # probability
+
+    @model_validator(mode="after")
+    def _ranges_rise(self) -> Self:
+        for name, (low, high) in {"rotate_scale": self.rotate_scale, "noise_std": self.noise_std}.items():
+            if low > high:
+                raise ValueError(f"{name} must be [smallest, largest], got [{low}, {high}]")
+        return self
 
 
 class Predict(Section):

@@ -26,6 +26,12 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(2)
 
 
+def warn(message: str) -> None:
+    """Write a warning to stderr; an empty message is none."""
+    if message:
+        sys.stderr.write(f"warning: {message}\n")
+
+
 def fold_argument() -> int:
     """The fold that the command line asks for (`--fold K`)."""
     parser = argparse.ArgumentParser()

@@ -41,7 +41,13 @@ def sha256(path: Path) -> str:
 
 
 def _licence(name: str) -> str:
-    return "NVIDIA non-commercial" if name.startswith(NON_COMMERCIAL) else "Apache-2.0"
+    """The licence of an encoder's ImageNet weights: timm says that of its own, smp's CNNs are Apache-2.0."""
+    if name.startswith(NON_COMMERCIAL):
+        return "NVIDIA Source Code License, non-commercial"
+    if name in smp.encoders.get_encoder_names():
+        return "apache-2.0"
+    facts = timm.get_pretrained_cfg(name.removeprefix("tu-"))
+    return (facts and facts.license) or "unknown"
 
 
 def _load_from_hub(encoder: Encoder, name: str) -> None:
