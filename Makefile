@@ -39,4 +39,4 @@ check: env ## ruff, ruff format, pyright
 
 .PHONY: bench
 bench: env ## measure against peers, side by side
-	@for benchmark in stain rle reading repro; do PYTHONPATH=src python benchmarks/$$benchmark.py || exit 1; done
+	@for benchmark in stain rle reading repro; do echo "== $$benchmark"; PYTHONPATH=src python benchmarks/$$benchmark.py || exit 1; done

@@ -81,3 +81,9 @@ def test_rare_organs_are_those_that_some_fold_lacks(images, count):
     rare = folds.rare_organs(images, count=count)
     assert set(rare) == set(held[held < count].index)
     assert all(rare[organ] == (images["organ"] == organ).sum() for organ in rare)
+
+
+def test_a_fold_that_was_not_dealt_is_refused_by_name() -> None:
+    table = folds.assign_folds(pd.DataFrame({"id": ["a", "b"], "organ": ["lung"] * 2}), count=2, seed=0)
+    with pytest.raises(InputError, match=r"fold 7 holds no image; the folds are \[0, 1\]"):
+        folds.divide(table, 7)

@@ -32,6 +32,13 @@ def rare_organs(images: pd.DataFrame, *, count: int) -> dict[str, int]:
 
 
 def divide(table: pd.DataFrame, fold: int) -> tuple[list[str], list[str]]:
-    """The ids to train on and the ids that `fold` holds out, of a table (id, fold)."""
+    """The ids to train on and the ids that `fold` holds out, of a table (id, fold).
+
+    Raises InputError when `fold` was not dealt.
+    """
     held_out = table["fold"] == fold
+    if not held_out.any():
+        raise InputError(
+            f"fold {fold} holds no image; the folds are {sorted(table['fold'].unique().tolist())}"
+        )
     return table.loc[~held_out, "id"].tolist(), table.loc[held_out, "id"].tolist()

@@ -17,8 +17,9 @@ def run(main: Callable[[], None]) -> None:
     SIGTERM ends it as Ctrl-C does, so that temporary outputs are removed on the way out.
     """
     signal.signal(signal.SIGTERM, _stop)
-    # Threads that wait by spinning made training up to ten times slower beside another busy process.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Threads that spin long while they wait made training up to ten times slower beside another busy process;
+    # threads that never spin make it slower on an idle machine. libgomp reads this when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         main()
     except InputError as error:
