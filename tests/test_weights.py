@@ -17,6 +17,7 @@ from ftu.encoders import Encoder, build_encoder
 from ftu.errors import InputError
 from ftu.weights import load_encoder_weights
 
+NON_COMMERCIAL = "NVIDIA Source Code License, non-commercial"
 SMALL = "mobilenet_v2"
 CLASSIFIER = {"classifier.1.weight": torch.ones(10, 1280), "classifier.1.bias": torch.ones(10)}
 SHOWS_LACK = r"it lacks 1 keys \(features\.0\.0\.weight\)"
@@ -239,7 +240,7 @@ def test_imagenet_where_the_hub_has_none_is_refused():
 
 @pytest.mark.parametrize(
     ("name", "licence"),
-    [(SMALL, "Apache-2.0"), ("mit_b0", "NVIDIA non-commercial"), ("tu-pvt_v2_b0", "Apache-2.0")],
+    [(SMALL, "apache-2.0"), ("mit_b0", NON_COMMERCIAL), ("tu-pvt_v2_b0", "apache-2.0")],
 )
 def test_what_the_hub_gives_is_loaded_exactly_with_its_licence(monkeypatch, name, licence):
     net, fetched = encoder(name), encoder(name, seed=1)
