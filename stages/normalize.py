@@ -20,10 +20,9 @@ def main() -> None:
     with whole_folder(paths.NORMALIZED) as folder:
         for name in ("train", "test"):
             (folder / name).mkdir()
-        copies = [
-            (paths.RESIZED / row.set / f"{row.id}.png", folder / row.set) for row in tables.image_rows(index)
-        ]
-        rows = each(work, copies, workers=workers, doing="normalize")
+        sets = [row.set for row in tables.image_rows(index)]
+        sources = [paths.RESIZED / row.set / f"{row.id}.png" for row in tables.image_rows(index)]
+        rows = each(work, sources, [folder / name for name in sets], workers=workers, doing="normalize")
         pd.DataFrame(rows).to_csv(folder / "qc.csv", index=False)
     warn(normalization.warning(rows))
 

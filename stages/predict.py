@@ -12,11 +12,11 @@ def main() -> None:
 
 
 def predict(fold: int, params: Params) -> None:
-    from ftu import artifact, images, inference, jsonfile, predictions, training
+    from ftu import artifact, images, inference, jsonfile, predictions, runtime
 
     settings = params.predict
-    device = training.choose_device(settings.device)
-    training.fix_randomness(seed=0, threads=settings.threads)  # nothing is drawn: for the algorithms alone
+    device = runtime.choose_device(settings.device)
+    runtime.fix_randomness(seed=0, threads=settings.threads)  # nothing is drawn: for the algorithms alone
     model, facts = artifact.load(paths.model(fold))
     table, index = tables.read_folds(paths.FOLDS), tables.read_index(paths.IMAGES)
     parts = {"oof": folds.divide(table, fold)[1], "test": index.loc[index["set"] == "test", "id"]}

@@ -17,14 +17,15 @@ def main() -> None:
     with whole_folder(paths.RESIZED) as folder:
         for name in ("train", "test", "masks"):
             (folder / name).mkdir()
-        copies = [
-            (tables.image_path(root, row), folder / row.set / f"{row.id}.png")
-            for row in tables.image_rows(index)
-        ]
-        each(partial(images.resize_image_file, size=size), copies, workers=workers, doing="resize images")
-        trained = index.loc[index["set"] == "train", "id"]
-        copies = [(paths.MASKS / f"{name}.png", folder / "masks" / f"{name}.png") for name in trained]
-        each(partial(images.resize_mask_file, size=size), copies, workers=workers, doing="resize masks")
+        rows = tables.image_rows(index)
+        sources = [tables.image_path(root, row) for row in rows]
+        targets = [folder / row.set / f"{row.id}.png" for row in rows]
+        resize = partial(images.resize_image_file, size=size)
+        each(resize, sources, targets, workers=workers, doing="resize images")
+        names = [f"{row.id}.png" for row in rows if row.set == "train"]
+        sources, targets = [paths.MASKS / name for name in names], [folder / "masks" / name for name in names]
+        resize = partial(images.resize_mask_file, size=size)
+        each(resize, sources, targets, workers=workers, doing="resize masks")
 
 
 if __name__ == "__main__":

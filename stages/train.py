@@ -19,7 +19,7 @@ def main() -> None:
 def train(fold: int, params: Params) -> None:
     import torch
 
-    from ftu import artifact, jsonfile, training
+    from ftu import artifact, jsonfile, runtime, training
     from ftu.augment import strict_augmentation
     from ftu.checkpoints import Checkpoints
     from ftu.dataset import Samples, batches
@@ -27,8 +27,8 @@ def train(fold: int, params: Params) -> None:
     from ftu.weights import load_encoder_weights
 
     settings, size = params.train, params.resize.size
-    device = training.choose_device(settings.device)
-    training.fix_randomness(settings.seed, settings.threads)
+    device = runtime.choose_device(settings.device)
+    runtime.fix_randomness(settings.seed, settings.threads)
     architecture: dict[str, Any] = {**settings.model.model_dump(), "size": size}
     model = build_segmenter(**architecture)
     source = load_encoder_weights(model.encoder, settings.model.encoder, settings.weights)
@@ -40,7 +40,9 @@ def train(fold: int, params: Params) -> None:
     valid_samples = part(held_out, augment=None, seed=settings.seed)
 
     model.to(device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay)
+    optimizer, scheduler = training.build_optimizer(
+        model, lr=settings.lr, weight_decay=settings.weight_decay, plateau=settings.plateau.model_dump()
+    )
     rows, checkpoints = [], Checkpoints(settings.switch_epoch)
     for row in training.fit(
         model,
@@ -54,7 +56,7 @@ def train(fold: int, params: Params) -> None:
             switch_epoch=settings.switch_epoch,
         ),
         optimizer=optimizer,
-        scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **settings.plateau.model_dump()),
+        scheduler=scheduler,
         device=device,
         precision=settings.precision,
     ):

@@ -17,7 +17,19 @@ def imported_modules(path: Path) -> set[str]:
     return found
 
 
+def imported_packages(path: Path) -> set[str]:
+    """The packages outside the library that the script at `path` imports, directly or through the library."""
+    files = {str(path)} | imported_modules(path)
+    return {name.split(".")[0] for file in files for name in _names(Path(file))} - {"ftu"}
+
+
 def _direct(path: Path) -> set[str]:
+    files = {"src/" + name.replace(".", "/") + ".py" for name in _names(path) if name.startswith("ftu.")}
+    return {file for file in files if (ROOT / file).is_file()}
+
+
+def _names(path: Path) -> list[str]:
+    """Everything that a file imports, as dotted names."""
     tree = ast.parse((ROOT / path).read_text())
     names: list[str] = []
     for node in ast.walk(tree):
@@ -29,8 +41,7 @@ def _direct(path: Path) -> set[str]:
             names.append(node.module or "")
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("ftu."):
             names.append(node.value)  # a module that is imported by name
-    files = {"src/" + name.replace(".", "/") + ".py" for name in names if name.startswith("ftu.")}
-    return {file for file in files if (ROOT / file).is_file()}
+    return names
 
 
 def params_sections(path: Path) -> set[str]:

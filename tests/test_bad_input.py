@@ -145,7 +145,7 @@ def test_a_bad_rle_is_refused_with_its_row(project, rle, part):
     table.loc[row, "rle"] = rle.format(size=size)
     table.to_csv(path, index=False)
     place = f"data/raw/train.csv: id {table['id'][row]}: rle"
-    refused(project, "decode", place, part.format(size=size), "correct or remove the row")
+    refused(project, "decode", place, part.format(size=size), "correct the row")
 
 
 # ------------------------------------------------------------------ images

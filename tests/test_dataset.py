@@ -9,8 +9,9 @@ from hypothesis.extra.numpy import arrays
 
 from ftu import images
 from ftu.augment import strict_augmentation
-from ftu.dataset import MEAN, STD, EpochSampler, Samples, batches, image_tensor
+from ftu.dataset import EpochSampler, Samples, batches
 from ftu.errors import InputError
+from ftu.standardize import MEAN, STD, image_tensor
 
 SIZE, COUNT = 32, 6
 IDS = [f"{number:05}" for number in range(COUNT)]

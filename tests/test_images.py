@@ -42,7 +42,7 @@ def resized(path: Path, image: np.ndarray, size: int) -> np.ndarray:
 def test_a_tiff_keeps_every_pixel(path, image):
     images.write_tiff(path, image)
     np.testing.assert_array_equal(images.read_image(path), image)
-    images.check_image(path, height=image.shape[0], width=image.shape[1])
+    images.check_image(path, image.shape[:2])
 
 
 @given(image=PIXELS)
@@ -156,11 +156,11 @@ def test_a_resized_mask_takes_the_nearest_pixel_of_each_centre(mask, size):
 def test_files_are_resized_as_arrays_are(path):
     folder, image = path.parent, random_image(16, 24)
     images.write_tiff(path, image)
-    images.resize_image_file((path, folder / "small.png"), size=8)
+    images.resize_image_file(path, folder / "small.png", size=8)
     np.testing.assert_array_equal(images.read_rgb(folder / "small.png"), images.read_resized(path, 8))
     mask = (image[..., 0] > 100).astype(np.uint8)
     images.write_mask(folder / "mask.png", mask)
-    images.resize_mask_file((folder / "mask.png", folder / "small_mask.png"), size=8)
+    images.resize_mask_file(folder / "mask.png", folder / "small_mask.png", size=8)
     np.testing.assert_array_equal(images.read_mask(folder / "small_mask.png"), images.resize_mask(mask, 8))
 
 
@@ -169,7 +169,7 @@ def test_files_are_resized_as_arrays_are(path):
 
 def refused(path: Path, *parts: str, height: int = 20, width: int = 30) -> None:
     with pytest.raises(InputError) as caught:
-        images.check_image(path, height=height, width=width)
+        images.check_image(path, (height, width))
     for part in (str(path), *parts):
         assert part in str(caught.value)
 
@@ -214,7 +214,7 @@ def test_height_and_width_are_not_interchangeable(path):
     images.write_tiff(path, random_image(20, 30))
     refused(path, "20 x 30", "img_height 30, img_width 20", "correct", height=30, width=20)
     with pytest.raises(InputError, match="img_height 21, img_width 30"):
-        images.check_row((path, 21, 30))
+        images.check_image(path, (21, 30))
 
 
 @pytest.mark.parametrize("read", [images.read_rgb, images.read_mask, images.read_probability])

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ftu import images
-from ftu.dataset import MEAN, STD, image_tensor
 from ftu.inference import VIEWS, predict, with_tta
 from ftu.segmenter import Probabilities, build_segmenter
+from ftu.standardize import MEAN, STD, image_tensor
 
 SIZE = 64
 COUNTS = {"none": 1, "flips": 3, "d4": 8}

@@ -192,6 +192,17 @@ def test_an_organ_or_source_without_a_threshold_is_named(tmp_path, key):
     refused(changed(tmp_path, key, None), f"thresholds.{source}", "lung", "data.organs")
 
 
+@pytest.mark.parametrize("key", ["HPA.lungs", "GTEX"])
+def test_a_threshold_for_what_data_does_not_name_is_refused(tmp_path, key):
+    value = 0.5 if "." in key else {}
+    refused(changed(tmp_path, f"thresholds.{key}", value), key.split(".")[-1], "not in data.organs")
+
+
+def test_the_unet_cannot_read_coat(tmp_path):
+    path = changed(tmp_path, "train.model", {"encoder": "coat_tiny", "decoder": "unet", "width": 64})
+    refused(path, "train.model: decoder unet", "coat_tiny", "use daformer")
+
+
 @pytest.mark.parametrize(
     ("kind", "ids", "file", "message"),
     [

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from ftu import images, metrics, schedules, training
+from ftu import images, metrics, runtime, schedules, training
 from ftu.checkpoints import Checkpoints
 from ftu.dataset import Samples, batches
 from ftu.errors import InputError
@@ -85,7 +85,7 @@ def train(
     **plateau,
 ):
     """The model, the history, the spy, and a copy of the weights after each epoch."""
-    training.fix_randomness(seed, threads=1)
+    runtime.fix_randomness(seed, threads=1)
     model = build_segmenter(encoder="resnet18", decoder=decoder, width=16, size=SIZE)
     optimizer = torch.optim.AdamW(model.parameters(), lr)
     spy, rows, states = Spy(optimizer, **plateau), [], []
@@ -245,13 +245,13 @@ def test_bfloat16_runs_on_a_cpu_and_keeps_weights_in_float32(folder):
 
 
 def test_a_cpu_is_always_there():
-    assert training.choose_device("cpu") == torch.device("cpu")
+    assert runtime.choose_device("cpu") == torch.device("cpu")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="torch sees no GPU on this machine; set device: cpu"):
-        training.choose_device("cuda")
+        runtime.choose_device("cuda")
 
 
 def offered(dices, switch_epoch):

@@ -7,10 +7,10 @@ import safetensors.torch
 from torch import Tensor
 
 from ftu import jsonfile
-from ftu.dataset import MEAN, STD
+from ftu.digest import sha256
 from ftu.errors import InputError
 from ftu.segmenter import Segmenter, build_segmenter
-from ftu.weights import sha256
+from ftu.standardize import MEAN, STD
 
 WEIGHTS = "weights.safetensors"
 FACTS = "model.json"

@@ -36,7 +36,7 @@ def draw_curves(histories: Mapping[int, pd.DataFrame], path: Path) -> None:
 
 
 class Picture(NamedTuple):
-    """One row of a gallery: the image (H, W, 3) uint8, and two masks (H, W) uint8 of 0 and 1."""
+    """One column of a gallery: the image (H, W, 3) uint8, and two masks (H, W) uint8 of 0 and 1."""
 
     title: str
     image: np.ndarray
@@ -44,17 +44,20 @@ class Picture(NamedTuple):
     prediction: np.ndarray
 
 
-def draw_gallery(rows: Sequence[Picture], path: Path) -> None:
-    """Per row: the image, then the image with the outline of each mask."""
-    figure = Figure(figsize=(7.2, 2.5 * len(rows)), layout="constrained")
-    for axes, (title, image, truth, prediction) in zip(
-        figure.subplots(len(rows), 3, squeeze=False), rows, strict=True
+def draw_gallery(pictures: Sequence[Picture], path: Path) -> None:
+    """Per column: the image, below it the image with the outlines of both masks."""
+    figure = Figure(figsize=(2.0 * len(pictures), 4.6), layout="constrained")
+    for (above, below), (title, image, truth, prediction) in zip(
+        figure.subplots(2, len(pictures), squeeze=False).T, pictures, strict=True
     ):
-        pictures = [image, outlined(image, truth, TRUTH), outlined(image, prediction, PREDICTION)]
-        for one, picture, name in zip(axes, pictures, (title, "truth", "prediction"), strict=True):
-            one.imshow(picture)
-            one.set_title(name, fontsize=8)
-            one.axis("off")
+        above.imshow(image)
+        above.set_title(title, fontsize=8)
+        below.imshow(outlined(outlined(image, truth, TRUTH), prediction, PREDICTION))
+        for axes in (above, below):
+            axes.axis("off")
+    key = {"truth": TRUTH, "prediction": PREDICTION}
+    lines = [Line2D([], [], color=np.array(colour) / 255, linewidth=2) for colour in key.values()]
+    figure.legend(lines, list(key), loc="outside lower center", ncols=len(key), fontsize=8, frameon=False)
     figure.savefig(path, dpi=100, metadata={"Software": None})
 
 
@@ -76,6 +79,5 @@ def _mark_switch(axes: Axes, history: pd.DataFrame) -> None:
     blocks = history["active_block"]
     for epoch in history["epoch"][1:][blocks.diff()[1:] != 0]:
         axes.axvline(epoch, color="black", linestyle="dotted")
-        axes.annotate(
-            f"block {blocks[epoch - 1]} to {blocks[epoch]}", (epoch, axes.get_ylim()[1]), fontsize=8
-        )
+        label = f" block {blocks[epoch - 1]} to {blocks[epoch]}"
+        axes.text(epoch, 0.02, label, fontsize=8, transform=axes.get_xaxis_transform())

@@ -40,13 +40,13 @@ def _open(path: Path) -> Iterator[DatasetReader]:
         raise InputError(f"{path}: cannot be read as an image ({error}); fetch the file again") from error
 
 
-def check_image(path: Path, *, height: int, width: int) -> None:
-    """Raise InputError unless the whole file reads as an RGB uint8 image of this size."""
+def check_image(path: Path, shape: tuple[int, int]) -> None:
+    """Raise InputError unless the whole file reads as an RGB uint8 image of this (height, width)."""
     with _open(path) as image:
-        if image.shape != (height, width):
+        if image.shape != shape:
             raise InputError(
                 f"{path}: is {image.height} x {image.width} px (height x width) but its row says "
-                f"img_height {height}, img_width {width}; correct the table or the image"
+                f"img_height {shape[0]}, img_width {shape[1]}; correct the table or the image"
             )
         image.read()
 
@@ -127,19 +127,11 @@ def _write(path: Path, array: np.ndarray) -> None:
         raise OSError(f"{path}: could not be written (disk full?)")
 
 
-def check_row(row: tuple[Path, int, int]) -> None:
-    """`check_image` of (path, height, width), in one argument for a pool."""
-    path, height, width = row
-    check_image(path, height=height, width=width)
-
-
-def resize_image_file(paths: tuple[Path, Path], *, size: int) -> None:
+def resize_image_file(source: Path, target: Path, *, size: int) -> None:
     """`read_resized` from one file to another."""
-    source, target = paths
     write_rgb(target, read_resized(source, size))
 
 
-def resize_mask_file(paths: tuple[Path, Path], *, size: int) -> None:
+def resize_mask_file(source: Path, target: Path, *, size: int) -> None:
     """`resize_mask` from one file to another."""
-    source, target = paths
     write_mask(target, resize_mask(read_mask(source), size))

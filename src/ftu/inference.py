@@ -10,8 +10,8 @@ from torch import nn
 from tqdm import tqdm
 
 from ftu import images
-from ftu.dataset import image_tensor
 from ftu.segmenter import Probabilities, Segmenter
+from ftu.standardize import image_tensor
 
 
 def flips() -> ttach.Compose:

@@ -16,7 +16,7 @@ from ftu.stain import StainError, StainFit
 # Modules that offer fit(image, *, seed) and normalize(image, source, target); imported when asked for.
 BACKENDS = {"exact": "ftu.stain", "staintools": "ftu.staintools_backend"}
 
-Work = Callable[[tuple[Path, Path]], dict]
+Work = Callable[[Path, Path], dict]
 
 
 def target_image(
@@ -80,9 +80,8 @@ def caveat(backend: str) -> str:
     return _backend(backend).CAVEAT if backend == "staintools" else ""
 
 
-def normalize_file(paths: tuple[Path, Path], *, backend: str, target: StainFit, seed: int) -> dict:
+def normalize_file(path: Path, folder: Path, *, backend: str, target: StainFit, seed: int) -> dict:
     """Normalise one file; where its stains cannot be found the image passes through and the row says why."""
-    path, folder = paths
     image, module = images.read_rgb(path), _backend(backend)
     try:
         source = module.fit(image, seed=seed)
@@ -94,9 +93,8 @@ def normalize_file(paths: tuple[Path, Path], *, backend: str, target: StainFit, 
     return _row(path, fit=source, clipped=clipped)
 
 
-def copy_unchanged(paths: tuple[Path, Path]) -> dict:
+def copy_unchanged(path: Path, folder: Path) -> dict:
     """Backend none: the image as it is."""
-    path, folder = paths
     (folder / path.name).write_bytes(path.read_bytes())
     return _row(path, reason="stain.backend: none")
 

@@ -83,6 +83,14 @@ class Model(Section):
     decoder: Literal["unet", "daformer"]
     width: Count  # channels of the decoder's widest map
 
+    @model_validator(mode="after")
+    def _decoder_can_read_the_encoder(self) -> Self:
+        if self.encoder.startswith("coat_") and self.decoder == "unet":
+            raise ValueError(
+                f"decoder unet needs maps at strides 1 and 2, which {self.encoder} lacks; use daformer"
+            )
+        return self
+
 
 class Plateau(Section):
     factor: Annotated[float, Field(gt=0, lt=1)]
@@ -173,6 +181,12 @@ class Params(Section):
                 raise ValueError(
                     f"thresholds.{source} has no value for {', '.join(sorted(missing))}, "
                     "which data.organs and data.sources name"
+                )
+        for source, organs in self.thresholds.items():
+            unknown = {source} - set(self.data.sources) or set(organs) - set(self.data.organs)
+            if unknown:
+                raise ValueError(
+                    f"thresholds.{source}: {', '.join(sorted(unknown))} is not in data.organs or data.sources"
                 )
         return self
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftu import rle, tables
+from ftu import tables
 from ftu.errors import InputError
 
 COLUMNS = ["id", "rle"]
@@ -24,12 +24,8 @@ def check_submission(submission: pd.DataFrame, test: pd.DataFrame, *, name: str 
     if list(submission.columns) != COLUMNS:
         raise InputError(f"{name}: columns are {', '.join(submission.columns)}; they must be id, rle")
     _check_ids(list(submission["id"]), list(test["id"]), name)
-    sizes = zip(submission["id"], submission["rle"], test["img_height"], test["img_width"], strict=True)
-    for image_id, text, height, width in sizes:
-        try:
-            rle.check(text, height=height, width=width)
-        except ValueError as error:
-            raise InputError(f"{name}: id {image_id}: rle: {error}") from error
+    sizes = test[["img_height", "img_width"]].reset_index(drop=True)
+    tables.check_rles(name, submission.reset_index(drop=True).join(sizes))
 
 
 def build_submission(ids: Iterable[str], rles: Iterable[str]) -> pd.DataFrame:

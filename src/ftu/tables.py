@@ -48,18 +48,38 @@ def check_root(root: Path) -> None:
 def read_train(path: Path, *, organs: Collection[str], sources: Collection[str]) -> pd.DataFrame:
     """train.csv: a row per image with its organ, data_source, size, pixel_size (um) and rle, all checked."""
     table = _read(path, TRAIN_COLUMNS, organs, sources)
-    rows = zip(table["id"], table["rle"], table["img_height"], table["img_width"], strict=True)
-    for name, text, height, width in rows:
-        try:
-            rle.check(text, height=height, width=width)
-        except ValueError as error:
-            raise InputError(f"{path}: id {name}: rle: {error}; correct or remove the row") from error
+    check_rles(str(path), table)
     return table
 
 
 def read_test(path: Path, *, organs: Collection[str], sources: Collection[str]) -> pd.DataFrame:
     """test.csv: as train.csv, without rle."""
     return _read(path, TEST_COLUMNS, organs, sources)
+
+
+def read_both(
+    root: Path, *, organs: Collection[str], sources: Collection[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """train.csv and test.csv of the data set at `root`, checked; no id may stand in both."""
+    check_root(root)
+    train = read_train(root / "train.csv", organs=organs, sources=sources)
+    test = read_test(root / "test.csv", organs=organs, sources=sources)
+    if both := set(train["id"]) & set(test["id"]):
+        raise InputError(f"{root}: id {sorted(both)[0]} stands in train.csv and in test.csv; keep one")
+    return train.assign(set="train"), test.assign(set="test")
+
+
+def check_rles(name: str, table: pd.DataFrame) -> None:
+    """Raise InputError unless each rle of a table (id, rle, img_height, img_width) decodes.
+
+    `name` is what the message calls the table.
+    """
+    rows = zip(table["id"], table["rle"], table["img_height"], table["img_width"], strict=True)
+    for image_id, text, height, width in rows:
+        try:
+            rle.check(text, height=height, width=width)
+        except ValueError as error:
+            raise InputError(f"{name}: id {image_id}: rle: {error}; correct the row") from error
 
 
 def read_sizes(path: Path) -> pd.DataFrame:

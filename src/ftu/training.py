@@ -1,7 +1,7 @@
 """The training loop, on one screen. Shapes: B batch, S image size (px)."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ftu.dataset import EpochSampler
-from ftu.errors import InputError
 from ftu.losses import loss_terms, total_loss
 from ftu.schedules import AUX_TERMS, active_block
 
@@ -22,20 +21,12 @@ Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def choose_device(name: str) -> torch.device:
-    """The device called `name`; InputError when a GPU is asked for and there is none."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda: torch sees no GPU on this machine; set device: cpu")
-    return torch.device(name)
-
-
-def fix_randomness(seed: int, threads: int) -> None:
-    """Make the run a function of the seed: torch's generators, thread count and choice of algorithms."""
-    torch.manual_seed(seed)
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # Filling costs bandwidth, and nothing here reads memory that it has not written.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
+def build_optimizer(
+    model: nn.Module, *, lr: float, weight_decay: float, plateau: Mapping[str, float]
+) -> tuple[Optimizer, ReduceLROnPlateau]:
+    """AdamW, and the scheduler that lowers its rate when the validation loss stops falling (section 5)."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=weight_decay)
+    return optimizer, ReduceLROnPlateau(optimizer, **plateau)  # pyright: ignore[reportArgumentType]
 
 
 def fit(

@@ -1,6 +1,5 @@
 """An encoder's first weights: none, ImageNet's from the hub, or a local file; never silently random."""
 
-import hashlib
 from pathlib import Path
 
 import safetensors.torch
@@ -9,6 +8,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from ftu.digest import sha256
 from ftu.encoders import Encoder
 from ftu.errors import InputError
 
@@ -33,11 +33,6 @@ def load_encoder_weights(encoder: Encoder, name: str, weights: str) -> dict[str,
     path = Path(weights)
     _load_file(encoder.net, path)
     return {"source": path.name, "sha256": sha256(path), "licence": "that of the file"}
-
-
-def sha256(path: Path) -> str:
-    """The hash of a file's bytes, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _licence(name: str) -> str:

@@ -3,26 +3,27 @@
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import starmap
 from typing import TypeVar
 
 from tqdm import tqdm
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def each(
-    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, doing: str
-) -> list[Result]:
-    """`function` of every item, with a progress bar called `doing`; the first error ends the work.
+def each(function: Callable[..., Result], *columns: Sequence, workers: int, doing: str) -> list[Result]:
+    """`function` of each row of the columns, as `map` does; the first error ends the work.
+
+    `doing` names the progress bar. Raises ValueError when the columns differ in length.
 
     Processes are spawned, not forked: a fork after a call into spams or OpenMP can hang.
     """
+    rows = list(zip(*columns, strict=True))
     if workers == 1:
-        return list(_watched(map(function, items), len(items), doing))
+        return list(_watched(starmap(function, rows), len(rows), doing))
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
-            return list(_watched(pool.map(function, items, chunksize=4), len(items), doing))
+            return list(_watched(pool.map(function, *columns, chunksize=4), len(rows), doing))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
