@@ -140,7 +140,9 @@ def test_sizes_are_read_whatever_else_the_table_holds(tmp_path):
 def test_every_rle_is_checked_and_a_bad_one_is_refused_with_row_and_remedy(tmp_path):
     table = good()
     table.loc[1, "rle"] = "10 2"
-    refused(written(tmp_path, table), "id 127: rle: RLE pair 1: start 10", "height 5 x width 2", "correct the row")
+    refused(
+        written(tmp_path, table), "id 127: rle: RLE pair 1: start 10", "height 5 x width 2", "correct the row"
+    )
 
 
 @given(present=st.sets(st.sampled_from(["train.csv", "train_images", "test.csv", "test_images"]), max_size=3))

@@ -240,7 +240,12 @@ def test_imagenet_where_the_hub_has_none_is_refused():
 
 @pytest.mark.parametrize(
     ("name", "licence"),
-    [(SMALL, "apache-2.0"), ("mit_b0", NON_COMMERCIAL), ("tu-pvt_v2_b0", "apache-2.0")],
+    [
+        (SMALL, "unknown"),
+        ("resnet18", "apache-2.0"),
+        ("mit_b0", NON_COMMERCIAL),
+        ("tu-pvt_v2_b0", "apache-2.0"),
+    ],
 )
 def test_what_the_hub_gives_is_loaded_exactly_with_its_licence(monkeypatch, name, licence):
     net, fetched = encoder(name), encoder(name, seed=1)

@@ -73,5 +73,6 @@ def batches(samples: Samples, *, batch_size: int, shuffle: bool, workers: int) -
         sampler=sampler,
         num_workers=workers,
         drop_last=drop,
+        generator=torch.Generator(),  # its own: a pass would draw from the stream of dropout
         persistent_workers=workers > 0,
     )

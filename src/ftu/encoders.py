@@ -29,9 +29,11 @@ def coat(name: str, size: int) -> Encoder:
     return Encoder(net, list(net.feature_info.channels()))  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
 
 
-def smp_encoder(name: str, size: int) -> Encoder:  # noqa: ARG001
-    """Any encoder of smp, for any image size."""
-    net = smp.encoders.get_encoder(name, weights=None)
+def smp_encoder(name: str, size: int) -> Encoder:
+    """Any encoder of smp; those of timm that are built for one image size are built for this one."""
+    facts = timm.get_pretrained_cfg(name.removeprefix("tu-")) if name.startswith("tu-") else None
+    built_for = {"img_size": size} if facts and facts.fixed_input_size else {}
+    net = smp.encoders.get_encoder(name, weights=None, **built_for)
     return Encoder(net, list(net.out_channels))
 
 

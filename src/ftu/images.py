@@ -100,7 +100,11 @@ def read_probability(path: Path) -> np.ndarray:
 
 
 def write_probability(path: Path, probability: np.ndarray) -> None:
-    """Write an (H, W) probability map in 0..1 as 16-bit PNG, rounded to 1/65535."""
+    """Write an (H, W) probability map in 0..1 as 16-bit PNG, rounded to 1/65535; ValueError if it is none."""
+    if not (probability.min() >= 0 and probability.max() <= 1):  # not so for nan either
+        raise ValueError(
+            f"{path}: holds {probability.min()} to {probability.max()}, which are no probabilities"
+        )
     _write(path, np.rint(probability * FULL_SCALE).astype(np.uint16))
 
 

@@ -42,6 +42,8 @@ def target_image(
 
 def read_target(file: Path) -> np.ndarray:
     """The image of stain.target.file, (H, W, 3) uint8."""
+    if not file.is_file():
+        raise InputError(f"stain.target.file: {file} does not exist; give the path of an image")
     try:
         return images.read_image(file)
     except InputError as error:

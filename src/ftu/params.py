@@ -20,7 +20,7 @@ Block = Annotated[int, Field(ge=1, le=4)]
 class Section(BaseModel):
     """Unknown keys, missing keys and wrong types are errors; nothing is converted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Data(Section):

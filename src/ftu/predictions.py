@@ -11,9 +11,10 @@ FACTS = "prediction.json"
 
 def check_fold(folder: Path, model: Path, *, oof: Iterable[str], test: Iterable[str]) -> None:
     """Raise InputError unless `folder` holds just these ids, predicted by the weights in `model`."""
-    remedy = "the fold was not predicted: run `dvc repro`, or take it out of split.run"
-    facts = jsonfile.read(folder / FACTS, remedy)
-    if facts["weights_sha256"] != jsonfile.read(model / "model.json", remedy)["weights_sha256"]:
+    remedy = "run `dvc repro`, or take the fold out of split.run"
+    facts = jsonfile.read(folder / FACTS, f"the fold was not predicted: {remedy}")
+    trained = jsonfile.read(model / "model.json", f"the fold was not trained: {remedy}")
+    if facts["weights_sha256"] != trained["weights_sha256"]:
         raise InputError(f"{folder}: is stale, {model} was trained again since; run `dvc repro`")
     for part, expected in (("oof", set(oof)), ("test", set(test))):
         found = {path.stem for path in (folder / part).glob("*.png")}

@@ -8,7 +8,9 @@ from ftu.errors import InputError
 def choose_device(name: str) -> torch.device:
     """The device called `name`; InputError when a GPU is asked for and there is none."""
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda: torch sees no GPU on this machine; set device: cpu")
+        raise InputError(
+            "device cuda: torch sees no GPU on this machine; set train.device and predict.device to cpu"
+        )
     return torch.device(name)
 
 

@@ -20,10 +20,12 @@ def check_submission(submission: pd.DataFrame, test: pd.DataFrame, *, name: str 
     """Raise InputError unless `submission` answers `test` (id, img_height, img_width).
 
     Checked: columns, ids and their order, and that each rle decodes: pairs, bounds, order, no overlap.
+    Ids may be numbers, and an empty rle may be nan, as pandas reads them.
     """
     if list(submission.columns) != COLUMNS:
         raise InputError(f"{name}: columns are {', '.join(submission.columns)}; they must be id, rle")
-    _check_ids(list(submission["id"]), list(test["id"]), name)
+    submission = submission.fillna("").astype(str)
+    _check_ids(list(submission["id"]), list(test["id"].astype(str)), name)
     sizes = test[["img_height", "img_width"]].reset_index(drop=True)
     tables.check_rles(name, submission.reset_index(drop=True).join(sizes))
 

@@ -5,7 +5,6 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from ftu import rle
@@ -27,6 +26,7 @@ class ImageRow(NamedTuple):
     pixel_size: float  # um
 
 
+LARGEST = 10**6  # px or um: no image has more
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -99,17 +99,23 @@ def image_path(root: Path, row: ImageRow) -> Path:
 def read_csv(path: Path) -> pd.DataFrame:
     """Any CSV as text, empty cells as empty strings."""
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: is missing; fetch it, or run `dvc repro` if a stage makes it") from error
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); fetch it, or run `dvc repro` if a stage makes it"
+        ) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as CSV ({error}); fetch the file again") from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas shifts such rows to the left
+        raise InputError(f"{path}: rows have more cells than the first line names; fetch the file again")
+    return table
 
 
 def read_index(path: Path) -> pd.DataFrame:
     """data/images.csv: the checked rows of both tables, with the column `set` (train or test)."""
-    kinds = {"img_height": int, "img_width": int, "pixel_size": float}
-    return read_csv(path).astype(kinds)
+    table = read_csv(path)
+    _check_columns(path, table, list(ImageRow._fields))
+    return table.astype({"img_height": int, "img_width": int, "pixel_size": float})
 
 
 def image_rows(index: pd.DataFrame) -> list[ImageRow]:
@@ -119,7 +125,9 @@ def image_rows(index: pd.DataFrame) -> list[ImageRow]:
 
 def read_folds(path: Path) -> pd.DataFrame:
     """data/folds.csv: id, organ, fold."""
-    return read_csv(path).astype({"fold": int})
+    table = read_csv(path)
+    _check_columns(path, table, ["id", "organ", "fold"])
+    return table.astype({"fold": int})
 
 
 def _read(path: Path, columns: list[str], organs: Collection[str], sources: Collection[str]) -> pd.DataFrame:
@@ -165,13 +173,14 @@ def _check_named(path: Path, table: pd.DataFrame, column: str, known: Collection
 
 
 def _numbers(path: Path, table: pd.DataFrame, column: str, kind: type) -> pd.Series:
-    """The column as positive finite numbers of `kind`."""
+    """The column as positive numbers of `kind`."""
     values = pd.to_numeric(table[column], errors="coerce")
-    wrong = ~(values > 0) | ~np.isfinite(values) | ((values != values.round()) if kind is int else False)
+    wrong = ~(values > 0) | (values > LARGEST) | ((values != values.round()) if kind is int else False)
     if wrong.any():
         row = table[wrong].iloc[0]
         what = "whole number" if kind is int else "number"
         raise InputError(
-            f"{path}: id {row['id']}: {column} {row[column]!r} is not a positive {what}; correct the row"
+            f"{path}: id {row['id']}: {column} {row[column]!r} is not a positive {what} up to {LARGEST}; "
+            "correct the row"
         )
     return values.astype(kind)

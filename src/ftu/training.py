@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ftu.dataset import EpochSampler
+from ftu.errors import InputError
 from ftu.losses import loss_terms, total_loss
 from ftu.schedules import AUX_TERMS, active_block
 
@@ -56,8 +57,18 @@ def fit(
         }
         row |= train_epoch(model, train_batches, epoch, weights, optimizer, scaler, device, precision)
         row |= validate(model, valid_batches, device, precision)
+        refuse_divergence(row)
         scheduler.step(row["valid_main"])
         yield row
+
+
+def refuse_divergence(row: Row) -> None:
+    """Raise InputError when the loss is no longer a number: such weights predict nothing, which has a score."""
+    if not math.isfinite(row["valid_main"]):
+        raise InputError(
+            f"epoch {row['epoch']}: valid_main is {row['valid_main']} at learning rate {row['lr']:g}: the "
+            "training has diverged; use a lower train.lr, or train.precision fp32 or bf16 in place of fp16"
+        )
 
 
 def train_epoch(

@@ -17,7 +17,12 @@ from ftu.errors import InputError
 CLASSIFIER = ("classifier.", "head.", "fc.", "_fc.", "last_linear.", "aggregate.", "conv_head.", "bn2.")
 CLASSIFIER += ("norm1.", "norm2.", "norm3.", "norm4.")
 
-NON_COMMERCIAL = ("mit_",)  # NVIDIA Source Code License: research and evaluation only
+# Of smp's own weights, by prefix of the encoder's name; those of other families have not been looked up.
+SMP_LICENCES = {
+    "mit_": "NVIDIA Source Code License, non-commercial",
+    "resnet": "apache-2.0",
+    "efficientnet-": "apache-2.0",
+}
 
 
 def load_encoder_weights(encoder: Encoder, name: str, weights: str) -> dict[str, str]:
@@ -36,11 +41,10 @@ def load_encoder_weights(encoder: Encoder, name: str, weights: str) -> dict[str,
 
 
 def _licence(name: str) -> str:
-    """The licence of an encoder's ImageNet weights: timm says that of its own, smp's CNNs are Apache-2.0."""
-    if name.startswith(NON_COMMERCIAL):
-        return "NVIDIA Source Code License, non-commercial"
+    """The licence of an encoder's ImageNet weights; timm states that of its own."""
     if name in smp.encoders.get_encoder_names():
-        return "apache-2.0"
+        known = (licence for prefix, licence in SMP_LICENCES.items() if name.startswith(prefix))
+        return next(known, "unknown")
     facts = timm.get_pretrained_cfg(name.removeprefix("tu-"))
     return (facts and facts.license) or "unknown"
 
