@@ -56,7 +56,7 @@ def draw_gallery(pictures: Sequence[Picture], path: Path) -> None:
         for axes in (above, below):
             axes.axis("off")
     key = {"truth": TRUTH, "prediction": PREDICTION}
-    lines = [Line2D([], [], color="#%02x%02x%02x" % colour, linewidth=2) for colour in key.values()]
+    lines = [Line2D([], [], color=f"#{bytes(colour).hex()}", linewidth=2) for colour in key.values()]
     figure.legend(lines, list(key), loc="outside lower center", ncols=len(key), fontsize=8, frameon=False)
     figure.savefig(path, dpi=100, metadata={"Software": None})
 

@@ -63,7 +63,7 @@ def fit(
 
 
 def refuse_divergence(row: Row) -> None:
-    """Raise InputError when the loss is no longer a number: such weights predict nothing, which has a score."""
+    """Raise InputError when the loss is no longer a number: such weights would still get a score."""
     if not math.isfinite(row["valid_main"]):
         raise InputError(
             f"epoch {row['epoch']}: valid_main is {row['valid_main']} at learning rate {row['lr']:g}: the "
