@@ -15,16 +15,16 @@ def main() -> None:
     params = load_params(paths.PARAMS)
     cases = find_cases(params)
     table = pd.DataFrame(each(evaluation.score, cases, workers=params.compute.workers, doing="score"))
-    scores = evaluation.summary(table)
+    report = evaluation.report(table)
     shown = [case for case in cases if case.id in evaluation.typical(table)]
     with whole_files(paths.REPORTS) as folder:
         table.to_csv(folder / "dice.csv", index=False)
-        jsonfile.write(folder / "metrics.json", scores)
-        (folder / "summary.md").write_text(evaluation.report(scores))
+        jsonfile.write(folder / "metrics.json", evaluation.summary(table))
+        (folder / "summary.md").write_text(report)
         histories = {fold: pd.read_csv(paths.model(fold) / "history.csv") for fold in params.split.run}
         figures.draw_curves(histories, folder / "curves.png")
         figures.draw_gallery([picture(case, table) for case in shown], folder / "gallery.png")
-    print(evaluation.report(scores), end="")
+    print(report, end="")
 
 
 def find_cases(params: Params) -> list[evaluation.Case]:

@@ -74,14 +74,14 @@ def test_the_typical_image_of_each_group_has_its_lower_median(table):
 @given(table=tables())
 def test_the_report_is_a_table_that_shows_every_score(table):
     scores = evaluation.summary(table)
-    first, _, *lines = evaluation.report(scores).splitlines()
+    first, _, *lines = evaluation.report(table).splitlines()
     assert f"{scores['dice']:.3f} over {len(table)} images" in first
-    assert {line.count("|") for line in lines} == {3}
+    assert {line.count("|") for line in lines} == {4}
     for group in GROUPS:
         for name, value in scores[group].items():
-            assert f"| {name} | {value:.3f} |" in lines
+            assert f"| {name} | {(table[group] == name).sum()} | {value:.3f} |" in lines
     for name, value in scores["baseline"].items():
-        assert f"| baseline: {name} | {value:.3f} |" in lines
+        assert f"| baseline: {name} | {len(table)} | {value:.3f} |" in lines
 
 
 def test_a_case_is_scored_at_native_size(tmp_path):

@@ -58,16 +58,15 @@ def typical(table: pd.DataFrame) -> list[str]:
     return [rows["id"].iloc[(len(rows) - 1) // 2] for _, rows in ranked.groupby(["organ", "data_source"])]
 
 
-def report(scores: dict) -> str:
-    """The scores as a Markdown table for the terminal and for people."""
-    lines = [f"Mean out-of-fold Dice: {scores['dice']:.3f} over {scores['images']} images", ""]
-    lines += ["| part | Dice |", "|---|---|"]
-    lines += [
-        f"| {name} | {value:.3f} |"
-        for part in ("organ", "data_source")
-        for name, value in scores[part].items()
-    ]
-    lines += [f"| baseline: {name} | {value:.3f} |" for name, value in scores["baseline"].items()]
+def report(table: pd.DataFrame) -> str:
+    """The scores as a Markdown table for the terminal and for people, each with its number of images."""
+    scores, count = summary(table), len(table)
+    lines = [f"Mean out-of-fold Dice: {scores['dice']:.3f} over {count} images", ""]
+    lines += ["| part | images | Dice |", "|---|---|---|"]
+    for part in ("organ", "data_source"):
+        sizes = table[part].value_counts()
+        lines += [f"| {name} | {sizes[name]} | {dice:.3f} |" for name, dice in scores[part].items()]
+    lines += [f"| baseline: {name} | {count} | {dice:.3f} |" for name, dice in scores["baseline"].items()]
     return "\n".join(lines) + "\n"
 
 
