@@ -19,6 +19,28 @@ def test_deps_are_the_script_and_the_modules_that_it_imports(stage: str) -> None
     assert declared == {script} | imported_modules(Path(script))
 
 
+RAW = {"${data.root}/train_images", "${data.root}/test_images"}
+MODEL = {"models/fold_${item.fold}/weights.safetensors", "models/fold_${item.fold}/model.json"}
+DATA = {
+    "sample": set(),
+    "decode": RAW | {"data/sample/SYNTHETIC.md", "${data.root}/train.csv", "${data.root}/test.csv"},
+    "resize": RAW | {"data/images.csv", "data/masks"},
+    "normalize": {"data/images.csv", "data/resized"},
+    "split": {"data/images.csv"},
+    "train": {"data/folds.csv", "data/normalized/train", "data/resized/masks"},
+    "predict": {"data/folds.csv", "data/images.csv", "data/normalized"} | MODEL,
+    "evaluate": {"${data.root}/train_images", "data/folds.csv", "data/images.csv", "data/masks"}
+    | {"data/predictions", "models"},
+    "submit": {"data/folds.csv", "data/images.csv", "data/predictions", "models"},
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_the_data_that_it_reads(stage: str) -> None:
+    declared = [dep for dep in STAGES[stage]["deps"] if not dep.startswith(("src/", "stages/"))]
+    assert sorted(declared) == sorted(DATA[stage])
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_params_are_the_sections_that_the_script_reads(stage: str) -> None:
     assert set(STAGES[stage]["params"]) == params_sections(Path(f"stages/{stage}.py"))

@@ -74,6 +74,13 @@ def test_the_number_of_workers_changes_nothing(folder, alone, workers):
         np.testing.assert_array_equal(given_, expected)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_pass_leaves_the_random_numbers_of_the_training_alone(folder, workers):
+    before = torch.get_rng_state()
+    passes(folder, workers=workers)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_all_samples_of_all_epochs_are_distinct(alone):
     drawn = [sample.tobytes() for epoch in alone for sample in epoch]
     assert len(drawn) == 2 * COUNT

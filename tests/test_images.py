@@ -226,6 +226,15 @@ def test_a_lost_or_damaged_artefact_can_be_made_again(tmp_path, read, content):
         read(tmp_path / "artefact.png")
 
 
+@pytest.mark.parametrize("value", [np.nan, -0.001, 1.001, np.inf, -np.inf])
+def test_what_is_no_probability_is_refused_and_leaves_no_file(tmp_path, value):
+    probability = np.full((2, 3), 0.5, np.float32)
+    probability[1, 1] = value
+    with pytest.raises(ValueError, match=r"a\.png: .* no probabilities"):
+        images.write_probability(tmp_path / "a.png", probability)
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("write", [images.write_rgb, images.write_mask])
 def test_a_write_that_fails_is_an_error(tmp_path, write):
     pixels = np.zeros((2, 2, 3) if write is images.write_rgb else (2, 2), np.uint8)

@@ -166,6 +166,14 @@ def test_a_value_out_of_range_is_named(tmp_path, key, value):
     refused(changed(tmp_path, key, value), key, "got ")
 
 
+@pytest.mark.parametrize("key", ["train.lr", "train.aux_weight", "train.weight_decay"])
+@pytest.mark.parametrize("text", [".inf", ".nan"])
+def test_a_number_must_be_finite(tmp_path, key, text):
+    path = changed(tmp_path, key, 0.125)
+    path.write_text(path.read_text().replace(f"{key.split('.')[1]}: 0.125", f"{key.split('.')[1]}: {text}"))
+    refused(path, f"{key}: Input should be a finite number, got {text[1:]}")
+
+
 @pytest.mark.parametrize("past", [-EPOCHS - 1, -EPOCHS, 0, 1])
 def test_the_switch_lies_inside_the_training(tmp_path, past):
     path = changed(tmp_path, "train.switch_epoch", EPOCHS + past)

@@ -95,16 +95,45 @@ def coco_counts(text: str, size: int) -> list[int]:
     return np.diff(edges).tolist()
 
 
+def agrees(mask: np.ndarray) -> None:
+    """pycocotools encodes the mask to our runs, and decodes our runs to the mask, as we do."""
+    height, width = mask.shape
+    text = rle.encode(mask)
+    ours: Any = {"size": mask.shape, "counts": coco_counts(text, mask.size)}
+    peer = coco.frPyObjects(ours, height, width)
+    assert coco.encode(np.asfortranarray(mask)) == peer
+    np.testing.assert_array_equal(coco.decode(peer), mask)
+    np.testing.assert_array_equal(rle.decode(text, height=height, width=width), mask)
+
+
+def painted(shape: tuple[int, int], pixels: slice) -> np.ndarray:
+    """A mask of ones in these places of column-major order."""
+    mask = np.zeros(shape[0] * shape[1], np.uint8)
+    mask[pixels] = 1
+    return mask.reshape(shape, order="F")
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (7, 300), (300, 7), (64, 65), (512, 387)])
 @pytest.mark.parametrize("density", [0.02, 0.5, 0.98])
 def test_agrees_with_pycocotools(shape, density):
-    height, width = shape
-    mask = (np.random.default_rng(0).random(shape) < density).astype(np.uint8)
-    peer = coco.encode(np.asfortranarray(mask))
-    text = rle.encode(mask)
-    ours: Any = {"size": shape, "counts": coco_counts(text, mask.size)}
-    assert coco.frPyObjects(ours, height, width) == peer
-    np.testing.assert_array_equal(rle.decode(text, height=height, width=width), mask)
+    agrees((np.random.default_rng(0).random(shape) < density).astype(np.uint8))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (5, 5), (4, 7), (7, 4)])
+@pytest.mark.parametrize(
+    "pixels",
+    [slice(None), slice(0, 0), slice(0, 1), slice(-1, None), slice(0, None, 2), slice(2, -2)],
+    ids=["full", "empty", "first", "last", "every second", "all but the ends"],
+)
+def test_agrees_with_pycocotools_at_the_extremes(shape, pixels):
+    agrees(painted(shape, pixels))
+
+
+@pytest.mark.parametrize("pixel", range(12))
+def test_agrees_with_pycocotools_on_any_single_pixel(pixel):
+    mask = painted((3, 4), slice(pixel, pixel + 1))
+    agrees(mask)
+    assert rle.encode(mask) == f"{pixel + 1} 1"
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
-from ftu import images, rle, tables
+from ftu import images, rle, stain, tables
 from ftu.sample import write_sample
 from ftu.synthetic import ORGANS, STAINS
+from imports import ROOT
 
 KNOWN = {"organs": list(ORGANS), "sources": list(STAINS)}
 
@@ -65,6 +68,36 @@ def test_organs_and_sources_are_those_of_the_competition(rows):
     assert {row.data_source for row in test} == {"HPA", "Hubmap"}  # from two images on
     assert all(row.img_height == row.img_width for row in rows if row.data_source == "HPA")
     assert len({row.id for row in rows}) == 8
+
+
+def test_sizes_and_pixel_sizes_differ_among_the_images(rows):
+    assert len({row.img_height for row in rows}) > 2
+    assert len({row.pixel_size for row in rows}) == len(rows)
+
+
+def test_both_tables_of_the_committed_sample_hold_every_organ(tmp_path):
+    sample = YAML(typ="safe").load((ROOT / "params.yaml").read_text())["sample"]
+    assert min(sample["train"], sample["test"]) >= len(ORGANS)  # they take turns
+    write_sample(tmp_path, train=len(ORGANS), test=len(ORGANS), seed=sample["seed"])
+    for table in tables.read_both(tmp_path, **KNOWN):
+        assert set(table["organ"]) == set(ORGANS)
+
+
+def test_normalisation_has_work_to_do_and_does_it(small_sample, rows):
+    """The training images differ in colour, and by less than half once all have the stains of one."""
+    given = [images.read_image(tables.image_path(small_sample, row)) for row in rows if row.set == "train"]
+    fits = [stain.fit(image, seed=0) for image in given]
+    made = [stain.normalize(image, fitted, fits[0])[0] for image, fitted in zip(given, fits, strict=True)]
+    before, after = spread_of_colours(given), spread_of_colours(made)
+    assert before > 10  # of 255 levels
+    assert after < before / 2
+
+
+def spread_of_colours(given: list[np.ndarray]) -> float:
+    """The standard deviation, over images, of the mean colour of their tissue, all channels together."""
+    pixels = [image.reshape(-1, 3) for image in given]
+    colours = [each[stain.is_tissue(each)].mean(axis=0) for each in pixels]
+    return float(np.linalg.norm(np.std(colours, axis=0)))
 
 
 def test_equal_seeds_give_equal_bytes_and_others_other_images(tmp_path, small_sample):

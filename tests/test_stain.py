@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 from skimage import data
 
-from ftu import stain
+from ftu import images, normalization, stain
 from ftu.stain import StainError, StainFit
 from ftu.vahadane import combine, concentrations, optical_density
 
@@ -335,6 +335,20 @@ def noisy_grey() -> np.ndarray:
 def test_an_image_without_two_stains_is_refused_with_the_reason(image, reason):
     with pytest.raises(StainError, match=reason):
         stain.fit(image, seed=0)
+
+
+def test_a_file_of_one_stain_passes_through_unchanged_with_its_reason(tmp_path):
+    source, target = tmp_path / "train" / "00012.png", tmp_path / "normalized"
+    for folder in source.parent, target:
+        folder.mkdir()
+    images.write_rgb(source, one_stain())
+    fitted = stain.fit(tissue(HE, seed=0), seed=0)
+    row = normalization.normalize_file(source, target, backend="exact", target=fitted, seed=0)
+    np.testing.assert_array_equal(images.read_rgb(target / "00012.png"), one_stain())
+    with pytest.raises(StainError, match="degrees apart") as refusal:
+        stain.fit(one_stain(), seed=0)
+    assert (row["id"], row["set"], row["reason"]) == ("00012", "train", str(refusal.value))
+    assert np.isnan(row["residual"])
 
 
 @pytest.mark.parametrize(

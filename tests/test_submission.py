@@ -77,6 +77,30 @@ def test_a_bad_rle_is_refused_with_its_row_and_the_size_of_that_image(text, foun
     refused(GOOD.assign(rle=["", "", text]), "id 127: rle", found)
 
 
+def test_tables_are_taken_as_pandas_reads_them(tmp_path):
+    """Ids as integers, an empty rle as nan."""
+    test = TEST.assign(id=["78", "8", "127"])
+    for name, table in {"test": test, "mine": GOOD.assign(id=test["id"])}.items():
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    mine, plain = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("mine", "test"))
+    assert mine["id"].dtype == plain["id"].dtype == int
+    assert mine["rle"].isna().tolist() == [False, True, False]
+    check_submission(mine, plain)
+    check_submission(mine, test)
+    with pytest.raises(InputError, match="id 127: rle: RLE pair 1: start 9"):
+        check_submission(mine.assign(rle=["2 1", float("nan"), "9 1"]), plain)
+    with pytest.raises(InputError, match="no row for id 8"):
+        check_submission(mine.drop(index=1), plain)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_submission_without_any_unit_is_taken_as_pandas_reads_it(tmp_path):
+    GOOD.assign(rle="").to_csv(tmp_path / "mine.csv", index=False)
+    mine = pd.read_csv(tmp_path / "mine.csv", dtype={"id": str})
+    assert mine["rle"].dtype == float  # a column of nan
+    check_submission(mine, TEST)
+
+
 # ------------------------------------------------------------------ the command line
 
 

@@ -91,7 +91,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path, column, value)
 
 
 @pytest.mark.parametrize("column", ["img_height", "img_width", "pixel_size"])
-@pytest.mark.parametrize("value", ["0", "-3", "", "x", "inf", "nan", "1e999"])
+@pytest.mark.parametrize("value", ["0", "-3", "", "x", "inf", "nan", "1e999", "1e300"])
 def test_a_size_must_be_a_positive_number(tmp_path, column, value):
     table = good()
     table.loc[1, column] = value
@@ -122,7 +122,30 @@ def test_a_file_that_is_no_table_is_to_be_fetched_again(tmp_path, content, messa
 
 
 def test_a_missing_table_is_named(tmp_path):
-    refused(tmp_path / "train.csv", "is missing", "fetch it")
+    refused(tmp_path / "train.csv", "cannot be read (No such file or directory)", "fetch it")
+
+
+@pytest.mark.parametrize("rows", ["1,2,3\n", "1,2,\n", "0,a,b\n1,c,d\n", "1,2\n3,4,5\n", "1,2,3,4\n"])
+def test_a_row_with_more_cells_than_the_first_line_is_refused(tmp_path, rows):
+    (tmp_path / "a.csv").write_text(f"id,rle\n{rows}")
+    with pytest.raises(InputError, match=r"a\.csv: (.|\n)*; fetch the file again"):
+        tables.read_csv(tmp_path / "a.csv")
+
+
+def test_a_folder_is_no_table(tmp_path):
+    (tmp_path / "train.csv").mkdir()
+    refused(tmp_path / "train.csv", "cannot be read (Is a directory)", "fetch it")
+
+
+@pytest.mark.parametrize(
+    ("read", "column"),
+    [(tables.read_index, column) for column in tables.ImageRow._fields]
+    + [(tables.read_folds, column) for column in ("id", "organ", "fold")],
+)
+def test_a_table_of_a_stage_without_a_column_is_refused_by_its_name(tmp_path, read, column):
+    table = good().assign(set="train", fold="0").drop(columns=column)
+    with pytest.raises(InputError, match=rf"train\.csv: has no column {column}; found"):
+        read(written(tmp_path, table))
 
 
 def test_cells_that_a_short_row_lacks_are_empty(tmp_path):

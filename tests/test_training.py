@@ -51,12 +51,12 @@ def folder(tmp_path_factory):
     return folder
 
 
-def loader(folder, ids, *, shuffle):
+def loader(folder, ids, *, shuffle, workers=0):
     return batches(
         Samples(ids, folder / "images", folder / "masks", None, seed=0),
         batch_size=4,
         shuffle=shuffle,
-        workers=0,
+        workers=workers,
     )
 
 
@@ -81,6 +81,7 @@ def train(
     weight=0.2,
     lr=1e-3,
     seed=0,
+    workers=0,
     precision: training.Precision = "fp32",
     **plateau,
 ):
@@ -91,8 +92,8 @@ def train(
     spy, rows, states = Spy(optimizer, **plateau), [], []
     for row in training.fit(
         model,
-        loader(folder, IDS, shuffle=True),
-        loader(folder, IDS[:6], shuffle=False),
+        loader(folder, IDS, shuffle=True, workers=workers),
+        loader(folder, IDS[:6], shuffle=False, workers=workers),
         epochs=epochs,
         weights_at=partial(
             schedules.SCHEDULES[aux_loss], blocks=[2, 1], weight=weight, switch_epoch=epochs // 2
@@ -139,6 +140,13 @@ def test_weight_0_trains_bit_identically_to_none(folder, plain, aux_loss):
     for state, expected in zip(states, plain[3], strict=True):
         assert_same(state, expected)
     pd.testing.assert_frame_equal(history, plain[1], check_exact=True)
+
+
+def test_loader_workers_change_nothing_where_dropout_draws_too(folder):
+    alone, helped = (train(folder, decoder="daformer", workers=workers) for workers in (0, 1))
+    for state, expected in zip(helped[3], alone[3], strict=True):
+        assert_same(state, expected)
+    pd.testing.assert_frame_equal(helped[1], alone[1], check_exact=True)
 
 
 def test_an_auxiliary_term_changes_the_run(folder, plain):
@@ -205,6 +213,18 @@ def test_the_loss_falls_and_dice_rises_on_an_easy_toy(folder):
     assert last["valid_dice"] > first["valid_dice"] + 0.1
 
 
+def test_a_diverged_run_is_refused_with_the_epoch_and_the_rate_to_lower(folder):
+    with pytest.raises(InputError, match=r"epoch 0: .*rate 1e\+30: the training has diverged.*train\.lr"):
+        train(folder, lr=1e30)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_is_divergence(loss):
+    training.refuse_divergence({"epoch": 6, "lr": 1e-3, "valid_main": 1e9})
+    with pytest.raises(InputError, match=f"epoch 7: valid_main is {loss} at learning rate 0.5"):
+        training.refuse_divergence({"epoch": 7, "lr": 0.5, "valid_main": loss})
+
+
 class Given(nn.Module):
     """A network whose logits are the images' first channel."""
 
@@ -250,7 +270,7 @@ def test_a_cpu_is_always_there():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_refused():
-    with pytest.raises(InputError, match="torch sees no GPU on this machine; set device: cpu"):
+    with pytest.raises(InputError, match=r"sees no GPU on this machine; set train\.device"):
         runtime.choose_device("cuda")
 
 

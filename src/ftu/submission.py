@@ -24,7 +24,7 @@ def check_submission(submission: pd.DataFrame, test: pd.DataFrame, *, name: str 
     """
     if list(submission.columns) != COLUMNS:
         raise InputError(f"{name}: columns are {', '.join(submission.columns)}; they must be id, rle")
-    submission = submission.fillna("").astype(str)
+    submission = submission.astype(object).fillna("").astype(str)  # an all-nan column is of floats
     _check_ids(list(submission["id"]), list(test["id"].astype(str)), name)
     sizes = test[["img_height", "img_width"]].reset_index(drop=True)
     tables.check_rles(name, submission.reset_index(drop=True).join(sizes))

@@ -105,7 +105,9 @@ def read_csv(path: Path) -> pd.DataFrame:
             f"{path}: cannot be read ({error.strerror}); fetch it, or run `dvc repro` if a stage makes it"
         ) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as CSV ({error}); fetch the file again") from error
+        raise InputError(
+            f"{path}: cannot be read as CSV ({str(error).strip()}); fetch the file again"
+        ) from error
     if not isinstance(table.index, pd.RangeIndex):  # pandas shifts such rows to the left
         raise InputError(f"{path}: rows have more cells than the first line names; fetch the file again")
     return table
