@@ -17,9 +17,9 @@ def predict(fold: int, params: Params) -> None:
     settings = params.predict
     device = runtime.choose_device(settings.device)
     runtime.fix_randomness(seed=0, threads=settings.threads)  # nothing is drawn: for the algorithms alone
-    model, facts = artifact.load(paths.model(fold))
     table, index = tables.read_folds(paths.FOLDS), tables.read_index(paths.IMAGES)
     parts = {"oof": folds.divide(table, fold)[1], "test": index.loc[index["set"] == "test", "id"]}
+    model, facts = artifact.load(paths.model(fold))
     with whole_folder(paths.prediction(fold)) as folder:
         for part, ids in parts.items():
             (folder / part).mkdir()

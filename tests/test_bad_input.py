@@ -1,8 +1,10 @@
 """Bad input ends a stage before it works: a message with file, row or key, value, remedy; nothing written.
 
-Each case runs the real script in a folder that holds older outputs, where torch cannot be imported.
+Each case runs the real script in a folder that holds older outputs, where torch cannot be imported; the last
+ones, of train and predict, need torch and take some seconds each.
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +24,7 @@ OLD_OUTPUTS = (
 KAGGLE = "kaggle competitions download -c hubmap-organ-segmentation"
 
 
-def refused(project, stage: str, *parts: str) -> None:
+def refused(project, stage: str, *parts: str, fold: int = 0) -> None:
     """The stage says each part, ends with a status that is not 0, and leaves every file as it was."""
     for name in OLD_OUTPUTS:
         path = project.folder / name
@@ -30,7 +32,7 @@ def refused(project, stage: str, *parts: str) -> None:
         if not path.exists():
             path.write_text("made by an earlier run")
     before = project.contents()
-    done = project.run(stage, *(["--fold", "0"] if stage in ("train", "predict") else []))
+    done = project.run(stage, *(["--fold", str(fold)] if stage in ("train", "predict") else []))
     assert done.returncode != 0
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -45,8 +47,8 @@ def project(new_project, small_sample):
     return new_project(small_sample)
 
 
-def table_of(project) -> tuple[Path, pd.DataFrame]:
-    path = project.folder / "data" / "raw" / "train.csv"
+def table_of(project, name: str = "train") -> tuple[Path, pd.DataFrame]:
+    path = project.folder / "data" / "raw" / f"{name}.csv"
     return path, pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
@@ -94,10 +96,20 @@ def test_a_data_set_that_is_not_there_is_refused_with_the_way_to_get_it(new_proj
     refused(project, stage, "data.root", "data/raw does not exist", KAGGLE, "data.root: data/sample")
 
 
+@pytest.mark.parametrize(("stage", "part"), [("sample", "test_images"), ("decode", "test.csv")])
+def test_a_data_set_that_lacks_a_part_is_refused_with_the_way_to_get_it(project, stage, part):
+    path = project.folder / "data" / "raw" / part
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    refused(
+        project, stage, f"data.root: the folder data/raw has no {part}. ", KAGGLE, "data.root: data/sample"
+    )
+
+
+BOTH_TABLES = pytest.mark.parametrize("name", ["train", "test"])
 TABLES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], tuple[str, ...]]] = {
     "missing column": (
-        lambda table: table.drop(columns="rle"),
-        ("has no column rle", "found id, organ", "fetch the file again"),
+        lambda table: table.drop(columns="organ"),
+        ("has no column organ", "found id, data_source", "fetch the file again"),
     ),
     "duplicate id": (
         lambda table: pd.concat([table, table[:1]]),
@@ -118,11 +130,46 @@ TABLES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], tuple[str, ...]]
 }
 
 
+@BOTH_TABLES
 @pytest.mark.parametrize(("change", "parts"), TABLES.values(), ids=TABLES)
-def test_a_bad_table_is_refused_with_its_row(project, change, parts):
-    path, table = table_of(project)
+def test_a_bad_table_is_refused_with_its_row(project, name, change, parts):
+    path, table = table_of(project, name)
     change(table).to_csv(path, index=False)
-    refused(project, "decode", "data/raw/train.csv", *(part.format(id=table["id"][0]) for part in parts))
+    refused(project, "decode", f"data/raw/{name}.csv: ", *(part.format(id=table["id"][0]) for part in parts))
+
+
+def test_a_training_table_without_masks_is_refused(project):
+    path, table = table_of(project)
+    table.drop(columns="rle").to_csv(path, index=False)
+    refused(
+        project, "decode", "data/raw/train.csv: has no column rle; found id, organ", "fetch the file again"
+    )
+
+
+def test_an_id_that_stands_in_both_tables_is_refused(project):
+    path, table = table_of(project, "test")
+    twin = table_of(project)[1]["id"][3]
+    table.loc[1, "id"] = twin
+    table.to_csv(path, index=False)
+    refused(project, "decode", f"data/raw: id {twin} stands in train.csv and in test.csv; keep one")
+
+
+@BOTH_TABLES
+@pytest.mark.parametrize("row", [1, -1], ids=["first row", "last row"])
+def test_a_row_with_more_cells_than_the_first_line_is_refused(project, name, row):
+    path, _ = table_of(project, name)
+    lines = path.read_text().splitlines()
+    lines[row] += ",7"
+    path.write_text("\n".join([*lines, ""]))
+    refused(project, "decode", f"data/raw/{name}.csv: ", "fetch the file again")
+
+
+@BOTH_TABLES
+def test_a_table_that_is_a_folder_is_refused(project, name):
+    path, _ = table_of(project, name)
+    path.unlink()
+    path.mkdir()
+    refused(project, "decode", f"data/raw/{name}.csv: cannot be read (Is a directory)", "fetch it")
 
 
 RLES = {
@@ -163,6 +210,10 @@ def grey(path: Path) -> None:
     cv2.imwrite(str(path), np.zeros((300, 300), np.uint8))
 
 
+def transparent(path: Path) -> None:
+    cv2.imwrite(str(path), np.zeros((300, 300, 4), np.uint8))
+
+
 def deep(path: Path) -> None:
     cv2.imwrite(str(path), np.zeros((300, 300, 3), np.uint16))
 
@@ -172,6 +223,7 @@ IMAGES = {
     "cut off": (cut_off, ("cannot be read as an image", "fetch the file again")),
     "HTML": (web_page, ("cannot be read as an image", "fetch the file again")),
     "one band": (grey, ("has 1 bands of uint8", "must have 3 bands (RGB) of uint8")),
+    "four bands": (transparent, ("has 4 bands of uint8", "must have 3 bands (RGB) of uint8")),
     "16-bit": (deep, ("has 3 bands of uint16", "must have 3 bands (RGB) of uint8")),
 }
 
@@ -183,14 +235,16 @@ def test_a_bad_image_is_refused_by_name(project, damage, parts):
     refused(project, "decode", f"data/raw/test_images/{name}: ", *parts)
 
 
-def test_a_size_that_disagrees_with_the_image_is_refused_with_both(project):
-    path, table = table_of(project)
-    table.loc[2, "img_height"] = "7"
-    table.loc[2, "rle"] = ""
+@BOTH_TABLES
+def test_a_size_that_disagrees_with_the_image_is_refused_with_both(project, name):
+    path, table = table_of(project, name)
+    height, width = table.loc[1, ["img_height", "img_width"]]
+    table.loc[1, "img_height"] = "7"
+    if name == "train":
+        table.loc[1, "rle"] = ""
     table.to_csv(path, index=False)
-    side = table["img_width"][2]
-    found = f"data/raw/train_images/{table['id'][2]}.tiff: is {side} x {side} px (height x width)"
-    refused(project, "decode", found, f"img_height 7, img_width {side}", "correct the table or the image")
+    found = f"data/raw/{name}_images/{table['id'][1]}.tiff: is {height} x {width} px (height x width)"
+    refused(project, "decode", found, f"img_height 7, img_width {width}", "correct the table or the image")
 
 
 def test_fewer_images_than_folds_are_refused(project):
@@ -198,3 +252,49 @@ def test_fewer_images_than_folds_are_refused(project):
     (project.folder / "data" / "images.csv").write_text(table.to_csv(index=False))
     project.set(split={"count": 7, "run": [0]})
     refused(project, "split", "split.count: 7 folds need at least 7 images, got 6", "use fewer")
+
+
+# ------------------------------------------------------------------ with torch
+
+
+@pytest.fixture
+def torch_project(new_project, monkeypatch):
+    """A project with two folds, where torch can be imported and sees no GPU, whatever the machine has."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    project = new_project()
+    (project.first / "torch.py").unlink()
+    (project.folder / "data").mkdir()
+    (project.folder / "data" / "folds.csv").write_text("id,organ,fold\n1,lung,0\n2,lung,1\n")
+    (project.folder / "data" / "images.csv").write_text(
+        "id,set,organ,data_source,img_height,img_width,pixel_size\n3,test,lung,HPA,300,300,1\n"
+    )
+    return project
+
+
+@pytest.mark.parametrize("stage", ["train", "predict"])
+def test_a_fold_that_was_not_dealt_is_refused(torch_project, stage):
+    refused(torch_project, stage, "fold 9 holds no image; the folds are [0, 1]", fold=9)
+
+
+@pytest.mark.parametrize("stage", ["train", "predict"])
+def test_a_gpu_that_is_not_there_is_refused(torch_project, stage):
+    torch_project.set(**{stage: {"device": "cuda"}})
+    refused(torch_project, stage, "device cuda: torch sees no GPU", f"{stage}.device", "to cpu")
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        (None, ("does not exist", "give none, imagenet or the path of a file")),
+        (
+            "<!DOCTYPE html>",
+            ("cannot be read as weights", "give a file that torch.save or safetensors wrote"),
+        ),
+    ],
+    ids=["missing", "text"],
+)
+def test_weights_that_cannot_be_read_are_refused(torch_project, content, parts):
+    torch_project.set(train={"weights": "data/encoder.pth"})
+    if content:
+        (torch_project.folder / "data" / "encoder.pth").write_text(content)
+    refused(torch_project, "train", "train.weights: data/encoder.pth ", *parts)

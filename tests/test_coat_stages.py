@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,9 @@ import pandas as pd
 import pytest
 import torch
 
-from ftu import artifact, folds, images, inference, tables
+from ftu import artifact, folds, images, inference, submission, tables, training
+from ftu.checkpoints import CHOICES
+from ftu.dataset import Samples, batches
 from imports import ROOT
 
 pytestmark = pytest.mark.slow
@@ -28,7 +31,8 @@ CHANGES = {
         "checkpoint": "best_after_switch",
     },
 }
-STAGES = ["sample", "decode", "resize", "normalize", "split", "train --fold 0", "predict --fold 0"]
+BEFORE = ["sample", "decode", "resize", "normalize", "split"]
+STAGES = [*BEFORE, "train --fold 0", "predict --fold 0", "evaluate", "submit"]
 
 
 def run(folder, stage):
@@ -46,7 +50,7 @@ def run(folder, stage):
 
 @pytest.fixture(scope="module")
 def folder(new_project):
-    """A project after all stages up to predict."""
+    """A project after all stages, of one fold."""
     project = new_project(**CHANGES)
     for stage in STAGES:
         run(project.folder, stage)
@@ -105,3 +109,65 @@ def test_training_again_repeats_every_byte(folder):
     run(folder, "train --fold 0")
     assert {path.name: path.read_bytes() for path in written} == before
     assert set(before) == {"history.csv", "metrics.json", "model.json", "weights.safetensors"}
+
+
+def test_evaluate_scores_the_images_of_the_fold(folder):
+    table = tables.read_csv(folder / "reports/dice.csv")
+    held_out = folds.divide(tables.read_folds(folder / "data/folds.csv"), 0)[1]
+    assert sorted(table["id"]) == sorted(held_out)
+    assert table["dice"].astype(float).between(0, 1).all()
+    assert {path.name for path in (folder / "reports").iterdir()} == {
+        "dice.csv", "metrics.json", "summary.md", "curves.png", "gallery.png"
+    }  # fmt: skip
+
+
+def test_the_submission_answers_the_test_table(folder):
+    answers = tables.read_csv(folder / "submissions/submission.csv")
+    submission.check_submission(answers, tables.read_sizes(folder / "data/sample/test.csv"))
+
+
+# ------------------------------------------------------------------ which checkpoint ships
+
+
+@pytest.fixture(scope="module")
+def choices(folder, new_project):
+    """The same training under both choices of a checkpoint, at a rate that makes the last epoch a bad one."""
+    made = {}
+    for choice in CHOICES:
+        project = new_project(**CHANGES)
+        shutil.copytree(folder / "data", project.folder / "data")
+        project.set(train={"epochs": 4, "switch_epoch": 3, "lr": 0.02, "checkpoint": choice})
+        run(project.folder, "train --fold 0")
+        made[choice] = project.folder
+    return made
+
+
+def model_of(folder):
+    return folder / "models/fold_0"
+
+
+def test_both_choices_record_the_same_training_whose_best_epochs_differ(choices):
+    for name in ("metrics.json", "history.csv"):
+        best, after = ((model_of(choices[choice]) / name).read_bytes() for choice in CHOICES)
+        assert best == after
+    scores = json.loads((model_of(choices["best"]) / "metrics.json").read_text())
+    assert scores["best_after_switch"]["epoch"] == 3
+    assert scores["best"]["epoch"] < 3
+    assert scores["best"]["dice"] > scores["best_after_switch"]["dice"] + 0.01
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_the_shipped_weights_are_those_of_the_epoch_that_was_chosen(choices, choice):
+    folder = choices[choice]
+    segmenter, facts = artifact.load(model_of(folder))
+    kept = json.loads((model_of(folder) / "metrics.json").read_text())[choice]
+    row = pd.read_csv(model_of(folder) / "history.csv").set_index("epoch").loc[kept["epoch"]]
+    held_out = folds.divide(tables.read_folds(folder / "data/folds.csv"), 0)[1]
+    data = folder / "data"
+    samples = Samples(held_out, data / "normalized/train", data / "resized/masks", augment=None, seed=0)
+    loader = batches(samples, batch_size=8, shuffle=False, workers=0)
+    again = training.validate(segmenter, loader, torch.device("cpu"), "fp32")
+    assert facts["checkpoint"] == choice
+    assert again["valid_dice"] == pytest.approx(kept["dice"], abs=1e-3)
+    assert again["valid_dice"] == pytest.approx(row["valid_dice"], abs=1e-3)
+    assert again["valid_main"] == pytest.approx(row["valid_main"], rel=1e-4)

@@ -3,9 +3,12 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from ftu import images, postprocess, rle, submission, tables
+from ftu.params import load_params
 from project import commit, copy_repository, run, set_params, stages_run
 
 pytestmark = pytest.mark.slow
@@ -16,6 +19,7 @@ REDUCED = {
     "split": {"count": 2, "run": [0, 1]},
     "train": {"epochs": 2, "switch_epoch": 1},
 }
+OUTPUTS = ("data/sample/train.csv", "data/images.csv", "reports/dice.csv", "submissions/submission.csv")
 FOLDS = ("train@0", "train@1", "predict@0", "predict@1", "evaluate", "submit")
 
 
@@ -42,9 +46,60 @@ def test_nothing_runs_twice(project: Path) -> None:
     assert run(project, "git", "status", "--short") == ""
 
 
+def answers_of(project: Path) -> pd.DataFrame:
+    return tables.read_csv(project / "submissions/submission.csv")
+
+
+def rows_of(project: Path) -> dict[str, tables.ImageRow]:
+    return {row.id: row for row in tables.image_rows(tables.read_index(project / "data/images.csv"))}
+
+
+def mask_of(project: Path, row: tables.ImageRow, maps: list[Path]) -> np.ndarray:
+    """What the maps say of an image, by hand: the mean, native size, the threshold of the image's row."""
+    probabilities = np.stack([images.read_probability(path) for path in maps])
+    return postprocess.native_mask(
+        probabilities.mean(axis=0),
+        height=row.img_height,
+        width=row.img_width,
+        threshold=load_params(project / "params.yaml").thresholds[row.data_source][row.organ],
+    )
+
+
+def expected_rles(project: Path) -> dict[str, str]:
+    return {
+        name: rle.encode(
+            mask_of(
+                project, row, [project / f"data/predictions/fold_{fold}/test/{name}.png" for fold in (0, 1)]
+            )
+        )
+        for name, row in rows_of(project).items()
+        if row.set == "test"
+    }
+
+
 def test_the_submission_is_valid(project: Path) -> None:
-    submission = pd.read_csv(project / "submissions/submission.csv", dtype=str)
-    assert list(submission["id"]) == list(pd.read_csv(project / "data/sample/test.csv", dtype=str)["id"])
+    answers, test = answers_of(project), tables.read_sizes(project / "data/sample/test.csv")
+    assert list(answers["id"]) == list(test["id"])
+    submission.check_submission(answers, test)
+
+
+def test_each_rle_is_that_of_the_mean_of_the_folds(project: Path) -> None:
+    answers = answers_of(project)
+    assert dict(zip(answers["id"], answers["rle"], strict=True)) == expected_rles(project)
+    assert answers["rle"].str.len().gt(0).any()  # or all of this says little
+
+
+def test_each_score_is_that_of_the_fold_that_held_the_image_out(project: Path) -> None:
+    scores = tables.read_csv(project / "reports/dice.csv").set_index("id")["dice"].astype(float)
+    table, rows = tables.read_folds(project / "data/folds.csv"), rows_of(project)
+    assert sorted(scores.index) == sorted(table["id"])
+    for name, fold in zip(table["id"], table["fold"], strict=True):
+        path = project / f"data/predictions/fold_{fold}/oof/{name}.png"
+        found = mask_of(project, rows[name], [path])
+        truth = images.read_mask(project / f"data/masks/{name}.png")
+        assert scores[name] == pytest.approx(
+            2 * (found & truth).sum() / (found.sum() + truth.sum()), abs=1e-6
+        )
 
 
 def test_an_aux_loss_is_one_word(project: Path) -> None:
@@ -60,6 +115,34 @@ def test_an_aux_loss_is_one_word(project: Path) -> None:
 def test_a_threshold_costs_no_training(project: Path) -> None:
     output = run(project, "dvc", "exp", "run", "-S", "thresholds.HPA.kidney=0.3")
     assert stages_run(output) == ["evaluate", "submit"]
+
+
+def test_a_threshold_changes_only_the_rows_of_its_organ_and_source(project: Path) -> None:
+    before, rows = answers_of(project), rows_of(project)
+    row = next(row for row in rows.values() if row.set == "test" and row.data_source == "Hubmap")
+    threshold = 1.0 if before.set_index("id")["rle"][row.id] else 0.0  # nothing, or nearly everything
+    run(project, "dvc", "exp", "run", "-S", f"thresholds.Hubmap.{row.organ}={threshold}")
+    after = answers_of(project)
+    assert dict(zip(after["id"], after["rle"], strict=True)) == expected_rles(project)
+    changed = set(after["id"][after["rle"] != before["rle"]])
+    assert row.id in changed
+    assert {(rows[name].data_source, rows[name].organ) for name in changed} == {("Hubmap", row.organ)}
+
+
+def test_data_that_are_not_there_are_told_in_words_and_cost_nothing(project: Path) -> None:
+    before = {name: (project / name).read_bytes() for name in OUTPUTS}
+    set_params(project, {"data": {"root": "data/absent"}})
+    output = run(project, "dvc", "repro", status=255)
+    assert stages_run(output) == ["sample"]
+    for words in ("data.root", "data/absent does not exist", "kaggle competitions download"):
+        assert words in output
+    assert "Errno 2" not in output
+    assert "Traceback" not in output
+    run(project, "git", "checkout", "-q", "params.yaml")
+    run(project, "dvc", "checkout")
+    assert {name: (project / name).read_bytes() for name in OUTPUTS} == before
+    assert stages_run(run(project, "dvc", "repro")) == []
+    assert run(project, "git", "status", "--short") == ""
 
 
 def test_a_forced_run_gives_the_same_lock(project: Path) -> None:
