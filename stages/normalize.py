@@ -1,5 +1,7 @@
 """Bring all images to the stain of one target."""
 
+from functools import partial
+
 import pandas as pd
 
 from ftu import normalization, paths, tables
@@ -14,7 +16,7 @@ def main() -> None:
     settings, caveat = params.stain, normalization.caveat(params.stain.backend)
     workers = 1 if caveat else params.compute.workers
     index = tables.read_index(paths.IMAGES)
-    target = normalization.target_image(paths.RESIZED, index, **settings.target.model_dump())
+    target = partial(normalization.target_image, paths.RESIZED, index, **settings.target.model_dump())
     work = normalization.prepare(settings.backend, target, seed=settings.seed)
     warn(caveat)
     with whole_folder(paths.NORMALIZED) as folder:

@@ -60,16 +60,17 @@ def first_of_each_organ(index: pd.DataFrame, source: str) -> list[str]:
     return list(rows.groupby("organ")["id"].first())
 
 
-def prepare(backend: str, target: np.ndarray, *, seed: int) -> Work:
+def prepare(backend: str, target: Callable[[], np.ndarray], *, seed: int) -> Work:
     """The work to do on each (source file, target folder); it returns the image's row of qc.csv.
 
+    `target` gives the target image; backend none does not ask for it.
     Raises InputError when the stains of the target cannot be found.
     """
     if backend == "none":
         return copy_unchanged
     module = _backend(backend)
     try:
-        fit = module.fit(target, seed=seed)
+        fit = module.fit(target(), seed=seed)
     except StainError as error:
         raise InputError(
             f"stain.target: its stains cannot be found ({error}); choose another target"
