@@ -213,7 +213,7 @@ def test_the_mosaic_by_organ_is_that_of_the_first_image_of_each_organ(base, proj
     ("target", "message"),
     [
         ({"kind": "image", "ids": ["0815"]}, "stain.target.ids: '0815' is in neither table; name ids of"),
-        ({"kind": "file", "file": "gone.png"}, "stain.target.file: gone.png: image is missing; restore it"),
+        ({"kind": "file", "file": "gone.png"}, "stain.target.file: gone.png does not exist; give the path of"),
         ({"kind": "image", "ids": ["WHITE"]}, "stain.target: its stains cannot be found (blank"),
     ],
     ids=["unknown id", "missing file", "no stains"],
@@ -239,6 +239,18 @@ def test_staintools_says_its_caveat_and_runs_in_one_process(project):
     assert set(normalized(project)) == {f"{row.set}/{row.id}.png" for row in tables.image_rows(index)}
     project.set(stain={"backend": "exact"})
     assert "a second process" in project.run("normalize").stderr  # the other backend takes two
+
+
+def test_backend_none_copies_the_images_and_asks_for_no_target(project):
+    target = project.params["stain"]["target"] | {"kind": "image", "ids": ["no such id"]}
+    project.set(stain={"backend": "none", "target": target})
+    said = done(project, "normalize")
+    index = index_of(project)
+    assert f"warning: {len(index)} of {len(index)} images unchanged" in said
+    for row in tables.image_rows(index):
+        part = f"{row.set}/{row.id}.png"
+        resized, normalized = (project.folder / "data" / name / part for name in ("resized", "normalized"))
+        assert normalized.read_bytes() == resized.read_bytes()
 
 
 # ------------------------------------------------------------------ split
