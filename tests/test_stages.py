@@ -213,7 +213,7 @@ def test_the_mosaic_by_organ_is_that_of_the_first_image_of_each_organ(base, proj
     ("target", "message"),
     [
         ({"kind": "image", "ids": ["0815"]}, "stain.target.ids: '0815' is in neither table; name ids of"),
-        ({"kind": "file", "file": "gone.png"}, "stain.target.file: gone.png does not exist; give the path of"),
+        ({"kind": "file", "file": "gone.png"}, "stain.target.file: gone.png does not exist; give"),
         ({"kind": "image", "ids": ["WHITE"]}, "stain.target: its stains cannot be found (blank"),
     ],
     ids=["unknown id", "missing file", "no stains"],
