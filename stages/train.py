@@ -7,7 +7,7 @@ import pandas as pd
 
 from ftu import folds, paths, schedules, tables
 from ftu.params import Params, load_params
-from ftu.stage import fold_argument, run
+from ftu.stage import fold_argument, run, warn
 from ftu.whole import whole_folder
 
 
@@ -24,7 +24,7 @@ def train(fold: int, params: Params) -> None:
     from ftu.checkpoints import Checkpoints
     from ftu.dataset import Samples, batches
     from ftu.segmenter import build_segmenter
-    from ftu.weights import load_encoder_weights
+    from ftu.weights import load_encoder_weights, non_commercial
 
     settings, size = params.train, params.resize.size
     device = runtime.choose_device(settings.device)
@@ -32,6 +32,7 @@ def train(fold: int, params: Params) -> None:
     architecture: dict[str, Any] = {**settings.model.model_dump(), "size": size}
     model = build_segmenter(**architecture)
     source = load_encoder_weights(model.encoder, settings.model.encoder, settings.weights)
+    warn(non_commercial(source))
 
     learnt, held_out = folds.divide(tables.read_folds(paths.FOLDS), fold)
     augment = strict_augmentation(size, **params.augment.model_dump())

@@ -13,8 +13,8 @@ from ftu.segmenter import Probabilities, build_segmenter
 
 SIZE = 64
 ARCHITECTURES = [
-    {"encoder": "resnet18", "decoder": "unet", "width": 16, "size": SIZE},
-    {"encoder": "coat_lite_tiny", "decoder": "daformer", "width": 16, "size": SIZE},
+    {"encoder": "resnet18", "decoder": "unet", "width": 16, "fuse": "conv1x1", "size": SIZE},
+    {"encoder": "coat_lite_tiny", "decoder": "daformer", "width": 16, "fuse": "conv1x1", "size": SIZE},
 ]
 FACTS = {"fold": 3, "encoder_weights": {"source": "imagenet", "licence": "Apache-2.0"}, "checkpoint": "best"}
 

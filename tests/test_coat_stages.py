@@ -24,7 +24,7 @@ CHANGES = {
     "resize": {"size": SIZE},
     "split": {"run": [0]},
     "train": {
-        "model": {"encoder": "coat_lite_tiny", "decoder": "daformer", "width": 32},
+        "model": {"encoder": "coat_lite_tiny", "decoder": "daformer", "width": 32, "fuse": "conv1x1"},
         "epochs": 2,
         "switch_epoch": 1,
         "aux_loss": "switched",

@@ -61,7 +61,7 @@ def test_the_switch_is_at_half_time(name):
         ("resize.size", 768),
         ("split.count", 5),
         ("split.run", [0, 1, 2, 3, 4]),
-        ("train.model", {"encoder": "coat_small", "decoder": "daformer", "width": 320}),
+        ("train.model", {"encoder": "coat_small", "decoder": "daformer", "width": 320, "fuse": "conv1x1"}),
         ("train.weights", "imagenet"),
         ("train.epochs", 120),
         ("train.switch_epoch", 60),

@@ -27,7 +27,7 @@ def parameters(model):
 @settings(max_examples=20, deadline=None)
 @given(CHANNELS, WIDTHS, st.integers(2, 20))
 def test_four_maps_become_one_of_the_width_at_the_finest_size(channels, width, side):
-    fused = DaFormerDecoder(channels, width)(pyramid(channels, side))
+    fused = DaFormerDecoder(channels, width, "conv1x1")(pyramid(channels, side))
     assert fused.shape == (2, width, side, side)
 
 
@@ -47,18 +47,18 @@ def test_the_head_gives_one_logit_per_pixel_of_the_image(width, height, breadth)
 def test_parameters_are_four_projections_a_fusion_and_its_norm(channels, width):
     projections = sum(width * count + width for count in channels)
     fusion, norm = 4 * width * width, 2 * width
-    assert parameters(DaFormerDecoder(channels, width)) == projections + fusion + norm
+    assert parameters(DaFormerDecoder(channels, width, "conv1x1")) == projections + fusion + norm
     assert parameters(daformer_head(width)) == width + 1
 
 
 def test_the_parameters_of_the_papers_coat_small():
-    assert parameters(DaFormerDecoder([152, 320, 320, 320], 320)) == 767_360
+    assert parameters(DaFormerDecoder([152, 320, 320, 320], 320, "conv1x1")) == 767_360
 
 
 @pytest.mark.parametrize("block", range(4))
 def test_every_map_counts(block):
     torch.manual_seed(0)
-    decoder, maps = DaFormerDecoder([3, 4, 5, 6], 8).eval(), pyramid([3, 4, 5, 6], 16)
+    decoder, maps = DaFormerDecoder([3, 4, 5, 6], 8, "conv1x1").eval(), pyramid([3, 4, 5, 6], 16)
     with torch.no_grad():
         before = decoder(maps)
         maps[block] = maps[block] + 1
@@ -67,7 +67,7 @@ def test_every_map_counts(block):
 
 def test_a_constant_stays_constant_at_every_size():
     torch.manual_seed(0)
-    decoder, head = DaFormerDecoder([3, 4, 5, 6], 8).eval(), daformer_head(8)
+    decoder, head = DaFormerDecoder([3, 4, 5, 6], 8, "conv1x1").eval(), daformer_head(8)
     with torch.no_grad():
         logits = head(decoder([torch.ones_like(block) for block in pyramid([3, 4, 5, 6], 16)]))
     torch.testing.assert_close(logits, torch.full_like(logits, logits[0, 0, 0, 0].item()))
@@ -75,7 +75,7 @@ def test_a_constant_stays_constant_at_every_size():
 
 def test_dropout_is_for_training_alone():
     torch.manual_seed(0)
-    decoder, maps = DaFormerDecoder([3, 4, 5, 6], 64).eval(), pyramid([3, 4, 5, 6], 16)
+    decoder, maps = DaFormerDecoder([3, 4, 5, 6], 64, "conv1x1").eval(), pyramid([3, 4, 5, 6], 16)
     with torch.no_grad():
         torch.testing.assert_close(decoder(maps), decoder(maps), rtol=0, atol=0)
         decoder.train()
@@ -84,4 +84,4 @@ def test_dropout_is_for_training_alone():
 
 def test_a_missing_map_is_refused():
     with pytest.raises(ValueError, match="zip"):
-        DaFormerDecoder([3, 4, 5, 6], 8)(pyramid([3, 4, 5], 16))
+        DaFormerDecoder([3, 4, 5, 6], 8, "conv1x1")(pyramid([3, 4, 5], 16))

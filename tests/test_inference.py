@@ -114,7 +114,7 @@ def test_the_mean_is_of_probabilities_in_float32_not_of_logits():
 @pytest.fixture(scope="module")
 def segmenter():
     torch.manual_seed(0)
-    return build_segmenter(encoder="resnet18", decoder="unet", width=16, size=SIZE)
+    return build_segmenter(encoder="resnet18", decoder="unet", width=16, fuse="conv1x1", size=SIZE)
 
 
 @pytest.fixture(scope="module")

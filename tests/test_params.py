@@ -84,6 +84,7 @@ def test_parameters_cannot_be_changed():
     [
         (Predict, "tta", "inference", "VIEWS", set()),
         (ModelParams, "decoder", "segmenter", "DECODERS", set()),
+        (ModelParams, "fuse", "daformer", "FUSES", set()),
         (TrainParams, "checkpoint", "checkpoints", "CHOICES", set()),
         (Stain, "backend", "normalization", "BACKENDS", {"none"}),
     ],
@@ -134,7 +135,7 @@ def test_an_id_is_text_because_zeros_in_front_count(tmp_path):
     ("key", "value", "options"),
     [
         ("train.aux_loss", "swiched", "'none', 'single' or 'switched'"),
-        ("train.model.decoder", "unet++", "'unet' or 'daformer'"),
+        ("train.model.decoder", "unet++", "'unet', 'deeplabv3plus' or 'daformer'"),
         ("predict.tta", "d8", "'none', 'flips' or 'd4'"),
         ("stain.backend", "Exact", "'exact', 'staintools' or 'none'"),
         ("train.device", "gpu", "'cpu' or 'cuda'"),
@@ -207,7 +208,9 @@ def test_a_threshold_for_what_data_does_not_name_is_refused(tmp_path, key):
 
 
 def test_the_unet_cannot_read_coat(tmp_path):
-    path = changed(tmp_path, "train.model", {"encoder": "coat_tiny", "decoder": "unet", "width": 64})
+    path = changed(
+        tmp_path, "train.model", {"encoder": "coat_tiny", "decoder": "unet", "width": 64, "fuse": "conv1x1"}
+    )
     refused(path, "train.model: decoder unet", "coat_tiny", "use daformer")
 
 

@@ -41,7 +41,7 @@ def block_of(encoder, name):
 
 def built(encoder, decoder, size=SIZE):
     torch.manual_seed(0)
-    return build_segmenter(encoder=encoder, decoder=decoder, width=16, size=size)
+    return build_segmenter(encoder=encoder, decoder=decoder, width=16, fuse="conv1x1", size=size)
 
 
 def drawn(size=SIZE, count=2):
@@ -128,12 +128,12 @@ def test_in_coat_proper_the_parallel_part_joins_blocks_2_to_4_and_spares_block_1
 @pytest.mark.parametrize("name", ["resnet19", "coat_huge", "tu-resnet19", "tu-vit_tiny_patch16_224", ""])
 def test_an_unknown_encoder_is_refused_by_name(name):
     with pytest.raises(InputError, match=rf"^train\.model\.encoder: '{name}' cannot be built"):
-        build_segmenter(encoder=name, decoder="unet", width=16, size=SIZE)
+        build_segmenter(encoder=name, decoder="unet", width=16, fuse="conv1x1", size=SIZE)
 
 
 def test_a_unet_on_four_maps_is_refused_with_the_way_out():
     with pytest.raises(InputError, match=r"^train\.model: .*strides 1 and 2.*use decoder daformer"):
-        build_segmenter(encoder="coat_lite_tiny", decoder="unet", width=16, size=SIZE)
+        build_segmenter(encoder="coat_lite_tiny", decoder="unet", width=16, fuse="conv1x1", size=SIZE)
 
 
 def test_probabilities_are_the_sigmoid_of_the_logits_in_float32(network):
@@ -158,7 +158,7 @@ def test_a_unet_is_smps_and_four_heads(encoder, count):
     peer = smp.Unet(encoder, encoder_weights=None, decoder_channels=(32, 16, 8, 4, 2))
     channels = list(peer.encoder.out_channels[-BLOCKS:])
     heads = sum(channels) + len(channels)  # a 1x1 convolution each: weights and a bias
-    segmenter = build_segmenter(encoder=encoder, decoder="unet", width=32, size=SIZE)
+    segmenter = build_segmenter(encoder=encoder, decoder="unet", width=32, fuse="conv1x1", size=SIZE)
     assert parameters(segmenter) == parameters(peer) + heads == count
 
 

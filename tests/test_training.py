@@ -87,7 +87,7 @@ def train(
 ):
     """The model, the history, the spy, and a copy of the weights after each epoch."""
     runtime.fix_randomness(seed, threads=1)
-    model = build_segmenter(encoder="resnet18", decoder=decoder, width=16, size=SIZE)
+    model = build_segmenter(encoder="resnet18", decoder=decoder, width=16, fuse="conv1x1", size=SIZE)
     optimizer = torch.optim.AdamW(model.parameters(), lr)
     spy, rows, states = Spy(optimizer, **plateau), [], []
     for row in training.fit(

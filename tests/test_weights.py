@@ -25,7 +25,7 @@ SHOWS_LACK = r"it lacks 1 keys \(features\.0\.0\.weight\)"
 
 def encoder(name=SMALL, seed=0):
     torch.manual_seed(seed)
-    return build_encoder(name, 64)
+    return build_encoder(name, 64, 32)
 
 
 def state(name=SMALL, seed=0):
@@ -119,7 +119,7 @@ def images(size):
 @pytest.mark.parametrize(("name", "peer_name"), PEERS, ids=[name for name, _ in PEERS])
 def test_a_file_of_timms_classifier_gives_timms_maps(tmp_path, name, peer_name):
     torch.manual_seed(7)
-    peer, net = timm.create_model(peer_name), build_encoder(name, 224)
+    peer, net = timm.create_model(peer_name), build_encoder(name, 224, 32)
     load_encoder_weights(net, name, str(save(peer.state_dict(), tmp_path / "w.pt")))
     with torch.no_grad():
         for given, expected in zip(net.eval()(images(224))[-4:], features(peer), strict=True):

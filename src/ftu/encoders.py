@@ -1,6 +1,7 @@
 """Encoders by name: timm's CoaT family, and every encoder of smp (`tu-<name>` is timm's through smp).
 
-An encoder gives a list of maps, each half the size of the one before; the last four have strides 4 to 32.
+An encoder gives a list of maps, each half the size of the one before; the last four have strides 4, 8, 16 and
+the output stride: 32, or 16 where the last stage is dilated instead.
 """
 
 from collections.abc import Callable
@@ -23,31 +24,31 @@ class Encoder(nn.Module):
         return self.net(images)
 
 
-def coat(name: str, size: int) -> Encoder:
-    """timm's CoaT, built for one image size. Source: Xu et al. 2021, https://arxiv.org/abs/2104.06399."""
+def coat(name: str, size: int, output_stride: int) -> Encoder:  # noqa: ARG001
+    """timm's CoaT, built for one image size; its output stride is always 32. Source: Xu et al. 2021, https://arxiv.org/abs/2104.06399."""
     net = timm.create_model(name, pretrained=False, features_only=True, img_size=size)
     return Encoder(net, list(net.feature_info.channels()))  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
 
 
-def smp_encoder(name: str, size: int) -> Encoder:
+def smp_encoder(name: str, size: int, output_stride: int) -> Encoder:
     """Any encoder of smp; those of timm that are built for one image size are built for this one."""
     facts = timm.get_pretrained_cfg(name.removeprefix("tu-")) if name.startswith("tu-") else None
     built_for = {"img_size": size} if facts and facts.fixed_input_size else {}
-    net = smp.encoders.get_encoder(name, weights=None, **built_for)
+    net = smp.encoders.get_encoder(name, weights=None, output_stride=output_stride, **built_for)
     return Encoder(net, list(net.out_channels))
 
 
-FAMILIES: dict[str, Callable[[str, int], Encoder]] = {"coat_": coat}
+FAMILIES: dict[str, Callable[[str, int, int], Encoder]] = {"coat_": coat}
 
 
-def build_encoder(name: str, size: int) -> Encoder:
-    """The encoder called `name` for (size, size) images, at random.
+def build_encoder(name: str, size: int, output_stride: int) -> Encoder:
+    """The encoder called `name` for (size, size) images, at random; `size` is a multiple of 32.
 
     Raises InputError when neither timm nor smp has it.
     """
     family = next((build for prefix, build in FAMILIES.items() if name.startswith(prefix)), smp_encoder)
     try:
-        return family(name, size)
+        return family(name, size, output_stride)
     except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(
             f"train.model.encoder: {name!r} cannot be built ({error.args[0]}); name a coat_* of timm, "

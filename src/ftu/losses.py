@@ -6,12 +6,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ftu.schedules import AUX_TERMS
-from ftu.segmenter import Segmentation
+from ftu.segmenter import Segmentation, pad_to_stride
 
 
 def aux_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """BCE of (B, 1, h, w) logits against (B, 1, S, S) masks brought to (h, w) by nearest neighbour."""
-    return F.binary_cross_entropy_with_logits(logits, F.interpolate(masks, logits.shape[-2:], mode="nearest"))
+    """BCE of (B, 1, h, w) logits against (B, 1, S, S) masks, padded as images are, by nearest neighbour."""
+    targets = F.interpolate(pad_to_stride(masks), logits.shape[-2:], mode="nearest")
+    return F.binary_cross_entropy_with_logits(logits, targets)
 
 
 def loss_terms(output: Segmentation, masks: Tensor, weights: Mapping[str, float]) -> dict[str, Tensor]:

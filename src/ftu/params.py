@@ -40,7 +40,7 @@ class Compute(Section):
 
 
 class Resize(Section):
-    size: Annotated[int, Field(ge=32, multiple_of=32)]  # px, height and width; 32 is the coarsest stride
+    size: Annotated[int, Field(ge=32)]  # px, height and width; 32 is the coarsest stride
 
 
 class StainTarget(Section):
@@ -80,14 +80,16 @@ class Split(Section):
 
 class Model(Section):
     encoder: str
-    decoder: Literal["unet", "daformer"]
+    decoder: Literal["unet", "deeplabv3plus", "daformer"]
     width: Count  # channels of the decoder's widest map
+    fuse: Literal["conv1x1", "aspp"]  # how daformer joins its maps
 
     @model_validator(mode="after")
     def _decoder_can_read_the_encoder(self) -> Self:
-        if self.encoder.startswith("coat_") and self.decoder == "unet":
+        if self.encoder.startswith("coat_") and self.decoder != "daformer":
             raise ValueError(
-                f"decoder unet needs maps at strides 1 and 2, which {self.encoder} lacks; use daformer"
+                f"decoder {self.decoder} needs maps at strides 1 and 2, which {self.encoder} lacks; "
+                "use daformer"
             )
         return self
 

@@ -1,28 +1,34 @@
 """Encoder, decoder and four auxiliary heads. Shapes: B batch, S image size (px), C channels.
 
 A "block" is an encoder stage: one of the four maps at strides 4, 8, 16, 32, counted from 1 (paper section 5,
-mapped by stride for CNN encoders, so that families are compared at one resolution).
+mapped by stride for CNN encoders, so that families are compared at one resolution). DeepLabV3+ alone keeps
+block 4 at stride 16, dilated.
 """
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from segmentation_models_pytorch.base import SegmentationHead
+from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ftu.daformer import DaFormerDecoder, daformer_head
 from ftu.encoders import Encoder, build_encoder
 from ftu.errors import InputError
 
 BLOCKS = 4
+COARSEST_STRIDE = 32
 
 
 class Segmentation(NamedTuple):
     """What the network gives while it trains."""
 
     logits: Tensor  # (B, 1, S, S)
-    aux_logits: list[Tensor]  # four of (B, 1, s, s), s = S/4, S/8, S/16, S/32
+    aux_logits: list[
+        Tensor
+    ]  # four of (B, 1, s, s), s = P/4, P/8, P/16, P/32; P is S padded to a multiple of 32
 
 
 class Segmenter(nn.Module):
@@ -34,8 +40,8 @@ class Segmenter(nn.Module):
         self.aux_heads = nn.ModuleList(nn.Conv2d(c, 1, kernel_size=1) for c in encoder.channels[-BLOCKS:])
 
     def forward(self, images: Tensor) -> Segmentation:
-        features = self.encoder(images)
-        logits = self.head(self.decoder(features))
+        features = self.encoder(pad_to_stride(images))
+        logits = crop(self.head(self.decoder(features)), images)
         blocks = features[-BLOCKS:]  # strides 4, 8, 16, 32
         return Segmentation(logits, [head(block) for head, block in zip(self.aux_heads, blocks, strict=True)])
 
@@ -48,7 +54,21 @@ class Probabilities(nn.Module):
         self.encoder, self.decoder, self.head = segmenter.encoder, segmenter.decoder, segmenter.head
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.decoder(self.encoder(images))).float().sigmoid()
+        logits = self.head(self.decoder(self.encoder(pad_to_stride(images))))
+        return crop(logits, images).float().sigmoid()
+
+
+def pad_to_stride(images: Tensor) -> Tensor:
+    """(B, C, H, W), its last row and column repeated up to multiples of 32, which every encoder takes."""
+    height, width = images.shape[-2:]
+    below, right = -height % COARSEST_STRIDE, -width % COARSEST_STRIDE
+    return F.pad(images, (0, right, 0, below), mode="replicate") if below or right else images
+
+
+def crop(logits: Tensor, images: Tensor) -> Tensor:
+    """The part of padded (B, 1, H, W) logits that belongs to `images`."""
+    height, width = images.shape[-2:]
+    return logits[..., :height, :width]
 
 
 class LastBlocks(nn.Module):
@@ -62,33 +82,55 @@ class LastBlocks(nn.Module):
         return self.decoder(features[-BLOCKS:])
 
 
-def unet(encoder: Encoder, width: int) -> tuple[nn.Module, nn.Module]:
+def unet(encoder: Encoder, width: int, fuse: str) -> tuple[nn.Module, nn.Module]:  # noqa: ARG001
     """smp's U-Net decoder; its five steps have width, width/2, ... width/16 channels."""
-    if len(encoder.channels) == BLOCKS:
-        raise InputError(
-            "train.model: the unet decoder needs maps at strides 1 and 2, which this encoder lacks; "
-            "use decoder daformer"
-        )
+    refuse_four_maps(encoder, "unet")
     channels = [max(width >> step, 1) for step in range(5)]
     decoder = UnetDecoder(encoder_channels=encoder.channels, decoder_channels=channels, n_blocks=5)
     return decoder, SegmentationHead(channels[-1], 1, kernel_size=3)
 
 
-def daformer(encoder: Encoder, width: int) -> tuple[nn.Module, nn.Module]:
-    """The DaFormer decoder with the authors' 1x1 fusion."""
-    return LastBlocks(DaFormerDecoder(encoder.channels[-BLOCKS:], width)), daformer_head(width)
+def deeplabv3plus(encoder: Encoder, width: int, fuse: str) -> tuple[nn.Module, nn.Module]:  # noqa: ARG001
+    """smp's DeepLabV3+ decoder, as smp sets it up for an output stride of 16."""
+    refuse_four_maps(encoder, "deeplabv3plus")
+    decoder = DeepLabV3PlusDecoder(
+        encoder_channels=encoder.channels,
+        encoder_depth=5,
+        out_channels=width,
+        atrous_rates=(12, 24, 36),
+        output_stride=16,
+        aspp_separable=True,
+        aspp_dropout=0.5,
+    )
+    return decoder, SegmentationHead(width, 1, kernel_size=1, upsampling=4)
 
 
-DECODERS: dict[str, Callable[[Encoder, int], tuple[nn.Module, nn.Module]]] = {
+def daformer(encoder: Encoder, width: int, fuse: str) -> tuple[nn.Module, nn.Module]:
+    """The DaFormer decoder, its four maps joined as `fuse` says."""
+    return LastBlocks(DaFormerDecoder(encoder.channels[-BLOCKS:], width, fuse)), daformer_head(width)
+
+
+def refuse_four_maps(encoder: Encoder, decoder: str) -> None:
+    if len(encoder.channels) == BLOCKS:
+        raise InputError(
+            f"train.model: the {decoder} decoder needs maps at strides 1 and 2, which this encoder lacks; "
+            "use decoder daformer"
+        )
+
+
+DECODERS: dict[str, Callable[[Encoder, int, str], tuple[nn.Module, nn.Module]]] = {
     "unet": unet,
+    "deeplabv3plus": deeplabv3plus,
     "daformer": daformer,
 }
+OUTPUT_STRIDE = {"deeplabv3plus": 16}  # of the encoder's last map, where that is not 32
 
 
-def build_segmenter(*, encoder: str, decoder: str, width: int, size: int) -> Segmenter:
+def build_segmenter(*, encoder: str, decoder: str, width: int, fuse: str, size: int) -> Segmenter:
     """The network by name, at random: weights are loaded by ftu.weights.
 
     Raises InputError when timm and smp know no such encoder, or the decoder cannot read its maps.
     """
-    maps = build_encoder(encoder, size)
-    return Segmenter(maps, *DECODERS[decoder](maps, width))
+    padded = size + -size % COARSEST_STRIDE
+    maps = build_encoder(encoder, padded, OUTPUT_STRIDE.get(decoder, COARSEST_STRIDE))
+    return Segmenter(maps, *DECODERS[decoder](maps, width, fuse))

@@ -40,6 +40,15 @@ def load_encoder_weights(encoder: Encoder, name: str, weights: str) -> dict[str,
     return {"source": path.name, "sha256": sha256(path), "licence": "that of the file"}
 
 
+def non_commercial(source: dict[str, str]) -> str:
+    """A warning about weights that are not for every use, empty when there is none to give."""
+    if "non-commercial" not in source["licence"]:
+        return ""
+    return (
+        f"the weights that training starts from are under the {source['licence']}; so is what comes of them"
+    )
+
+
 def _licence(name: str) -> str:
     """The licence of an encoder's ImageNet weights; timm states that of its own."""
     if name in smp.encoders.get_encoder_names():
