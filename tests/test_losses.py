@@ -49,8 +49,9 @@ def test_the_main_term_is_the_mean_cross_entropy(logits, mask, expected):
 
 
 def test_an_auxiliary_target_is_the_upper_left_pixel_of_each_tile():
-    mask = images([[1, 0, 0, 1], [0, 0, 0, 0], [0, 1, 1, 0], [1, 1, 0, 0]])
     picked = images([[1, 0], [0, 1]])
+    mask = 1 - picked.repeat_interleave(16, dim=2).repeat_interleave(16, dim=3)
+    mask[..., ::16, ::16] = picked  # of each tile of 16 x 16 px, this pixel alone is like it
     assert aux_loss(200 * picked - 100, mask).item() == pytest.approx(0, abs=1e-9)
     for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
         other = picked.clone()
