@@ -25,7 +25,10 @@ class Encoder(nn.Module):
 
 
 def coat(name: str, size: int, output_stride: int) -> Encoder:  # noqa: ARG001
-    """timm's CoaT, built for one image size; its output stride is always 32. Source: Xu et al. 2021, https://arxiv.org/abs/2104.06399."""
+    """timm's CoaT, built for one image size; its output stride is always 32.
+
+    Source: Xu et al. 2021, https://arxiv.org/abs/2104.06399.
+    """
     net = timm.create_model(name, pretrained=False, features_only=True, img_size=size)
     return Encoder(net, list(net.feature_info.channels()))  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
 

@@ -26,9 +26,7 @@ class Segmentation(NamedTuple):
     """What the network gives while it trains."""
 
     logits: Tensor  # (B, 1, S, S)
-    aux_logits: list[
-        Tensor
-    ]  # four of (B, 1, s, s), s = P/4, P/8, P/16, P/32; P is S padded to a multiple of 32
+    aux_logits: list[Tensor]  # four of (B, 1, s, s), s = P/4 to P/32; P = S padded (pad_to_stride)
 
 
 class Segmenter(nn.Module):
