@@ -1,33 +1,38 @@
-"""Train the network on all folds but one."""
+"""Train the network on all folds but one; a run that was stopped goes on after its last whole epoch."""
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ftu import folds, paths, schedules, tables
+from ftu import folds, jsonfile, paths, processes, schedules, tables
 from ftu.params import Params, load_params
 from ftu.stage import fold_argument, run, warn
 from ftu.whole import whole_folder
 
+if TYPE_CHECKING:
+    from ftu.run import Run
+
+LOADING = {"batch_size", "accumulate", "valid_batch_size", "workers"}
+RUNNING = {"seed", "epochs", "lr", "weight_decay", "scheduler", "clip", "ema", "compile", "switch_epoch"}
+
 
 def main() -> None:
     fold, params = fold_argument(), load_params(paths.PARAMS)  # checked before torch is imported
+    processes.launch(params.train.processes)
     train(fold, params)
 
 
 def train(fold: int, params: Params) -> None:
-    import torch
-
-    from ftu import artifact, jsonfile, runtime, training
+    from ftu import dataset, resume, runtime, training
     from ftu.augment import strict_augmentation
-    from ftu.checkpoints import Checkpoints
-    from ftu.dataset import Samples, batches
+    from ftu.run import Run, accelerate
     from ftu.segmenter import build_segmenter
     from ftu.weights import load_encoder_weights, non_commercial
 
     settings, size = params.train, params.resize.size
-    device = runtime.choose_device(settings.device)
+    device = runtime.choose_device(settings.device, processes.local(settings.processes))
+    accelerator = accelerate(device, settings.precision, settings.accumulate)
     runtime.fix_randomness(settings.seed, settings.threads)
     architecture: dict[str, Any] = {**settings.model.model_dump(), "size": size}
     model = build_segmenter(**architecture)
@@ -36,44 +41,46 @@ def train(fold: int, params: Params) -> None:
 
     learnt, held_out = folds.divide(tables.read_folds(paths.FOLDS), fold)
     augment = strict_augmentation(size, **params.augment.model_dump())
-    part = partial(Samples, image_folder=paths.NORMALIZED / "train", mask_folder=paths.RESIZED / "masks")
-    train_samples = part(learnt, augment=augment, seed=settings.seed)
-    valid_samples = part(held_out, augment=None, seed=settings.seed)
-
-    model.to(device).to(memory_format=torch.channels_last)
-    optimizer, scheduler = training.build_optimizer(
-        model, lr=settings.lr, weight_decay=settings.weight_decay, plateau=settings.plateau.model_dump()
+    part = partial(dataset.Samples, paths.NORMALIZED / "train", paths.RESIZED / "masks", cache=settings.cache)
+    samples = part(learnt, augment, settings.seed), part(held_out, None, settings.seed)
+    batches = dataset.batches(*samples, accelerator, **settings.model_dump(include=LOADING))
+    key = resume.run_key(
+        [paths.FOLDS, *samples[0].files(), *samples[1].files()],
+        fold=fold,
+        params=params.model_dump(include={"augment", "resize", "train"}),
+        weights=source,
     )
-    rows, checkpoints = [], Checkpoints(settings.switch_epoch)
-    for row in training.fit(
-        model,
-        batches(train_samples, batch_size=settings.batch_size, shuffle=True, workers=settings.workers),
-        batches(valid_samples, batch_size=settings.valid_batch_size, shuffle=False, workers=settings.workers),
-        epochs=settings.epochs,
-        weights_at=partial(
-            schedules.SCHEDULES[settings.aux_loss],
-            blocks=settings.aux_blocks,
-            weight=settings.aux_weight,
-            switch_epoch=settings.switch_epoch,
-        ),
-        optimizer=optimizer,
-        scheduler=scheduler,
-        device=device,
-        precision=settings.precision,
-    ):
-        rows.append(row)
-        checkpoints.offer(model, int(row["epoch"]), row["valid_dice"])
+    weights_at = schedules.choose(
+        settings.aux_loss, settings.aux_blocks, settings.aux_weight, settings.switch_epoch
+    )
 
-    with whole_folder(paths.model(fold)) as folder:
-        facts = {
-            "fold": fold,
-            "seed": settings.seed,
-            "encoder_weights": source,
-            "checkpoint": settings.checkpoint,
-        }
-        artifact.save(folder, model, checkpoints.kept[settings.checkpoint].state, architecture, facts)
+    state = resume.StateFile(paths.state(fold, key), writes=accelerator.is_main_process)
+    with state.held(), runtime.explain_out_of_memory(settings.batch_size, size):
+        running = Run(
+            model,
+            accelerator,
+            size,
+            len(samples[0]) // settings.batch_size,
+            **settings.model_dump(include=RUNNING),
+        )
+        running.resume(state)
+        for _ in training.fit(running, *batches, weights_at, patience=settings.early_stopping):
+            state.write(running.state_dict())
+        if accelerator.is_main_process:
+            facts = {"fold": fold, "seed": settings.seed, "encoder_weights": source}
+            save(running, settings.checkpoint, architecture, facts)
+        state.remove()
+
+
+def save(running: "Run", choice: str, architecture: dict, facts: dict) -> None:
+    from ftu import artifact
+
+    checkpoints = running.checkpoints
+    with whole_folder(paths.model(facts["fold"])) as folder:
+        weights = checkpoints.kept[choice].state
+        artifact.save(folder, running.segmenter, weights, architecture, facts | {"checkpoint": choice})
         jsonfile.write(folder / "metrics.json", checkpoints.scores())
-        pd.DataFrame(rows).to_csv(folder / "history.csv", index=False)
+        pd.DataFrame(running.rows).to_csv(folder / "history.csv", index=False)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ def history(aux_loss: str, *, epochs: int = 6, switch_epoch: int = 4) -> pd.Data
         loss = 1 / (1 + epoch)
         row = {"epoch": epoch, "active_block": schedules.active_block(weights), "train_main": loss}
         row |= {f"train_{term}": loss if term in weights else np.nan for term in schedules.AUX_TERMS}
-        rows.append(row | {"valid_main": 1.1 * loss, "valid_dice": 1 - loss})
+        row |= {f"gradient_{block}": loss / block for block in (1, 2, 3, 4)}
+        rows.append(row | {"valid_main": 1.1 * loss, "valid_dice": 1 - loss, "ema_dice": np.nan})
     return pd.DataFrame(rows)
 
 
@@ -59,15 +60,15 @@ def picture(title: str = "lung") -> Picture:
 
 
 @pytest.mark.parametrize("folds", [1, 5])
-def test_the_switch_is_marked_once_in_both_panels(tmp_path, drawn, folds):
+def test_the_switch_is_marked_once_in_each_panel(tmp_path, drawn, folds):
     draw_curves(dict.fromkeys(range(folds), history("switched")), tmp_path / "curves.png")
-    assert marks(drawn[0]) == [([4], [(4, "block 2 to 1")])] * 2
+    assert marks(drawn[0]) == [([4], [(4, "block 2 to 1")])] * 3
 
 
 @pytest.mark.parametrize("aux_loss", ["none", "single"])
 def test_without_a_switch_none_is_marked(tmp_path, drawn, aux_loss):
     draw_curves({0: history(aux_loss)}, tmp_path / "curves.png")
-    assert marks(drawn[0]) == [([], [])] * 2
+    assert marks(drawn[0]) == [([], [])] * 3
 
 
 @pytest.mark.parametrize(("aux_loss", "named"), [("none", False), ("single", True), ("switched", True)])
@@ -79,8 +80,15 @@ def test_the_auxiliary_loss_is_named_where_there_is_one(tmp_path, drawn, aux_los
 
 def test_every_fold_has_its_curves(tmp_path, drawn):
     draw_curves(dict.fromkeys([0, 3, 4], history("none")), tmp_path / "curves.png")
-    losses, dice = drawn[0].axes
-    assert (len(losses.lines), len(dice.lines)) == (6, 3)
+    assert [len(axes.lines) for axes in drawn[0].axes] == [6, 6, 12]
+
+
+def test_each_block_has_its_gradient_in_a_colour_of_its_own(tmp_path, drawn):
+    draw_curves({0: history("none")}, tmp_path / "curves.png")
+    axes = drawn[0].axes[2]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [f"block {n}" for n in (1, 2, 3, 4)]
+    assert [line.get_ydata()[0] for line in axes.lines] == [1, 1 / 2, 1 / 3, 1 / 4]
+    assert len({line.get_color() for line in axes.lines}) == 4
 
 
 # ------------------------------------------------------------------ gallery

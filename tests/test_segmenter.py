@@ -169,3 +169,17 @@ def parameters(model):
 def test_the_seed_fixes_the_first_weights():
     first, again = (built("resnet18", "daformer").state_dict() for _ in range(2))
     assert all(torch.equal(first[key], again[key]) for key in first)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("coat_smal", "coat_small"),
+        ("efficientnet_b5", "efficientnet-b5"),
+        ("pvt_v2_b3", "tu-pvt_v2_b3"),
+        ("resnet1O1", "resnet101"),
+    ],
+)
+def test_a_misspelt_encoder_is_refused_with_the_nearest_names(name, meant):
+    with pytest.raises(InputError, match=rf"{name}.*unknown; the nearest are .*\b{meant}\b"):
+        build_segmenter(encoder=name, decoder="daformer", width=8, fuse="conv1x1", size=32)

@@ -42,3 +42,11 @@ class Checkpoints:
     def scores(self) -> dict[str, dict[str, float]]:
         """The epoch and validation Dice of both."""
         return {choice: {"epoch": kept.epoch, "dice": kept.dice} for choice, kept in self.kept.items()}
+
+    def state_dict(self) -> dict[str, dict]:
+        """What has been kept, as plain values and tensors."""
+        return {choice: vars(kept) for choice, kept in self.kept.items()}
+
+    def load_state_dict(self, state: dict[str, dict]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.kept = {choice: Checkpoint(**kept) for choice, kept in state.items()}

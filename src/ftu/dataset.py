@@ -1,7 +1,7 @@
 """Images and masks as tensors. Shapes: B batch, S image size (px).
 
 A sample is asked for as (epoch, index), so that the epoch reaches the loader's workers and the augmentation
-of a sample does not depend on how many there are.
+of a sample does not depend on how many there are, nor on how many processes train.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,70 +9,141 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm import tqdm
 
 from ftu import images
 from ftu.augment import Augmentation, sample_seed
+from ftu.errors import InputError
 from ftu.standardize import image_tensor
 
 
-class Samples(Dataset[tuple[Tensor, Tensor]]):
-    """Training samples: image (3, S, S) float32 and mask (1, S, S) float32 of 0 and 1."""
+class Samples(Dataset[tuple[Tensor, Tensor, int]]):
+    """Samples: image (3, S, S) float32, mask (1, S, S) float32 of 0 and 1, and the index in `ids`.
+
+    With `cache` every image and mask is read once, at the start, and kept as uint8: 4 S² bytes each, 2.4 MB
+    at 768 px. Loader workers that are forked share them.
+    """
 
     def __init__(
         self,
-        ids: Sequence[str],
         image_folder: Path,
         mask_folder: Path,
+        ids: Sequence[str],
         augment: Augmentation | None,
         seed: int,
+        *,
+        cache: bool,
     ) -> None:
         self.ids, self.image_folder, self.mask_folder = list(ids), image_folder, mask_folder
         self.augment, self.seed = augment, seed
+        everything = tqdm(range(len(ids) if cache else 0), desc="read", disable=None, leave=False)
+        self.pairs = {index: self._read(index) for index in everything}
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int]:
         epoch, index = key
-        image = images.read_rgb(self.image_folder / f"{self.ids[index]}.png")
-        mask = images.read_mask(self.mask_folder / f"{self.ids[index]}.png")
+        image, mask = self.pairs.get(index) or self._read(index)
         if self.augment:
             image, mask = self.augment(image, mask, sample_seed(self.seed, epoch, index))
-        return image_tensor(image), torch.from_numpy(mask[None].astype(np.float32))
+        return image_tensor(image), torch.from_numpy(mask[None].astype(np.float32)), index
+
+    def files(self) -> list[Path]:
+        """Every file that the samples are read from."""
+        folders = (self.image_folder, self.mask_folder)
+        return [folder / f"{name}.png" for name in self.ids for folder in folders]
+
+    def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        image, mask = (path for path in self.files()[2 * index : 2 * index + 2])
+        return images.read_rgb(image), images.read_mask(mask)
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Yields (epoch, index); `epoch` is set from outside. The order depends on seed and epoch alone."""
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """Lists of (epoch, index), the batches of one process; `epoch` is set from outside."""
 
-    def __init__(self, length: int, *, seed: int, shuffle: bool) -> None:
-        self.length, self.seed, self.shuffle, self.epoch = length, seed, shuffle, 0
+    def __init__(self) -> None:
+        self.epoch = 0
+
+
+class TrainBatches(EpochBatches):
+    """The images in an order that depends on seed and epoch alone, in steps of `batch_size`.
+
+    Each step is dealt to `accumulate` rounds of all processes, so that a step is made of the same images for
+    any number of rounds and processes. A last incomplete step is left out: batch normalisation wants full
+    ones, and another order in the next epoch leaves out others.
+    """
+
+    def __init__(
+        self, length: int, *, batch_size: int, accumulate: int, seed: int, rank: int, processes: int
+    ) -> None:
+        super().__init__()
+        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self.accumulate, self.rank, self.processes = accumulate, rank, processes
 
     def __len__(self) -> int:
-        return self.length
+        return self.length // self.batch_size * self.accumulate
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.arange(self.length)
-        if self.shuffle:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
-        return ((self.epoch, int(index)) for index in order)
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        size = self.batch_size // (self.accumulate * self.processes)
+        for number in range(len(self)):
+            start = (number * self.processes + self.rank) * size
+            yield [(self.epoch, int(index)) for index in order[start : start + size]]
 
 
-def batches(samples: Samples, *, batch_size: int, shuffle: bool, workers: int) -> DataLoader:
-    """A loader of (images (B, 3, S, S), masks (B, 1, S, S)).
+class ValidBatches(EpochBatches):
+    """Every `processes`-th image from the `rank`-th on, in order; the last batch may be smaller."""
 
-    When it shuffles, a last incomplete batch is left out: batch normalisation wants full ones, and another
-    order in the next epoch leaves out others.
+    def __init__(self, length: int, *, batch_size: int, rank: int, processes: int) -> None:
+        super().__init__()
+        self.indices, self.batch_size = range(length)[rank::processes], batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for start in range(0, len(self.indices), self.batch_size):
+            yield [(self.epoch, index) for index in self.indices[start : start + self.batch_size]]
+
+
+def batches(
+    train: Samples,
+    valid: Samples,
+    accelerator: Accelerator,
+    *,
+    batch_size: int,
+    accumulate: int,
+    valid_batch_size: int,
+    workers: int,
+) -> tuple[DataLoader, DataLoader]:
+    """Loaders of (images (B, 3, S, S), masks (B, 1, S, S), indices (B,)), to train and to validate.
+
+    `batch_size` is that of a step: B is its part for one process and round. Raises InputError when there are
+    fewer images than one step takes.
     """
-    sampler = EpochSampler(len(samples), seed=samples.seed, shuffle=shuffle)
-    drop = shuffle and len(samples) >= batch_size
+    if len(train) < batch_size:
+        raise InputError(
+            f"train.batch_size: a step of {batch_size} images is larger than the {len(train)} training "
+            "images of this fold; use a smaller one"
+        )
+    share = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
+    steps = TrainBatches(len(train), batch_size=batch_size, accumulate=accumulate, seed=train.seed, **share)
+    passes = ValidBatches(len(valid), batch_size=valid_batch_size, **share)
+    pin = accelerator.device.type == "cuda"
+    return loader(train, steps, workers, pin), loader(valid, passes, workers, pin)
+
+
+def loader(samples: Samples, batches: EpochBatches, workers: int, pin: bool) -> DataLoader:
+    """The samples in these batches; the images are the same for any number of workers."""
     return DataLoader(
         samples,
-        batch_size,
-        sampler=sampler,
+        batch_sampler=batches,
         num_workers=workers,
-        drop_last=drop,
+        pin_memory=pin,
         generator=torch.Generator(),  # its own: a pass would draw from the stream of dropout
         persistent_workers=workers > 0,
     )

@@ -5,6 +5,7 @@ the output stride: 32, or 16 where the last stage is dilated instead.
 """
 
 from collections.abc import Callable
+from difflib import get_close_matches
 
 import segmentation_models_pytorch as smp
 import timm
@@ -54,6 +55,16 @@ def build_encoder(name: str, size: int, output_stride: int) -> Encoder:
         return family(name, size, output_stride)
     except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"train.model.encoder: {name!r} cannot be built ({error.args[0]}); name a coat_* of timm, "
+            f"train.model.encoder: {name!r} cannot be built ({_reason(name, error)}); name a coat_* of timm, "
             "an encoder of segmentation-models-pytorch, or tu-<any timm model>"
         ) from error
+
+
+def _reason(name: str, error: Exception) -> str:
+    """Why an encoder could not be built; for an unknown name the known ones that look most like it."""
+    known = [*smp.encoders.get_encoder_names(), *timm.list_models("coat_*")]
+    known += [f"tu-{model}" for model in timm.list_models()]
+    if name in known:
+        return str(error.args[0])
+    close = get_close_matches(name, known)
+    return f"unknown; the nearest are {', '.join(close)}" if close else "unknown"

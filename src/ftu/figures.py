@@ -15,11 +15,20 @@ from ftu.schedules import AUX_TERMS
 
 TRUTH, PREDICTION = (0, 158, 115), (213, 94, 0)  # RGB, told apart by colour-blind readers too
 
+BLOCK_NAMES = [f"block {number}" for number in range(1, 5)]
+BLOCK_COLOURS = {
+    f"gradient_{number}": colour
+    for number, colour in enumerate(("#440154", "#31688e", "#35b779", "#d8b000"), 1)
+}
+
 
 def draw_curves(histories: Mapping[int, pd.DataFrame], path: Path) -> None:
-    """Loss and validation Dice of each fold by epoch; the switch is marked where the active block changes."""
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    losses, dice = figure.subplots(1, 2)
+    """Losses, validation Dice and the norm of each encoder block's gradient, of each fold by epoch.
+
+    The switch is marked where the active block changes.
+    """
+    figure = Figure(figsize=(13, 3.5), layout="constrained")
+    losses, dice, gradients = figure.subplots(1, 3)
     for history in histories.values():
         losses.plot(history["epoch"], history["train_main"], color="tab:blue", alpha=0.6)
         losses.plot(history["epoch"], history["valid_main"], color="tab:red", alpha=0.6)
@@ -27,10 +36,15 @@ def draw_curves(histories: Mapping[int, pd.DataFrame], path: Path) -> None:
             if history[f"train_{term}"].notna().any():
                 losses.plot(history["epoch"], history[f"train_{term}"], style, color="tab:green", alpha=0.6)
         dice.plot(history["epoch"], history["valid_dice"], color="tab:red", alpha=0.6)
+        dice.plot(history["epoch"], history["ema_dice"], "--", color="tab:red", alpha=0.6)
+        for name, colour in BLOCK_COLOURS.items():
+            gradients.plot(history["epoch"], history[name], color=colour, alpha=0.6)
     _name_lines(losses, histories)
     losses.set(xlabel="epoch", ylabel="BCE", yscale="log")
     dice.set(xlabel="epoch", ylabel="validation Dice (network size)", ylim=(0, 1))
-    for axes in (losses, dice):
+    gradients.set(xlabel="epoch", ylabel="norm of the gradient", yscale="log")
+    gradients.legend([Line2D([], [], color=colour) for colour in BLOCK_COLOURS.values()], BLOCK_NAMES)
+    for axes in (losses, dice, gradients):
         _mark_switch(axes, next(iter(histories.values())))
     figure.savefig(path, dpi=110, metadata={"Software": None})
 

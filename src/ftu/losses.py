@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ftu.schedules import AUX_TERMS
-from ftu.segmenter import Segmentation, pad_to_stride
+from ftu.segmenter import Segmentation, Segmenter, pad_to_stride
 
 
 def aux_loss(logits: Tensor, masks: Tensor) -> Tensor:
@@ -28,3 +28,17 @@ def total_loss(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Ten
     """The weighted sum of the terms."""
     weighted = [value if weights[name] == 1 else weights[name] * value for name, value in terms.items()]
     return weighted[0] if len(weighted) == 1 else weighted[0] + sum(weighted[1:])
+
+
+class Objective(nn.Module):
+    """The network and its loss as one module.
+
+    A head without a term is then no output, and DistributedDataParallel does not wait for its gradient.
+    """
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+
+    def forward(self, images: Tensor, masks: Tensor, weights: Mapping[str, float]) -> dict[str, Tensor]:
+        return loss_terms(self.segmenter(images), masks, weights)

@@ -94,11 +94,13 @@ class Model(Section):
         return self
 
 
-class Plateau(Section):
-    factor: Annotated[float, Field(gt=0, lt=1)]
-    patience: Annotated[int, Field(ge=0)]  # epochs
-    threshold: NotNegative
-    min_lr: NotNegative
+class Scheduler(Section):
+    kind: Literal["plateau", "cosine", "onecycle"]
+    min_lr: Positive  # where every kind ends
+    factor: Annotated[float, Field(gt=0, lt=1)]  # plateau
+    patience: Annotated[int, Field(ge=0)]  # plateau: epochs
+    threshold: NotNegative  # plateau
+    warmup: Annotated[float, Field(gt=0, lt=1)]  # onecycle: share of the steps
 
 
 class Train(Section):
@@ -106,11 +108,15 @@ class Train(Section):
     weights: Annotated[str, Field(min_length=1)]  # none, imagenet, or a local file
     seed: Seed
     epochs: Annotated[int, Field(ge=2)]
-    batch_size: Count
-    valid_batch_size: Count
+    batch_size: Count  # images of one step, over all processes
+    accumulate: Count  # rounds in which a step is computed
+    valid_batch_size: Count  # images at a time, in each process
     lr: Positive
     weight_decay: NotNegative
-    plateau: Plateau
+    scheduler: Scheduler
+    clip: NotNegative  # largest norm of the gradient, 0: any
+    ema: Annotated[float, Field(ge=0, lt=1)]  # decay of the weights' average, 0: none
+    early_stopping: Annotated[int, Field(ge=0)]  # epochs without a better Dice, 0: never
     aux_loss: Literal["none", "single", "switched"]
     aux_blocks: Annotated[list[Block], Field(min_length=2, max_length=2)]  # before, after the switch
     aux_weight: NotNegative
@@ -118,8 +124,11 @@ class Train(Section):
     checkpoint: Literal["best", "best_after_switch"]
     device: Literal["cpu", "cuda"]
     precision: Literal["fp32", "bf16", "fp16"]
-    threads: Count
-    workers: Annotated[int, Field(ge=0)]  # data loading processes
+    compile: bool
+    processes: Count
+    threads: Count  # of each process
+    workers: Annotated[int, Field(ge=0)]  # data loading processes, of each process
+    cache: bool  # images in memory
 
     @model_validator(mode="after")
     def _switch_is_inside(self) -> Self:
@@ -129,6 +138,15 @@ class Train(Section):
             )
         if self.precision == "fp16" and self.device == "cpu":
             raise ValueError("precision fp16 needs device cuda; use fp32 or bf16 on cpu")
+        return self
+
+    @model_validator(mode="after")
+    def _a_step_can_be_dealt(self) -> Self:
+        if self.batch_size % (self.processes * self.accumulate):
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be dealt to {self.processes} processes in "
+                f"{self.accumulate} rounds; use a multiple of processes x accumulate"
+            )
         return self
 
 

@@ -1,5 +1,6 @@
 """Where everything lies, relative to the project's folder. Read by stages only."""
 
+import os
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
@@ -24,3 +25,8 @@ def model(fold: int) -> Path:
 def prediction(fold: int) -> Path:
     """The folder of the probabilities that fold `fold`'s model gave."""
     return PREDICTIONS / f"fold_{fold}"
+
+
+def state(fold: int, key: str) -> Path:
+    """The state of an unfinished training, in the project's own folder even where DVC runs a copy of it."""
+    return Path(os.environ.get("DVC_ROOT", ".")) / ".ftu" / "training" / f"fold_{fold}-{key}.state"

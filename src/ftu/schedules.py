@@ -5,6 +5,7 @@ encoder blocks 1 to 4 (strides 4, 8, 16, 32). Epochs count from 0. A term that i
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 Schedule = Callable[..., dict[str, float]]
 
@@ -27,6 +28,13 @@ def switched(epoch: int, *, blocks: Sequence[int], weight: float, switch_epoch: 
 
 
 SCHEDULES: dict[str, Schedule] = {"none": none, "single": single, "switched": switched}
+
+
+def choose(
+    name: str, blocks: Sequence[int], weight: float, switch_epoch: int
+) -> Callable[[int], dict[str, float]]:
+    """The schedule called `name` with its numbers: a function of the epoch alone."""
+    return partial(SCHEDULES[name], blocks=blocks, weight=weight, switch_epoch=switch_epoch)
 
 
 def active_block(weights: dict[str, float]) -> int:

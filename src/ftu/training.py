@@ -1,120 +1,138 @@
 """The training loop, on one screen. Shapes: B batch, S image size (px)."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ftu.dataset import EpochSampler
+from ftu.dataset import EpochBatches
 from ftu.errors import InputError
+from ftu.gradients import GradientNorms
 from ftu.losses import loss_terms, total_loss
+from ftu.optimization import by_epoch
+from ftu.run import Row, Run
 from ftu.schedules import AUX_TERMS, active_block
-
-Row = dict[str, float | int]
-Precision = Literal["fp32", "bf16", "fp16"]
-
-DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def build_optimizer(
-    model: nn.Module, *, lr: float, weight_decay: float, plateau: Mapping[str, float]
-) -> tuple[Optimizer, ReduceLROnPlateau]:
-    """AdamW, and the scheduler that lowers its rate when the validation loss stops falling (section 5)."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=weight_decay)
-    return optimizer, ReduceLROnPlateau(optimizer, **plateau)  # pyright: ignore[reportArgumentType]
 
 
 def fit(
-    model: nn.Module,
+    run: Run,
     train_batches: DataLoader,
     valid_batches: DataLoader,
-    *,
-    epochs: int,
     weights_at: Callable[[int], dict[str, float]],
-    optimizer: Optimizer,
-    scheduler: ReduceLROnPlateau,
-    device: torch.device,
-    precision: Precision,
+    *,
+    patience: int,
 ) -> Iterator[Row]:
-    """Train, and yield a row of history after each epoch, when `model` holds that epoch's weights.
+    """Train from where `run` stands, and yield a row of history after each epoch; `run` has it already.
 
-    `weights_at` is the loss schedule. The scheduler watches the main validation loss alone, so that schedules
-    stay comparable; weights, moments and learning rate are kept across a switch.
+    `weights_at` is the loss schedule. Scheduler, checkpoints and patience watch the main validation loss
+    or Dice alone, so that schedules stay comparable; weights, moments and learning rate are kept across a
+    switch.
     """
-    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
-    for epoch in tqdm(range(epochs), desc="epochs", disable=None):
+    start, quiet = len(run.rows), None if run.accelerator.is_main_process else True
+    for epoch in tqdm(range(start, run.epochs), "epochs", initial=start, total=run.epochs, disable=quiet):
+        if out_of_patience([row[run.shown_dice] for row in run.rows], patience, run.switch_epoch):
+            return
         weights = weights_at(epoch)
         row: Row = {
             "epoch": epoch,
-            "lr": optimizer.param_groups[0]["lr"],
+            "lr": run.optimizer.param_groups[0]["lr"],
             "active_block": active_block(weights),
         }
-        row |= train_epoch(model, train_batches, epoch, weights, optimizer, scaler, device, precision)
-        row |= validate(model, valid_batches, device, precision)
-        refuse_divergence(row)
-        scheduler.step(row["valid_main"])
+        row |= train_epoch(run, train_batches, epoch, weights)
+        run.share_statistics()
+        row |= validate(run.segmenter, valid_batches, run.accelerator)
+        row |= {"ema_main": math.nan, "ema_dice": math.nan}
+        if run.average:
+            averaged = validate(run.average.module, valid_batches, run.accelerator)
+            row |= {name.replace("valid", "ema"): value for name, value in averaged.items()}
+        refuse_divergence(row["valid_main"], row["lr"], f"epoch {epoch}: valid_main")
+        if by_epoch(run.scheduler):
+            run.scheduler.step(row["valid_main"])  # pyright: ignore[reportArgumentType]
+        run.record(row)
         yield row
 
 
-def refuse_divergence(row: Row) -> None:
-    """Raise InputError when the loss is no longer a number: such weights would still get a score."""
-    if not math.isfinite(row["valid_main"]):
-        raise InputError(
-            f"epoch {row['epoch']}: valid_main is {row['valid_main']} at learning rate {row['lr']:g}: the "
-            "training has diverged; use a lower train.lr, or train.precision fp32 or bf16 in place of fp16"
-        )
-
-
-def train_epoch(
-    model: nn.Module,
-    batches: DataLoader,
-    epoch: int,
-    weights: dict[str, float],
-    optimizer: Optimizer,
-    scaler: torch.amp.GradScaler,
-    device: torch.device,
-    precision: Precision,
-) -> Row:
-    """One pass over the training images; the mean of each loss term, nan for a term without a weight."""
-    assert isinstance(batches.sampler, EpochSampler)
-    batches.sampler.epoch = epoch
-    sums: dict[str, float] = {}
-    model.train()
-    for images, masks in batches:
-        with _autocast(device, precision):
-            output = model(images.to(device))
-        terms = loss_terms(output, masks.to(device), weights)
-        total = total_loss(terms, weights)
-        optimizer.zero_grad()
-        scaler.scale(total).backward()
-        scaler.step(optimizer)
-        scaler.update()
+def train_epoch(run: Run, batches: DataLoader, epoch: int, weights: dict[str, float]) -> Row:
+    """One pass over the training images: the mean of each loss term, nan for a term without a weight, and the
+    mean norm of each encoder block's gradient."""
+    at_epoch(batches, epoch)
+    sums, norms, accelerator = {}, GradientNorms(run.blocks), run.accelerator
+    run.objective.train()
+    for number, (images, masks, indices) in enumerate(batches):
+        with accelerator.accumulate(run.objective):
+            terms = run.objective(channels_last(images, accelerator), masks.to(accelerator.device), weights)
+            total = total_loss(terms, weights)
+            accelerator.backward(total)
+            if accelerator.sync_gradients:
+                accelerator.unscale_gradients()
+                norms.add()
+                if run.clip:
+                    nn.utils.clip_grad_norm_(run.segmenter.parameters(), run.clip)
+            run.optimizer.step()
+            run.optimizer.zero_grad()
+        if accelerator.sync_gradients:
+            run.after_step()
         for name, value in ({"total": total} | terms).items():
             sums[name] = sums.get(name, 0.0) + value.item()
-    return {
-        f"train_{name}": sums.get(name, math.nan) / len(batches) for name in ("total", "main", *AUX_TERMS)
-    }
+        ids = [batches.dataset.ids[index] for index in indices]  # pyright: ignore[reportAttributeAccessIssue]
+        where = f"epoch {epoch}, batch {number} (images {', '.join(ids)}): train_total"
+        refuse_divergence(total.item(), run.optimizer.param_groups[0]["lr"], where)
+    names = ("total", "main", *AUX_TERMS)
+    means = mean_of_processes([sums.get(name, math.nan) / len(batches) for name in names], accelerator)
+    return dict(zip((f"train_{name}" for name in names), means, strict=True)) | norms.means()
 
 
 @torch.no_grad()
-def validate(model: nn.Module, batches: DataLoader, device: torch.device, precision: Precision) -> Row:
+def validate(model: nn.Module, batches: DataLoader, accelerator: Accelerator) -> Row:
     """The main validation loss and the mean Dice at threshold 0.5, both per image at network size."""
     loss, dice, count = 0.0, 0.0, 0
     model.eval()
-    for images, masks in batches:
-        masks = masks.to(device)
-        with _autocast(device, precision):
-            output = model(images.to(device))
+    for images, masks, _ in batches:
+        masks = masks.to(accelerator.device)
+        with accelerator.autocast():
+            output = model(channels_last(images, accelerator))
         loss += loss_terms(output, masks, {"main": 1.0})["main"].item() * len(images)
         dice += _dice(output.logits > 0, masks > 0.5).sum().item()
         count += len(images)
+    loss, dice, count = mean_of_processes([loss, dice, float(count)], accelerator)
     return {"valid_main": loss / count, "valid_dice": dice / count}
+
+
+def out_of_patience(dices: Sequence[float], patience: int, switch_epoch: int) -> bool:
+    """Whether the last `patience` epochs, all from the switch on, brought no better Dice; 0: never."""
+    if not patience or len(dices) < switch_epoch + patience:
+        return False
+    return max(dices[-patience:]) <= max(dices[:-patience], default=-math.inf)
+
+
+def refuse_divergence(loss: float, lr: float, where: str) -> None:
+    """Raise InputError when a loss is no longer a number: such weights would still get a score."""
+    if not math.isfinite(loss):
+        raise InputError(
+            f"{where} is {loss} at learning rate {lr:g}: the training has diverged; use a lower train.lr, a "
+            "train.clip, or train.precision fp32 or bf16 in place of fp16"
+        )
+
+
+def at_epoch(batches: DataLoader, epoch: int) -> None:
+    """Let the loader's next pass be that of `epoch`."""
+    assert isinstance(batches.batch_sampler, EpochBatches)
+    batches.batch_sampler.epoch = epoch
+
+
+def channels_last(images: Tensor, accelerator: Accelerator) -> Tensor:
+    """The images on the device, in the layout that convolutions are fastest with."""
+    return images.to(accelerator.device, non_blocking=True, memory_format=torch.channels_last)
+
+
+def mean_of_processes(values: Sequence[float], accelerator: Accelerator) -> list[float]:
+    """The mean of each value over the processes of the run."""
+    tensor = torch.tensor(values, dtype=torch.float64, device=accelerator.device)
+    return accelerator.reduce(tensor, "mean").tolist()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _dice(prediction: Tensor, truth: Tensor) -> Tensor:
@@ -122,7 +140,3 @@ def _dice(prediction: Tensor, truth: Tensor) -> Tensor:
     overlap = (prediction & truth).sum(dim=(1, 2, 3)).double()
     total = (prediction.sum(dim=(1, 2, 3)) + truth.sum(dim=(1, 2, 3))).double()
     return torch.where(total == 0, 1.0, 2 * overlap / total.clamp(min=1))
-
-
-def _autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    return torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32")

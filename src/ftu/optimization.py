@@ -1,0 +1,57 @@
+"""The optimiser, and how its learning rate changes: one function for each kind."""
+
+from collections.abc import Callable
+
+from torch import nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+
+
+def build_optimizer(model: nn.Module, *, lr: float, weight_decay: float) -> AdamW:
+    """AdamW over all parameters; those without a gradient stay as they are, decay included."""
+    return AdamW(model.parameters(), lr, weight_decay=weight_decay)
+
+
+def plateau(optimizer: Optimizer, steps: int, *, min_lr: float, **how: float) -> LRScheduler:  # noqa: ARG001
+    """Times `factor` when the main validation loss has not fallen for `patience` epochs (section 5)."""
+    known = {name: how[name] for name in ("factor", "patience", "threshold")}
+    return ReduceLROnPlateau(optimizer, min_lr=min_lr, **known)  # pyright: ignore[reportArgumentType]
+
+
+def cosine(optimizer: Optimizer, steps: int, *, min_lr: float, **how: float) -> LRScheduler:  # noqa: ARG001
+    """From the learning rate down to `min_lr` along half a cosine (Loshchilov and Hutter 2017)."""
+    return CosineAnnealingLR(optimizer, steps, eta_min=min_lr)
+
+
+def onecycle(optimizer: Optimizer, steps: int, *, min_lr: float, warmup: float, **how: float) -> LRScheduler:  # noqa: ARG001
+    """Up to the learning rate from a 25th of it in the first `warmup` of the steps, then down to `min_lr`.
+
+    Source: Smith and Topin 2018, https://arxiv.org/abs/1708.07120; momentum is left alone, as AdamW has it.
+    """
+    highest, rise = optimizer.param_groups[0]["lr"], 25.0
+    return OneCycleLR(
+        optimizer,
+        highest,
+        total_steps=steps,
+        pct_start=warmup,
+        div_factor=rise,
+        final_div_factor=highest / rise / min_lr,
+        cycle_momentum=False,
+    )
+
+
+SCHEDULERS: dict[str, Callable[..., LRScheduler]] = {
+    "plateau": plateau,
+    "cosine": cosine,
+    "onecycle": onecycle,
+}
+
+
+def build_scheduler(optimizer: Optimizer, steps: int, *, kind: str, **how: float) -> LRScheduler:
+    """The scheduler called `kind` for a run of `steps` optimiser steps. `plateau` is stepped by epochs."""
+    return SCHEDULERS[kind](optimizer, steps, **how)
+
+
+def by_epoch(scheduler: LRScheduler) -> bool:
+    """Whether the scheduler waits for the validation loss, once an epoch, rather than for each step."""
+    return isinstance(scheduler, ReduceLROnPlateau)

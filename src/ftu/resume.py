@@ -1,0 +1,102 @@
+"""The state of an unfinished training on disk, so that a run that was stopped goes on where it was.
+
+A state belongs to one key, a hash of all that decides what the run computes; another key is another file.
+"""
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ftu.digest import sha256
+from ftu.errors import InputError
+from ftu.whole import whole_file
+
+LIBRARIES = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "accelerate", "numpy")
+DIGEST = hashlib.sha256().digest_size  # bytes at the head of a state file
+
+
+def run_key(files: Iterable[Path], **facts: object) -> str:
+    """16 hex digits for the contents of `files`, the modules in use, the libraries' versions, and `facts`."""
+    modules = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    own = {path for path in map(Path, filter(None, modules)) if path.parent == Path(__file__).parent}
+    code = sorted(own | {Path(sys.argv[0])})
+    parts = {
+        "python": sys.version,
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "code": {path.name: sha256(path) for path in code},
+        "files": {str(path): sha256(path) for path in sorted(files)},
+        "facts": facts,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class StateFile:
+    """Reads, writes and removes one state. A write is whole or not at all, also when power fails."""
+
+    def __init__(self, path: Path, *, writes: bool) -> None:
+        """Of the processes of a run, all read and one `writes`."""
+        self.path, self.writes = path, writes
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep another run from the same state; InputError when one is at it."""
+        if not self.writes:
+            yield
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = self.path.with_suffix(".lock")
+        with lock.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
+            except BlockingIOError as error:
+                raise InputError(
+                    f"{lock}: another process trains this very run; wait until it ends, or end it"
+                ) from error
+            try:
+                yield
+            finally:
+                lock.unlink()
+
+    def read(self) -> dict[str, Any] | None:
+        """The state, None when there is none. A damaged file is set aside, with a warning that names it."""
+        if not self.path.exists():
+            return None
+        content = self.path.read_bytes()
+        if hashlib.sha256(content[DIGEST:]).digest() == content[:DIGEST]:
+            return torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)
+        aside = self.path.with_suffix(".damaged")
+        os.replace(self.path, aside)
+        sys.stderr.write(
+            f"warning: {self.path} is damaged and was set aside as {aside.name}; training starts again\n"
+        )
+        return None
+
+    def write(self, state: Mapping[str, Any]) -> None:
+        """Put `state` (tensors and plain values) in place of the one before."""
+        if not self.writes:
+            return
+        content = io.BytesIO()
+        torch.save(dict(state), content)
+        payload = content.getbuffer()
+        with whole_file(self.path) as temporary, temporary.open("wb") as file:
+            file.write(hashlib.sha256(payload).digest())
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def remove(self) -> None:
+        """Forget the run, once what came of it is on disk."""
+        if not self.writes:
+            return
+        os.sync()
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,165 @@
+"""Everything that changes while a network trains, and can be put away and taken up again."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import GradientAccumulationPlugin, broadcast, gather_object, set_seed
+from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ftu.checkpoints import Checkpoints
+from ftu.errors import InputError
+from ftu.gradients import block_parameters
+from ftu.losses import Objective
+from ftu.optimization import build_optimizer, build_scheduler, by_epoch
+from ftu.resume import StateFile
+from ftu.runtime import random_state, restore_random_state
+from ftu.segmenter import Segmenter
+
+Row = dict[str, float | int]
+Precision = Literal["fp32", "bf16", "fp16"]
+Average = Callable[[list[Tensor] | tuple[Tensor, ...], list[Tensor] | tuple[Tensor, ...], Tensor | int], None]
+
+
+def accelerate(device: torch.device, precision: Precision, accumulate: int) -> Accelerator:
+    """Accelerate's front to this process, its device and the other processes of the run.
+
+    All is said here, so that no variable of the environment and no configuration file decides. Raises
+    InputError when the device does not compute in `precision`.
+    """
+    if device.type == "cuda" and precision == "bf16" and not torch.cuda.is_bf16_supported(False):
+        raise InputError(
+            f"train.precision: {torch.cuda.get_device_name(device)} has no bf16; use fp16 or fp32"
+        )
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="no" if precision == "fp32" else precision,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(accumulate, sync_with_dataloader=False),
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],  # one head at a time
+    )
+
+
+class Run:
+    """A network in training: with its average, optimiser, scheduler, history and best weights so far."""
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        accelerator: Accelerator,
+        size: int,
+        steps: int,
+        *,
+        seed: int,
+        epochs: int,
+        lr: float,
+        weight_decay: float,
+        scheduler: dict[str, Any],
+        clip: float,
+        ema: float,
+        compile: bool,  # noqa: A002
+        switch_epoch: int,
+    ) -> None:
+        """For images of `size` px and `steps` optimiser steps in an epoch.
+
+        `clip` is the largest norm of the whole gradient, `ema` the decay of the average; 0 is without.
+        """
+        self.accelerator, self.epochs, self.switch_epoch, self.clip = accelerator, epochs, switch_epoch, clip
+        self.segmenter = segmenter.to(accelerator.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.blocks = block_parameters(segmenter, size)
+        self.average = AveragedModel(segmenter, multi_avg_fn=average(ema), use_buffers=True) if ema else None
+        if compile:
+            segmenter.compile()
+        optimizer = build_optimizer(segmenter, lr=lr, weight_decay=weight_decay)
+        self.scheduler: LRScheduler = build_scheduler(optimizer, steps * epochs, **scheduler)
+        self.objective, self.optimizer = accelerator.prepare(Objective(segmenter), optimizer)
+        self.rows: list[Row] = []
+        self.checkpoints = Checkpoints(switch_epoch)
+        set_seed(seed, device_specific=True)  # other draws in each process, of dropout for one
+
+    @property
+    def shipped(self) -> Segmenter:
+        """The network whose weights are kept: the average where there is one."""
+        return self.average.module if self.average else self.segmenter  # pyright: ignore[reportReturnType]
+
+    @property
+    def shown_dice(self) -> str:
+        """The column of the history that says how good the shipped network is."""
+        return "ema_dice" if self.average else "valid_dice"
+
+    def after_step(self) -> None:
+        """What follows each step of the optimiser."""
+        if not by_epoch(self.scheduler):
+            self.scheduler.step()
+        if self.average:
+            self.average.update_parameters(self.segmenter)
+
+    def share_statistics(self) -> None:
+        """Give every process the running statistics of the first, which are the ones that ship."""
+        for network in (self.segmenter, self.average):
+            for buffer in network.buffers() if network else ():
+                broadcast(buffer)
+
+    def record(self, row: Row) -> None:
+        """Take the row of an epoch into the history, and its weights if they are the best."""
+        self.rows.append(row)
+        self.checkpoints.offer(self.shipped, int(row["epoch"]), row[self.shown_dice])
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next epoch depends on. To be called by every process of the run."""
+        scaler = self.accelerator.scaler
+        return {
+            "rows": self.rows,
+            "checkpoints": self.checkpoints.state_dict(),
+            "model": self.segmenter.state_dict(),
+            "average": self.average.state_dict() if self.average else {},
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": scaler.state_dict() if scaler else {},
+            "random": gather_object([random_state()]),
+        }
+
+    def resume(self, state: StateFile) -> None:
+        """Go on from `state` where there is one. To be called by every process of the run.
+
+        Raises InputError when they do not find the same: they would wait for each other forever.
+        """
+        with self.accelerator.main_process_first():
+            found = state.read()
+        if found:
+            self.load_state_dict(found)
+        epochs = gather_object([len(self.rows)])
+        if len(set(epochs)) > 1:
+            raise InputError(
+                f"{state.path}: the processes would go on from epochs {epochs}; put the project on a "
+                "disk that all of them share"
+            )
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave to a run that was built alike."""
+        self.rows = state["rows"]
+        self.checkpoints.load_state_dict(state["checkpoints"])
+        self.segmenter.load_state_dict(state["model"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        if self.accelerator.scaler:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        restore_random_state(state["random"][self.accelerator.process_index])
+
+
+def average(decay: float) -> Average:
+    """The rule of torch.optim.swa_utils by which weights are averaged.
+
+    The decay rises to `decay` as (1 + n) / (10 + n) over n steps, so that a short run does not ship its first
+    weights (as TensorFlow's ExponentialMovingAverage counts its updates).
+    """
+
+    def update(averaged, current, steps) -> None:  # noqa: ANN001
+        count = int(steps)
+        get_ema_multi_avg_fn(min(decay, (1 + count) / (10 + count)))(averaged, current, steps)
+
+    return update

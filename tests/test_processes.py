@@ -1,0 +1,143 @@
+"""Several processes train as one does: the same losses, across the switch, and none is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ftu import processes
+from ftu.errors import InputError
+from ftu.params import load_params
+from imports import ROOT
+
+WITHIN = 240  # s
+SCRIPT = ROOT / "tests/batch_free.py"
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+
+
+def trained(folder: Path, count: int, accumulate: int) -> dict[str, Any]:
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    done = subprocess.run(
+        [sys.executable, *torchrun, str(SCRIPT), str(folder), str(accumulate)],
+        env=environment(), capture_output=True, text=True, timeout=WITHIN, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> dict[str, Any]:
+    return trained(tmp_path_factory.mktemp("alone"), 1, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "accumulate"), [(2, 1), (2, 2), (1, 4)])
+def test_processes_and_rounds_share_a_step_without_changing_it(alone, tmp_path, count, accumulate):
+    shared = trained(tmp_path, count, accumulate)
+    assert (alone["processes"], shared["processes"]) == (1, count)
+    assert [row["active_block"] for row in shared["rows"]] == [2, 2, 1, 1]
+    for row, expected in zip(shared["rows"], alone["rows"], strict=True):
+        assert row.keys() == expected.keys()
+        for name, value in expected.items():
+            np.testing.assert_allclose(row[name], value, rtol=0, atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(shared["heads"][0], alone["heads"][0], atol=1e-4)
+    assert shared["heads"][2:] == alone["heads"][2:]  # no term, no gradient, no decay
+
+
+@pytest.fixture
+def folder(new_project) -> Path:
+    """A project before train, for two processes and a switched loss."""
+    project = new_project(
+        sample={"train": 10, "test": 2},
+        stain={"backend": "none"},
+        resize={"size": 64},
+        split={"count": 2, "run": [0]},
+        train={
+            "model": {
+                "encoder": "tu-mobilenetv3_small_050", "decoder": "daformer", "width": 16, "fuse": "aspp"
+            },
+            "epochs": 6, "switch_epoch": 3, "aux_loss": "switched", "processes": 2, "threads": 1,
+        },
+    )  # fmt: skip
+    for stage in ("sample", "decode", "resize", "normalize", "split"):
+        done = project.run(stage)
+        assert done.returncode == 0, done.stderr
+    return project.folder
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "stages/train.py"), "--fold", "0"],
+        cwd=folder, env=environment(), text=True, stdout=-1, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "models/fold_0").iterdir()}
+
+
+@pytest.mark.slow
+def test_the_stage_crosses_the_switch_in_two_processes_and_goes_on_after_a_kill(folder):
+    first = start(folder)
+    output = first.communicate(timeout=WITHIN)[0]
+    assert first.returncode == 0, output
+    expected = results(folder)
+    blocks = [line.split(",")[2] for line in expected["history.csv"].decode().splitlines()[1:]]
+    assert blocks == ["2", "2", "2", "1", "1", "1"]
+
+    killed, end = start(folder), time.monotonic() + WITHIN
+    while not list((folder / ".ftu/training").glob("*[!0-9].state")) and time.monotonic() < end:
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)  # the launcher alone: its processes have to notice
+    killed.communicate(timeout=WITHIN)  # ends when the last of them has closed its output
+    again = start(folder)
+    output = again.communicate(timeout=WITHIN)[0]
+    assert again.returncode == 0, output
+    assert results(folder) == expected
+
+
+def test_one_process_is_not_launched(monkeypatch):
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("launched"))
+    monkeypatch.delenv("RANK", raising=False)
+    processes.launch(1)
+
+
+def test_several_are_launched_by_torchrun_with_the_arguments_of_the_stage(monkeypatch):
+    calls = []
+    monkeypatch.setattr(os, "execv", lambda *call: calls.append(call))
+    monkeypatch.setattr(sys, "argv", ["stages/train.py", "--fold", "3"])
+    monkeypatch.delenv("RANK", raising=False)
+    processes.launch(4)
+    ((program, words),) = calls
+    assert program == words[0] == sys.executable
+    assert words[-4:] == ["--nproc-per-node=4", "stages/train.py", "--fold", "3"]
+
+
+def test_a_launcher_of_another_number_is_refused(monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(InputError, match=r"train\.processes is 2, and the launcher started 3"):
+        processes.launch(2)
+
+
+def test_the_processes_of_this_machine_are_those_that_the_launcher_started_here(monkeypatch):
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert processes.local(4) == 4
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert processes.local(4) == 2
+
+
+def test_the_committed_parameters_are_for_one_process():
+    assert load_params(ROOT / "params.yaml").train.processes == 1

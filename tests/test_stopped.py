@@ -1,0 +1,214 @@
+"""A training that was stopped goes on after its last whole epoch, and ends as one that never stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ftu.resume import StateFile
+from imports import ROOT
+from project import commit, copy_repository, run, set_params
+
+pytestmark = pytest.mark.slow
+
+WITHIN = 240  # s
+SWITCH, EPOCHS = 4, 8
+OUTPUTS = ("weights.safetensors", "model.json", "history.csv", "metrics.json")
+TRAIN = {
+    "model": {"encoder": "tu-mobilenetv3_small_050", "decoder": "daformer", "width": 16, "fuse": "conv1x1"},
+    "epochs": EPOCHS,
+    "switch_epoch": SWITCH,
+    "aux_loss": "switched",
+    "ema": 0.9,
+    "clip": 1.0,
+    "checkpoint": "best_after_switch",
+    "workers": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    """A copy of the project, run up to the folds."""
+    folder = tmp_path_factory.mktemp("stopped") / "ftu"
+    folder.mkdir()
+    copy_repository(folder)
+    changes = {"sample": {"train": 10, "test": 2}, "resize": {"size": 64}, "split": {"count": 2, "run": [0]}}
+    set_params(folder, changes | {"train": TRAIN})
+    commit(folder)
+    run(folder, "dvc", "repro", "split", "normalize")
+    return folder
+
+
+def copied(prepared: Path, folder: Path) -> Path:
+    subprocess.run(["cp", "-r", f"{prepared}/.", folder], check=True)
+    return folder
+
+
+def command(*words: str, cwd: Path) -> subprocess.Popen[str]:
+    """A command in a process group of its own, the environment activated."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return subprocess.Popen(
+        words, cwd=cwd, env=os.environ | {"PATH": path, "PYTHONPATH": "src"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def train(folder: Path) -> subprocess.Popen[str]:
+    return command(sys.executable, "stages/train.py", "--fold", "0", cwd=folder)
+
+
+def finish(process: subprocess.Popen[str], status: int = 0) -> str:
+    output = process.communicate(timeout=WITHIN)[0]
+    assert process.returncode == status, output
+    return output
+
+
+def states(folder: Path) -> list[Path]:
+    found = (folder / ".ftu/training").glob("*.state")
+    return [path for path in found if ".tmp-" not in path.name]
+
+
+def whole_epochs(folder: Path) -> int:
+    """How many epochs the state of an unfinished training holds."""
+    found = [StateFile(path, writes=False).read() for path in states(folder)]
+    return len(found[0]["rows"]) if found and found[0] else 0
+
+
+def wait_for_epochs(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + WITHIN
+    while whole_epochs(folder) < count:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / "models/fold_0" / name).read_bytes() for name in OUTPUTS}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(prepared, tmp_path_factory) -> Path:
+    folder = copied(prepared, tmp_path_factory.mktemp("uninterrupted"))
+    finish(command("dvc", "repro", "train", cwd=folder))
+    return folder
+
+
+def test_a_finished_run_leaves_no_state(uninterrupted):
+    assert list((uninterrupted / ".ftu/training").iterdir()) == []
+
+
+@pytest.mark.parametrize("epochs", [SWITCH - 1, SWITCH, SWITCH + 1])
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda stop: stop.name)
+def test_a_killed_stage_goes_on_after_its_last_whole_epoch(prepared, uninterrupted, tmp_path, epochs, stop):
+    if stop != signal.SIGKILL and epochs != SWITCH:
+        pytest.skip("how it is stopped and when are independent")
+    folder = copied(prepared, tmp_path)
+    process = train(folder)
+    wait_for_epochs(folder, epochs, process)
+    process.send_signal(stop)
+    process.communicate(timeout=WITHIN)
+    assert process.returncode != 0
+    held = whole_epochs(folder)
+    assert epochs <= held < EPOCHS
+    again = train(folder)
+    wait_for_epochs(folder, held, again)  # what is there is not lost while it goes on
+    finish(again)
+    assert results(folder) == results(uninterrupted)
+    assert states(folder) == []
+
+
+def test_dvc_repro_ends_with_the_lock_of_a_run_that_never_stopped(prepared, uninterrupted, tmp_path):
+    folder = copied(prepared, tmp_path)
+    process = command("dvc", "repro", "train", cwd=folder)
+    wait_for_epochs(folder, SWITCH, process)
+    os.killpg(process.pid, signal.SIGKILL)  # dvc and the stage at once, as when the power fails
+    process.communicate(timeout=WITHIN)
+    finish(command("dvc", "repro", "train", cwd=folder))
+    assert (folder / "dvc.lock").read_bytes() == (uninterrupted / "dvc.lock").read_bytes()
+    assert results(folder) == results(uninterrupted)
+
+
+def test_another_parameter_starts_another_run_and_leaves_the_first_to_go_on(
+    prepared, uninterrupted, tmp_path
+):
+    folder = copied(prepared, tmp_path)
+    process = train(folder)
+    wait_for_epochs(folder, 1, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=WITHIN)
+    (first,) = states(folder)
+    set_params(folder, {"train": {"lr": 1e-3, "epochs": 5}})
+    finish(train(folder))
+    assert states(folder) == [first]
+    assert results(folder)["history.csv"].count(b"\n") == 1 + 5
+    set_params(folder, {"train": {"lr": 2e-3, "epochs": EPOCHS}})
+    finish(train(folder))
+    assert results(folder) == results(uninterrupted)
+
+
+def test_a_damaged_state_is_named_and_set_aside(prepared, uninterrupted, tmp_path):
+    folder = copied(prepared, tmp_path)
+    process = train(folder)
+    wait_for_epochs(folder, 1, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=WITHIN)
+    (state,) = states(folder)
+    content = bytearray(state.read_bytes())
+    content[len(content) // 2] ^= 1
+    state.write_bytes(content)
+    assert f"{state.relative_to(folder)} is damaged and was set aside" in finish(train(folder))
+    assert state.with_suffix(".damaged").read_bytes() == content
+    assert results(folder) == results(uninterrupted)
+
+
+def test_one_run_is_not_trained_twice_at_once(prepared, tmp_path):
+    folder = copied(prepared, tmp_path)
+    process = train(folder)
+    wait_for_epochs(folder, 1, process)
+    process.send_signal(signal.SIGSTOP)
+    assert "another process trains this very run" in finish(train(folder), status=2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=WITHIN)
+
+
+FULL_DISK = """
+set -u
+mount -t tmpfs -o size=32m tmpfs .ftu || exit 99
+python stages/train.py --fold 0 &
+until [ -n "$(ls .ftu/training/*.state 2>/dev/null)" ]; do sleep 0.05; done
+dd if=/dev/zero of=.ftu/ballast bs=1M 2>/dev/null
+wait $!
+echo "status $?"
+ls models .ftu/training
+rm .ftu/ballast
+python stages/train.py --fold 0
+echo "status $?"
+ls -A .ftu/training
+"""
+
+
+def test_a_full_disk_stops_the_stage_in_words_and_loses_nothing(prepared, uninterrupted, tmp_path):
+    if subprocess.run(
+        ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)], check=False
+    ).returncode:
+        pytest.skip("this machine lets nobody mount a small disk")
+    folder = copied(prepared, tmp_path / "ftu")
+    (folder / ".ftu").mkdir()
+    output = finish(command("unshare", "-rm", "bash", "-c", FULL_DISK, cwd=folder))
+    first, between, last = output.split("status ")
+    assert "train: error: .ftu/training/fold_0-" in first
+    assert "the disk is full; make room and run `dvc repro` again" in first
+    assert between.startswith("2\n")
+    assert ".state" in between
+    assert "tmp-" not in between
+    assert "fold_0\n" not in between
+    assert last == "0\n", output
+    assert results(folder) == results(uninterrupted)
+
+
+def test_the_repository_ignores_states():
+    assert subprocess.run(["git", "check-ignore", "-q", ".ftu/training/x.state"], cwd=ROOT).returncode == 0
