@@ -37,8 +37,11 @@ def main() -> None:
         folds=folds,
         settings=split_settings(words.set),
     )
-    decisive = experiments.decisive(sweep.effective(paths.PARAMS, cells[0].overrides).data.root)
+    root = sweep.effective(paths.PARAMS, cells[0].overrides).data.root
+    decisive = experiments.decisive(root)
     experiments.check_committed(decisive)
+    if Path(root) != paths.SAMPLE:  # the first stage draws that one
+        experiments.check_visible(root)
     finished = experiments.finished(decisive)
     if words.commands:
         print("\n".join(shlex.join(cell.command("--queue")) for cell in cells if cell.name not in finished))

@@ -253,7 +253,27 @@ def test_a_project_without_a_commit_is_told(tmp_path, monkeypatch):
 
 
 def test_a_data_set_outside_the_repository_is_not_gits_business():
-    assert experiments.decisive("/data/raw") == experiments.decisive("../raw") == list(experiments.CODE)
+    assert experiments.decisive("/data/raw") == list(experiments.CODE)
+
+
+@pytest.mark.parametrize("tracker", ["data/raw.dvc", "data.dvc", "data/raw/train.csv"])
+def test_a_data_set_that_experiments_cannot_see_is_told(repository, tracker):
+    with pytest.raises(
+        InputError, match=r"data/raw is tracked neither by git nor by DVC.*; dvc add data/raw"
+    ):
+        experiments.check_visible("data/raw")
+    (repository / tracker).parent.mkdir(parents=True, exist_ok=True)
+    (repository / tracker).write_text("tracked\n")
+    commit(repository)
+    experiments.check_visible("data/raw")
+
+
+def test_a_data_set_outside_the_repository_must_be_there_and_absolute(small_sample):
+    experiments.check_visible(str(small_sample))
+    with pytest.raises(InputError, match="does not exist"):
+        experiments.check_visible(str(small_sample / "absent"))
+    with pytest.raises(InputError, match="give the absolute path"):
+        experiments.check_visible("../raw")
 
 
 def test_a_stopped_run_stops_the_command_and_what_runs_under_it(tmp_path, monkeypatch):
@@ -383,7 +403,7 @@ def test_a_gap_is_shown_everywhere_and_dropped_nowhere():
 
 def test_the_report_says_what_holds_and_that_one_seed_is_not_many():
     words = page(GAPS)
-    assert "- On transformers, switched beats none. **Here: holds** (holds for CoaT)." in words
+    assert "- On transformers, switched beats none. **Here: holds** (CoaT)." in words
     assert "- On transformers, switched beats single. **Here: cannot be told** (not run for CoaT)." in words
     assert "run with one seed: the spread over seeds is not known" in words
 
@@ -499,7 +519,7 @@ def test_a_sweep_survives_a_failed_cell_and_fills_the_gap_when_run_again(tmp_pat
     assert set(scores["model"]) == {"good"}
     assert len(scores) == 5
 
-    grid.write_text(OTHER % "tu-resnet18" + GOOD)
+    grid.write_text(OTHER % "tu-resnet14t" + GOOD)
     commit(tmp_path)  # the report too: no code changed, so that the finished cell still counts
     output = run(tmp_path, *command)
     assert "[1/2] other, none, seed 42: runs" in output

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ftu.errors import InputError
+from ftu.tables import check_root
 
 CODE = ("src", "stages", "dvc.yaml", "*.dvc")  # what decides over a result, besides the parameters
 _REF = re.compile(r"(\w+) refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/([^/]+)")
@@ -18,8 +19,21 @@ _REF = re.compile(r"(\w+) refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/([^/]+)")
 
 def decisive(root: str) -> list[str]:
     """The paths in the repository that a result depends on: code, and the data set where git tracks it."""
-    outside = os.path.isabs(root) or root.startswith("..")
-    return [*CODE, *([] if outside else [root])]
+    return list(CODE) if os.path.isabs(root) else [*CODE, root]
+
+
+def check_visible(root: str) -> None:
+    """Raise InputError unless an experiment finds the data set: it sees a copy of what git and DVC track."""
+    if os.path.isabs(root):
+        return check_root(Path(root))
+    if os.path.normpath(root).startswith(".."):
+        raise InputError(f"data.root: {root} is relative and outside the project; give the absolute path")
+    trackers = [root, *(f"{folder}.dvc" for folder in (Path(root), *Path(root).parents))]
+    if not _git("ls-files", "--", *trackers).stdout:
+        raise InputError(
+            f"data.root: {root} is tracked neither by git nor by DVC, and experiments see nothing else; "
+            f"dvc add {root} && git add {root}.dvc && git commit"
+        )
 
 
 def check_committed(paths: Sequence[str]) -> None:

@@ -78,12 +78,12 @@ def verdicts(judged: Mapping[str, Judgement]) -> list[str]:
     sentences = []
     for claim, (verdict, parts) in judged.items():
         found = {
-            each: [name for name in parts if parts[name] == each] for each in sorted(set(parts.values()))
+            each: [name for name in parts if parts[name] == each] for each in dict.fromkeys(parts.values())
         }
-        of_models = "; ".join(f"{each} for {', '.join(names)}" for each, names in found.items())
-        sentences.append(
-            f"{paper.CLAIMS[claim]} **Here: {verdict}**" + (f" ({of_models})." if of_models else ".")
-        )
+        models = "; ".join(f"{each} for {', '.join(names)}" for each, names in found.items())
+        if set(found) == {verdict}:
+            models = ", ".join(parts)
+        sentences.append(f"{paper.CLAIMS[claim]} **Here: {verdict}**" + (f" ({models})." if models else "."))
     return sentences
 
 
