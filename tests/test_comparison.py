@@ -9,6 +9,7 @@ from scipy import stats
 
 from ftu import comparison
 from ftu.comparison import (
+    Estimate,
     Interval,
     all_of,
     difference,
@@ -215,6 +216,32 @@ def test_no_change_at_all_is_not_better():
 )
 def test_about_one_percent_means_inside_both_bounds(reach, expected):
     assert inside(Interval(*reach), 0.005, 0.015) == expected
+
+
+def test_the_reach_joins_both_intervals_as_the_sides_of_a_triangle():
+    found = Estimate(0.1, Interval(0.07, 0.13), Interval(0.06, 0.22), {1: 0.1, 2: 0.1}, images=9)
+    assert found.reach == pytest.approx((0.05, 0.1 + np.hypot(0.03, 0.12)))
+
+
+def test_the_reach_of_one_seed_is_the_interval_over_images():
+    assert Estimate(0.1, Interval(0.07, 0.13), comparison.UNKNOWN, {1: 0.1}, images=9).reach == (0.07, 0.13)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_what_does_not_differ_is_seldom_told_to_differ(monkeypatch, seeds):
+    """300 experiments without a difference, with luck of images and of seeds alike.
+
+    At most 5 % may be told apart, within four standard errors (5 %). Equal signs would tell far more.
+    """
+    monkeypatch.setattr(comparison, "RESAMPLES", 499)
+    random, told, same_sign = np.random.default_rng(11), 0, 0
+    for _ in range(300):
+        luck = random.normal(0, 0.1 / np.sqrt(40), seeds)[:, None] + random.normal(0, 0.1, 40)
+        found = compared(dict(enumerate(luck.tolist())), dict(enumerate(np.zeros_like(luck).tolist())))
+        told += not found.reach.low <= 0 <= found.reach.high
+        same_sign += len(set(np.sign(list(found.seed_means.values())))) == 1
+    assert told / 300 <= 0.10
+    assert same_sign > 2 * told
 
 
 def test_seeds_that_disagree_leave_a_clear_result_over_images_open():

@@ -7,12 +7,15 @@ sources of chance are kept apart, because more images do not make up for few see
   over seeds;
 - over seeds: a 95 % t interval of the mean of the seeds' own means, known from two seeds on.
 
-A difference is paired: the same images, the same seeds. Its `reach` is the smallest interval that holds both;
-what lies above 0 in all of its reach is called better. Equal signs of all seeds would be a weaker rule: two
-seeds agree by chance every other time. With one seed the reach is the interval over images alone, and whoever
-reports it has to say that the spread over seeds is not known.
+A difference is paired: the same images, the same seeds. Its `reach` joins both intervals: on each side, the
+root of the sum of the squares of their distances from the mean (Zou and Donner, Statistics in Medicine 27,
+2008). What lies above 0 in all of its reach is called better. Weaker rules deceive: two seeds agree in sign
+by chance every other time, and a mean may lie outside 0 in each interval alone when it does not for new
+images and new seeds at once. With one seed the reach is the interval over images, and whoever reports it
+has to say that the spread over seeds is not known.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
@@ -58,9 +61,14 @@ class Estimate(NamedTuple):
 
     @property
     def reach(self) -> Interval:
-        """The smallest interval that holds the one over images and, from two seeds on, the one over seeds."""
-        known = [self.over_images] + ([self.over_seeds] if len(self.seed_means) > 1 else [])
-        return Interval(min(each.low for each in known), max(each.high for each in known))
+        """For other images and other seeds at once; from one seed, for other images only."""
+        if len(self.seed_means) == 1:
+            return self.over_images
+        images, seeds, mean = self.over_images, self.over_seeds, self.mean
+        return Interval(
+            mean - math.hypot(mean - images.low, mean - seeds.low),
+            mean + math.hypot(images.high - mean, seeds.high - mean),
+        )
 
 
 def score(table: pd.DataFrame, model: str, mode: str) -> Estimate | None:
