@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,19 +58,27 @@ def finished(paths: Sequence[str]) -> dict[str, str]:
     So a commit of a report or of a document makes no result old.
     """
     found = [match.groups() for match in map(_REF.fullmatch, _refs()) if match]
-    same = {start + rest: _same(start + rest, paths) for _, start, rest, _ in found}
-    return {name: commit for commit, start, rest, name in found if same[start + rest]}
+    baselines = {start + rest for _, start, rest, _ in found}
+    same = {baseline for baseline in baselines if _same(baseline, paths)}
+    return {name: commit for commit, start, rest, name in found if start + rest in same}
 
 
 def run(command: Sequence[str], log: Path) -> bool:
-    """Run a command, its output in `log`; say whether it ended well.
+    """Run a command of this Python's environment, its output in `log`; say whether it ended well.
 
     It gets a process group of its own: when this process is stopped, the command and the training under it
     are interrupted too, and waited for.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PATH": path},
+            start_new_session=True,
+        )
         try:
             return process.wait() == 0
         except BaseException:
