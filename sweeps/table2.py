@@ -23,36 +23,39 @@ LOGS = Path(".dvc/tmp/table2")
 
 def main() -> None:
     words = arguments()
-    params = load_params(paths.PARAMS)
     grid = sweep.read_grid(Path(words.grid))
-    folds = numbers("FOLDS", words.folds) or params.split.run
-    cells = sweep.make_cells(
-        paths.PARAMS,
-        grid,
-        models=sweep.choose(
-            "model", [name.strip() for name in words.models.split(",") if name.strip()], list(grid)
-        ),
-        modes=sweep.choose("mode", listed(words.modes), list(schedules.SCHEDULES)),
-        seeds=numbers("SEEDS", words.seeds) or [params.train.seed],
-        folds=folds,
-        settings=split_settings(words.set),
-    )
-    root = sweep.effective(paths.PARAMS, cells[0].overrides).data.root
-    decisive = experiments.decisive(root)
+    cells = make_cells(words, grid)
+    params = sweep.effective(paths.PARAMS, cells[0].overrides)
+    decisive = experiments.decisive(params.data.root)
     experiments.check_committed(decisive)
-    if Path(root) != paths.SAMPLE:  # the first stage draws that one
-        experiments.check_visible(root)
+    if Path(params.data.root) != paths.SAMPLE:  # the first stage draws that one
+        experiments.check_visible(params.data.root)
     finished = experiments.finished(decisive)
     if words.commands:
-        print("\n".join(shlex.join(cell.command("--queue")) for cell in cells if cell.name not in finished))
+        missing = [cell for cell in cells if cell.name not in finished]
+        print("".join(f"{shlex.join(cell.command('--queue'))}\n" for cell in missing), end="")
         return
     states, interrupted = ({}, False) if words.report else fill(cells, finished)
     finished = experiments.finished(decisive)
     results = [collect(cell, states.get(cell, "not run"), finished) for cell in cells]
-    held_out = f"Held-out images of fold {', '.join(map(str, folds))} of {params.split.count}"
-    setting = f"{held_out}; params.yaml with {words.set or 'no other change'}."
-    report(results, grid, setting)
+    held_out = f"Held-out images of fold {', '.join(map(str, params.split.run))} of {params.split.count}"
+    report(results, grid, f"{held_out}; params.yaml {f'with {words.set}' if words.set else 'as it is'}.")
     end(states, interrupted)
+
+
+def make_cells(words: argparse.Namespace, grid: dict[str, sweep.GridModel]) -> list[Cell]:
+    """The cells that the command line asks for, all of it checked."""
+    params = load_params(paths.PARAMS)
+    models = [name.strip() for name in words.models.split(",") if name.strip()]
+    return sweep.make_cells(
+        paths.PARAMS,
+        grid,
+        models=sweep.choose("model", models, list(grid)),
+        modes=sweep.choose("mode", listed(words.modes), list(schedules.SCHEDULES)),
+        seeds=numbers("SEEDS", words.seeds) or [params.train.seed],
+        folds=numbers("FOLDS", words.folds) or params.split.run,
+        settings=split_settings(words.set),
+    )
 
 
 def arguments() -> argparse.Namespace:

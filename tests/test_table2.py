@@ -535,5 +535,5 @@ def test_a_sweep_survives_a_failed_cell_and_fills_the_gap_when_run_again(tmp_pat
     assert run(tmp_path, *command).count("is there already") == 2
     assert {path.name: path.read_bytes() for path in report.parent.glob("table2.*")} == before
     assert len(before) == 3
-    (tmp_path / "src/ftu/rle.py").write_text("changed\n")
-    assert "src/ftu/rle.py: changed and not committed" in run(tmp_path, *command, status=2)
+    (tmp_path / "stages/split.py").write_text("# changed\n")
+    assert "stages/split.py: changed and not committed" in run(tmp_path, *command, status=2)
