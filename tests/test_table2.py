@@ -416,6 +416,14 @@ def test_the_report_says_what_holds_and_that_one_seed_is_not_many():
     assert "run with one seed: the spread over seeds is not known" in words
 
 
+def test_a_claim_about_transformers_is_not_told_without_one():
+    words = page([result(mode, 42, 0.0, model="other") for mode in ("none", "single", "switched")])
+    assert (
+        "On transformers, switched beats none. **Here: cannot be told** (no transformer was asked for)."
+        in words
+    )
+
+
 def test_the_report_names_the_claims_that_the_paper_contradicts():
     words = page(GAPS)
     for why in paper.CONTRADICTED.values():

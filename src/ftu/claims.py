@@ -27,7 +27,7 @@ class Contrasts(NamedTuple):
 
 class Judgement(NamedTuple):
     verdict: Verdict
-    parts: dict[str, Verdict]  # of each model that the claim is about
+    parts: dict[str, Verdict]  # of each model that the claim is about; empty for one that compares families
 
 
 def judge(models: Mapping[str, Contrasts]) -> dict[str, Judgement]:

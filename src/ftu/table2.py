@@ -14,6 +14,10 @@ from ftu.comparison import Estimate, Interval, difference, score
 from ftu.sweep import Cell, GridModel, State
 
 COLUMNS = ["model", "mode", "seed", "state", "id", "organ", "data_source", "dice"]
+NEEDS = dict.fromkeys(paper.CLAIMS, "no transformer was asked for") | {
+    "single lowers": "no model was asked for",
+    "cnns less sensitive": "all CNNs against all transformers; it takes all three modes of both",
+}
 PUBLISHED = ("paper, public", "paper, private")
 SCORED = ("done", "cached")
 COLOURS = {
@@ -77,13 +81,16 @@ def verdicts(judged: Mapping[str, Judgement]) -> list[str]:
     """A sentence for each claim: what was found, and for which models."""
     sentences = []
     for claim, (verdict, parts) in judged.items():
+        if not parts:
+            sentences.append(f"{paper.CLAIMS[claim]} **Here: {verdict}** ({NEEDS[claim]}).")
+            continue
         found = {
             each: [name for name in parts if parts[name] == each] for each in dict.fromkeys(parts.values())
         }
         models = "; ".join(f"{each} for {', '.join(names)}" for each, names in found.items())
         if set(found) == {verdict}:
             models = ", ".join(parts)
-        sentences.append(f"{paper.CLAIMS[claim]} **Here: {verdict}**" + (f" ({models})." if models else "."))
+        sentences.append(f"{paper.CLAIMS[claim]} **Here: {verdict}** ({models}).")
     return sentences
 
 
