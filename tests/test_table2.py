@@ -413,7 +413,7 @@ def test_the_report_says_what_holds_and_that_one_seed_is_not_many():
     words = page(GAPS)
     assert "- On transformers, switched beats none. **Here: holds** (CoaT)." in words
     assert "- On transformers, switched beats single. **Here: cannot be told** (not run for CoaT)." in words
-    assert "run with one seed: the spread over seeds is not known" in words
+    assert "Each difference is over one seed: the spread over seeds is not known" in words
 
 
 def test_a_claim_about_transformers_is_not_told_without_one():
@@ -432,7 +432,7 @@ def test_the_report_names_the_claims_that_the_paper_contradicts():
 
 def test_a_report_of_nothing_is_a_report():
     words = page([result("none", 42, None, state="not run")])
-    assert "Nothing has been run." in words
+    assert "No two losses can be compared yet." in words
     assert "holds**" not in words
 
 

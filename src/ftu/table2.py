@@ -67,7 +67,7 @@ def markdown(table: pd.DataFrame, compared: Mapping[str, Contrasts], *, setting:
     """The whole report; `setting` says in words what was run."""
     judged = claims.judge(compared)
     lines = ["# The paper's Table 2, here", "", setting, "", "## What holds here", ""]
-    lines += [f"- {line}" for line in verdicts(judged)] + ["", seeds_in_words(table), ""]
+    lines += [f"- {line}" for line in verdicts(judged)] + ["", seeds_in_words(compared), ""]
     lines += ["## Dice", "", *scores_table(table), "", "## Differences, paired by image", ""]
     lines += [*differences_table(compared), "", "![Differences with their intervals](table2.png)", ""]
     missing = missing_cells(table)
@@ -94,17 +94,15 @@ def verdicts(judged: Mapping[str, Judgement]) -> list[str]:
     return sentences
 
 
-def seeds_in_words(table: pd.DataFrame) -> str:
-    """What the seeds allow to say, which the intervals over images do not."""
-    runs = table[table["dice"].notna()].groupby(["model", "mode"])["seed"].nunique()
-    if runs.empty:
-        return "Nothing has been run."
-    if runs.min() > 1:
-        return f"Each was run with {runs.min()} seeds or more; the verdicts count their spread."
-    who = "Each was" if runs.max() == 1 else "Some were"
-    return (
-        f"{who} run with one seed: the spread over seeds is not known, and another seed may turn a verdict."
-    )
+def seeds_in_words(compared: Mapping[str, Contrasts]) -> str:
+    """What the seeds that two losses have in common allow to say; the intervals over images do not know."""
+    counts = [len(found.seed_means) for _, *estimates in compared.values() for found in estimates if found]
+    if not counts:
+        return "No two losses can be compared yet."
+    if min(counts) > 1:
+        return f"Each difference is over {min(counts)} seeds or more; the verdicts count their spread."
+    which = "Each difference is" if max(counts) == 1 else "Some differences are"
+    return f"{which} over one seed: the spread over seeds is not known, and another seed may turn a verdict."
 
 
 def scores_table(table: pd.DataFrame) -> list[str]:
