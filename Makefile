@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .PHONY: env
 env: .venv/.ready ## make the environment in .venv, as uv.lock says
@@ -40,3 +40,16 @@ check: env ## ruff, ruff format, pyright
 .PHONY: bench
 bench: env ## measure against peers, side by side
 	@for benchmark in stain rle reading repro; do echo "== $$benchmark"; PYTHONPATH=src python benchmarks/$$benchmark.py || exit 1; done
+
+# Each is empty for its default: all models of the grid, all modes, train.seed and split.run of params.yaml.
+MODELS ?=
+MODES ?=
+SEEDS ?=
+FOLDS ?=
+SET ?=
+GRID ?= sweeps/table2.yaml
+
+.PHONY: table2
+table2: env ## the paper's Table 2: MODELS="CoaT,PVTv2" MODES="none switched" SEEDS="42 43" FOLDS=0 SET="..." GRID=...
+	PYTHONPATH=src python sweeps/table2.py --models "$(MODELS)" --modes "$(MODES)" --seeds "$(SEEDS)" \
+	  --folds "$(FOLDS)" --set "$(SET)" --grid "$(GRID)"

@@ -1,0 +1,164 @@
+"""Is one way of training better than another? Dice compared image by image, over seeds.
+
+The input is a tidy table: columns model, mode, seed, id and dice (0..1), a row per image of each run. Two
+sources of chance are kept apart, because more images do not make up for few seeds:
+
+- over images: a 95 % percentile bootstrap interval of the mean over images, each image's Dice being its mean
+  over seeds;
+- over seeds: a 95 % t interval of the mean of the seeds' own means, known from two seeds on.
+
+A difference is paired: the same images, the same seeds. Its `reach` joins both intervals: on each side, the
+root of the sum of the squares of their distances from the mean (Zou and Donner, Statistics in Medicine 27,
+2008). What lies above 0 in all of its reach is called better. Weaker rules deceive: two seeds agree in sign
+by chance every other time, and a mean may lie outside 0 in each interval alone when it does not for new
+images and new seeds at once. With one seed the reach is the interval over images, and whoever reports it
+has to say that the spread over seeds is not known.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ftu.errors import InputError
+
+LEVEL = 0.95
+RESAMPLES = 9999
+BOOTSTRAP_SEED = 0  # each interval starts from it, so that equal input gives equal bytes
+
+Verdict = Literal["holds", "does not hold", "cannot be told", "not run"]
+
+
+class Interval(NamedTuple):
+    """A range of Dice or of a difference of Dice; infinite where nothing is known."""
+
+    low: float
+    high: float
+
+    def is_known(self) -> bool:
+        return bool(np.isfinite(self.low) and np.isfinite(self.high))
+
+
+UNKNOWN = Interval(-np.inf, np.inf)
+
+
+class Estimate(NamedTuple):
+    """A mean Dice, or a mean difference of Dice, of one model."""
+
+    mean: float
+    over_images: Interval
+    over_seeds: Interval
+    seed_means: dict[int, float]  # seed -> mean over images
+    images: int
+
+    @property
+    def spread(self) -> float:
+        """Sample standard deviation of the seeds' means; nan for one seed."""
+        return float(np.std(list(self.seed_means.values()), ddof=1)) if len(self.seed_means) > 1 else np.nan
+
+    @property
+    def reach(self) -> Interval:
+        """For other images and other seeds at once; from one seed, for other images only."""
+        if len(self.seed_means) == 1:
+            return self.over_images
+        images, seeds, mean = self.over_images, self.over_seeds, self.mean
+        return Interval(
+            mean - math.hypot(mean - images.low, mean - seeds.low),
+            mean + math.hypot(images.high - mean, seeds.high - mean),
+        )
+
+
+def score(table: pd.DataFrame, model: str, mode: str) -> Estimate | None:
+    """The Dice of one model trained in one mode; None when the table has no run of it."""
+    dice = _by_image(table, model, mode)
+    return None if dice.empty else _estimate(dice)
+
+
+def difference(table: pd.DataFrame, model: str, mode: str, baseline: str) -> Estimate | None:
+    """Dice of `mode` minus that of `baseline`, paired by image, over the seeds that both have; None without.
+
+    Raises InputError with the ids when the two were scored on different images.
+    """
+    first, second = _by_image(table, model, mode), _by_image(table, model, baseline)
+    seeds = first.columns.intersection(second.columns)
+    if seeds.empty:
+        return None
+    if unpaired := sorted(set(first.index) ^ set(second.index)):
+        raise InputError(
+            f"{model}: {mode} and {baseline} were scored on different images: {_some(unpaired)} stand in one "
+            "only; run both on the same data and folds"
+        )
+    return _estimate(first[seeds] - second[seeds])
+
+
+def interval_over_images(values: np.ndarray) -> Interval:
+    """Percentile bootstrap interval of the mean of (images,) values; unknown for one image."""
+    if len(values) < 2:
+        return UNKNOWN
+    found = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(BOOTSTRAP_SEED),
+    ).confidence_interval
+    return Interval(float(found.low), float(found.high))
+
+
+def interval_over_seeds(means: np.ndarray) -> Interval:
+    """t interval of the mean of the seeds' (seeds,) means; unknown for one seed."""
+    if len(means) < 2:
+        return UNKNOWN
+    low, high = np.mean(means) + stats.sem(means) * np.array(stats.t.interval(LEVEL, len(means) - 1))
+    return Interval(float(low), float(high))
+
+
+def inside(reach: Interval, low: float, high: float) -> Verdict:
+    """Does a value with this reach lie between `low` and `high`? Told only when all of the reach agrees."""
+    if low < reach.low and reach.high < high:
+        return "holds"
+    return "does not hold" if reach.high < low or high < reach.low else "cannot be told"
+
+
+def all_of(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict on a claim about several: one counter-example refutes it, one doubt leaves it open."""
+    found = set(verdicts)
+    if "does not hold" in found:
+        return "does not hold"
+    return "holds" if found == {"holds"} else "cannot be told"
+
+
+def _by_image(table: pd.DataFrame, model: str, mode: str) -> pd.DataFrame:
+    """Dice with a row per id and a column per seed, both sorted; InputError unless each has one value."""
+    rows = table[(table["model"] == model) & (table["mode"] == mode)]
+    repeated = rows[rows.duplicated(["seed", "id"])]
+    if len(repeated):
+        raise InputError(f"{model}, {mode}: {_some(sorted(repeated['id']))} stands more than once; keep one")
+    dice = rows.pivot(index="id", columns="seed", values="dice")
+    lacking = dice.index[dice.isna().any(axis=1)]
+    if len(lacking):
+        raise InputError(
+            f"{model}, {mode}: {_some(list(lacking))} has no Dice for some of the seeds "
+            f"{', '.join(map(str, dice.columns))}; run all seeds on the same data and folds"
+        )
+    return dice
+
+
+def _estimate(dice: pd.DataFrame) -> Estimate:
+    """From Dice or differences with a row per image and a column per seed."""
+    means = dice.mean(axis=0)
+    return Estimate(
+        mean=float(means.mean()),
+        over_images=interval_over_images(dice.mean(axis=1).to_numpy()),
+        over_seeds=interval_over_seeds(means.to_numpy()),
+        seed_means={int(seed): float(mean) for seed, mean in means.items()},  # pyright: ignore[reportArgumentType]
+        images=len(dice),
+    )
+
+
+def _some(ids: list[str]) -> str:
+    return "id " + ", ".join(map(str, ids[:5])) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")

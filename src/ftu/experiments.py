@@ -1,0 +1,114 @@
+"""What git and DVC know of experiments: which are finished, how one is run, what one scored."""
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ftu.errors import InputError
+from ftu.tables import check_root
+
+CODE = ("src", "stages", "dvc.yaml", "*.dvc")  # what decides over a result, besides the parameters
+_REF = re.compile(r"(\w+) refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/([^/]+)")
+
+
+def decisive(root: str) -> list[str]:
+    """The paths in the repository that a result depends on: code, and the data set where git tracks it."""
+    return list(CODE) if os.path.isabs(root) else [*CODE, root]
+
+
+def check_visible(root: str) -> None:
+    """Raise InputError unless an experiment finds the data set: it sees a copy of what git and DVC track."""
+    if os.path.isabs(root):
+        return check_root(Path(root))
+    if os.path.normpath(root).startswith(".."):
+        raise InputError(f"data.root: {root} is relative and outside the project; give the absolute path")
+    trackers = [root, *(f"{folder}.dvc" for folder in (Path(root), *Path(root).parents))]
+    if not _git("ls-files", "--", *trackers).stdout:
+        raise InputError(
+            f"data.root: {root} is tracked neither by git nor by DVC, and experiments see nothing else; "
+            f"dvc add {root} && git add {root}.dvc && git commit"
+        )
+
+
+def check_committed(paths: Sequence[str]) -> None:
+    """Raise InputError unless there is a commit, and `paths` are as it has them.
+
+    Experiments hang on a commit: code that it does not hold would be taken for the committed one later.
+    """
+    if _git("rev-parse", "--verify", "--quiet", "HEAD").returncode:
+        raise InputError("the project has no commit, and experiments hang on one; git add -A && git commit")
+    changed = _git("status", "--porcelain", "--untracked-files=all", "--", *paths).stdout.splitlines()
+    if changed:
+        names = ", ".join(line[3:] for line in changed[:5]) + (" ..." if len(changed) > 5 else "")
+        raise InputError(
+            f"{names}: changed and not committed, so a result could not be traced to its code; commit it"
+        )
+
+
+def finished(paths: Sequence[str]) -> dict[str, str]:
+    """Name -> commit of each experiment on HEAD, or on a commit with the same `paths` as HEAD.
+
+    So a commit of a report or of a document makes no result old.
+    """
+    found = [match.groups() for match in map(_REF.fullmatch, _refs()) if match]
+    baselines = {start + rest for _, start, rest, _ in found}
+    same = {baseline for baseline in baselines if _same(baseline, paths)}
+    return {name: commit for commit, start, rest, name in found if start + rest in same}
+
+
+def run(command: Sequence[str], log: Path) -> bool:
+    """Run a command of this Python's environment, its output in `log`; say whether it ended well.
+
+    It gets a process group of its own: when this process is stopped, the command and the training under it
+    are interrupted too, and waited for.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PATH": path},
+            start_new_session=True,
+        )
+        try:
+            return process.wait() == 0
+        except BaseException:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait()
+            raise
+
+
+def dice(name: str, commit: str) -> pd.DataFrame:
+    """reports/dice.csv of an experiment: id, organ, data_source, dice (0..1), a row per held-out image."""
+    import dvc.api
+    from dvc.exceptions import DvcException
+
+    try:
+        text = dvc.api.read("reports/dice.csv", rev=commit)
+    except (DvcException, OSError) as error:
+        raise InputError(
+            f"experiment {name}: its reports/dice.csv is not in the cache; "
+            f"`dvc exp remove {name}`, and run it again"
+        ) from error
+    return pd.read_csv(io.StringIO(text), dtype={"id": str})[["id", "organ", "data_source", "dice"]]
+
+
+def _refs() -> list[str]:
+    return _git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").stdout.splitlines()
+
+
+def _same(commit: str, paths: Sequence[str]) -> bool:
+    return _git("diff", "--quiet", commit, "HEAD", "--", *paths).returncode == 0
+
+
+def _git(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *words], capture_output=True, text=True, check=False)
