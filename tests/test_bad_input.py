@@ -78,10 +78,42 @@ def test_every_stage_names_every_bad_parameter_without_torch(new_project, stage)
         ({"aux_loss": "both"}, ("train.aux_loss", "'both'", "'none', 'single' or 'switched'")),
         ({"epochs": "12"}, ("train.epochs", "'12'", "valid integer")),
         ({"aux_los": "none"}, ("train.aux_los", "'none'", "not permitted")),
-        ({"plateau": {}}, ("train.plateau.factor", "required")),
+        (
+            {"scheduler": {}},
+            (
+                "train.scheduler.kind",
+                "train.scheduler.min_lr",
+                "train.scheduler.factor",
+                "train.scheduler.patience",
+                "train.scheduler.threshold",
+                "train.scheduler.warmup",
+                "required",
+            ),
+        ),
+        (
+            {"scheduler": {"kind": "step"}},
+            ("train.scheduler.kind", "'step'", "'plateau', 'cosine' or 'onecycle'"),
+        ),
+        ({"batch_size": 10, "accumulate": 4}, ("batch_size 10", "1 processes", "4 rounds", "use a multiple")),
+        ({"batch_size": 4, "processes": 3}, ("batch_size 4", "3 processes", "1 rounds", "use a multiple")),
+        ({"batch_size": 6, "processes": 2, "accumulate": 2}, ("batch_size 6", "2 processes", "2 rounds")),
+        ({"ema": 1.0}, ("train.ema", "less than 1")),
+        ({"clip": -1.0}, ("train.clip", "greater than or equal to 0")),
         ({"switch_epoch": 1000}, ("switch_epoch", "got 1000", "1..epochs-1")),
     ],
-    ids=["misspelt", "wrong type", "unknown", "missing", "switch after the end"],
+    ids=[
+        "misspelt",
+        "wrong type",
+        "unknown",
+        "missing",
+        "unknown kind",
+        "rounds",
+        "processes",
+        "rounds and processes",
+        "decay",
+        "clip",
+        "switch after the end",
+    ],
 )
 def test_one_bad_parameter_is_enough(new_project, change, parts):
     refused(new_project(train=change), "split", "params.yaml", "README.md", *parts)
@@ -298,3 +330,17 @@ def test_weights_that_cannot_be_read_are_refused(torch_project, content, parts):
     if content:
         (torch_project.folder / "data" / "encoder.pth").write_text(content)
     refused(torch_project, "train", "train.weights: data/encoder.pth ", *parts)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_step_of_more_images_than_the_fold_has_is_refused_with_both_numbers(torch_project, cache):
+    torch_project.set(train={"batch_size": 12, "cache": cache})
+    image = np.zeros((128, 128, 3), np.uint8)
+    for part, content in (("normalized/train", image), ("resized/masks", image[..., 0])):
+        folder = torch_project.folder / "data" / part
+        folder.mkdir(parents=True)
+        for name in ("1", "2"):
+            cv2.imwrite(str(folder / f"{name}.png"), content)
+    refused(
+        torch_project, "train", "train.batch_size: a step of 12 images", "the 1 training images of this fold"
+    )

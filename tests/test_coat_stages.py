@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 import torch
 
+import toy
 from ftu import artifact, folds, images, inference, submission, tables, training
 from ftu.checkpoints import CHOICES
-from ftu.dataset import Samples, batches
+from ftu.dataset import Samples, ValidBatches, loader
 from imports import ROOT
 
 pytestmark = pytest.mark.slow
@@ -67,7 +68,10 @@ def test_both_blocks_were_active(folder):
     assert history["active_block"].tolist() == [2, 1]
     assert history["train_aux_2"].notna().tolist() == [True, False]
     assert history["train_aux_1"].notna().tolist() == [False, True]
-    assert np.isfinite(history[["train_total", "train_main", "valid_main", "valid_dice"]]).all(axis=None)
+    gradients = [f"gradient_{block}" for block in range(1, 5)]
+    numbers = ["train_total", "train_main", *gradients, "valid_main", "valid_dice"]
+    assert np.isfinite(history[numbers]).all(axis=None)
+    assert (history[gradients] > 0).all(axis=None)
 
 
 def test_the_model_says_what_it_is(folder, model):
@@ -136,7 +140,7 @@ def choices(folder, new_project):
     for choice in CHOICES:
         project = new_project(**CHANGES)
         shutil.copytree(folder / "data", project.folder / "data")
-        project.set(train={"epochs": 4, "switch_epoch": 3, "lr": 0.02, "checkpoint": choice})
+        project.set(train={"epochs": 4, "switch_epoch": 3, "lr": 0.01, "checkpoint": choice})
         run(project.folder, "train --fold 0")
         made[choice] = project.folder
     return made
@@ -164,9 +168,9 @@ def test_the_shipped_weights_are_those_of_the_epoch_that_was_chosen(choices, cho
     row = pd.read_csv(model_of(folder) / "history.csv").set_index("epoch").loc[kept["epoch"]]
     held_out = folds.divide(tables.read_folds(folder / "data/folds.csv"), 0)[1]
     data = folder / "data"
-    samples = Samples(held_out, data / "normalized/train", data / "resized/masks", augment=None, seed=0)
-    loader = batches(samples, batch_size=8, shuffle=False, workers=0)
-    again = training.validate(segmenter, loader, torch.device("cpu"), "fp32")
+    samples = Samples(data / "normalized/train", data / "resized/masks", held_out, None, 0, cache=False)
+    passes = ValidBatches(len(held_out), batch_size=8, rank=0, processes=1)
+    again = training.validate(segmenter, loader(samples, passes, 0, pin=False), toy.cpu())
     assert facts["checkpoint"] == choice
     assert again["valid_dice"] == pytest.approx(kept["dice"], abs=1e-3)
     assert again["valid_dice"] == pytest.approx(row["valid_dice"], abs=1e-3)

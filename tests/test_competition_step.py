@@ -4,15 +4,18 @@ import numpy as np
 import pytest
 import torch
 
+import toy
 from ftu import images, schedules, synthetic, training
 from ftu.augment import strict_augmentation
 from ftu.dataset import Samples, batches
 from ftu.params import load_params
+from ftu.run import Run
 from ftu.segmenter import build_segmenter
 from imports import ROOT
 
 pytestmark = pytest.mark.slow
 
+RUNNING = {"seed", "epochs", "lr", "weight_decay", "scheduler", "clip", "ema", "compile", "switch_epoch"}
 TAPPED = 2  # the block that is supervised before the switch
 
 
@@ -22,7 +25,7 @@ def params():
 
 
 @pytest.fixture(scope="module")
-def loader(params, tmp_path_factory):
+def loaders(params, tmp_path_factory):
     """One synthetic image, augmented as the profile says. Batch 1: one image takes about 5 GB."""
     folder, size = tmp_path_factory.mktemp("samples"), params.resize.size
     rng = np.random.default_rng(0)
@@ -32,11 +35,12 @@ def loader(params, tmp_path_factory):
     images.write_rgb(folder / "images" / "0.png", image)
     images.write_mask(folder / "masks" / "0.png", mask)
     augment = strict_augmentation(size, **params.augment.model_dump())
-    samples = Samples(["0"], folder / "images", folder / "masks", augment, params.train.seed)
-    return batches(samples, batch_size=1, shuffle=True, workers=0)
+    samples = Samples(folder / "images", folder / "masks", ["0"], augment, params.train.seed, cache=True)
+    sizes = {"batch_size": 1, "accumulate": 1, "valid_batch_size": 1, "workers": 0}
+    return batches(samples, samples, toy.cpu(), **sizes)
 
 
-def test_one_step_moves_what_has_a_gradient_and_no_head_that_is_not_tapped(params, loader):
+def test_one_step_moves_what_has_a_gradient_and_no_head_that_is_not_tapped(params, loaders):
     settings = params.train
     torch.manual_seed(settings.seed)
     model = build_segmenter(**settings.model.model_dump(), size=params.resize.size)
@@ -44,18 +48,26 @@ def test_one_step_moves_what_has_a_gradient_and_no_head_that_is_not_tapped(param
     weights = schedules.switched(
         0, blocks=settings.aux_blocks, weight=settings.aux_weight, switch_epoch=settings.switch_epoch
     )
-    optimizer = torch.optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    row = training.train_epoch(model, loader, 0, weights, optimizer, scaler, torch.device("cpu"), "fp32")
+    run = Run(model, toy.cpu(), params.resize.size, 1, **settings.model_dump(include=RUNNING))
+    gradients = {}
+
+    def look(*_) -> None:
+        gradients.update({name: parameter.grad for name, parameter in model.named_parameters()})
+
+    run.optimizer.optimizer.register_step_pre_hook(look)
+    row = training.train_epoch(run, loaders[0], 0, weights)
 
     assert schedules.active_block(weights) == TAPPED
-    assert np.isfinite([row["train_total"], row["train_main"], row[f"train_aux_{TAPPED}"]]).all()
+    norms = [row[f"gradient_{block}"] for block in range(1, 5)]
+    losses = [row["train_total"], row["train_main"], row[f"train_aux_{TAPPED}"]]
+    assert np.isfinite(losses + norms).all()
+    assert min(norms) > 0
     resting = {f"aux_heads.{head}.{part}" for head in (0, 2, 3) for part in ("weight", "bias")}
     for name, parameter in model.named_parameters():
         if name in resting:
-            assert parameter.grad is None, name
+            assert gradients[name] is None, name
             assert torch.equal(parameter, before[name]), name
         else:
-            assert parameter.grad is not None, name
-            assert parameter.grad.isfinite().all(), name
+            assert gradients[name] is not None, name
+            assert gradients[name].isfinite().all(), name
             assert not torch.equal(parameter, before[name]), name

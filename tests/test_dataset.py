@@ -1,4 +1,7 @@
-"""Laws of the samples: the same for any number of loader workers, new in every epoch; tensors pinned."""
+"""Laws of the samples: the same for any number of loader workers and processes, new in every epoch; tensors
+pinned."""
+
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -7,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+import toy
 from ftu import images
 from ftu.augment import strict_augmentation
-from ftu.dataset import EpochSampler, Samples, batches
+from ftu.dataset import Samples, TrainBatches, ValidBatches, batches, loader
 from ftu.errors import InputError
 from ftu.standardize import MEAN, STD, image_tensor
 
@@ -48,18 +52,27 @@ def folder(tmp_path_factory):
     return folder
 
 
-def samples(folder, seed=0, augment=True):
+def samples(folder, seed=0, *, augment=True, cache=False):
     augmentation = strict_augmentation(SIZE, **AUGMENT) if augment else None
-    return Samples(IDS, folder / "images", folder / "masks", augmentation, seed)
+    return Samples(folder / "images", folder / "masks", IDS, augmentation, seed, cache=cache)
 
 
-def passes(folder, *, workers, epochs=2, seed=0):
+def train_batches(length, *, batch_size, accumulate=1, seed=0, rank=0, processes=1, epoch=0):
+    made = TrainBatches(
+        length, batch_size=batch_size, accumulate=accumulate, seed=seed, rank=rank, processes=processes
+    )
+    made.epoch = epoch
+    return made
+
+
+def passes(folder, *, workers, epochs=2, seed=0, cache=False):
     """Every batch of every epoch: images and masks of all samples in their order, an array per epoch."""
-    loader = batches(samples(folder, seed), batch_size=2, shuffle=True, workers=workers)
+    steps = train_batches(COUNT, batch_size=2, seed=seed)
+    made = loader(samples(folder, seed, cache=cache), steps, workers, pin=False)
     result = []
     for epoch in range(epochs):
-        loader.sampler.epoch = epoch  # pyright: ignore[reportAttributeAccessIssue]
-        result.append(torch.cat([torch.cat([image, mask], dim=1) for image, mask in loader]).numpy())
+        steps.epoch = epoch
+        result.append(torch.cat([torch.cat([image, mask], dim=1) for image, mask, _ in made]).numpy())
     return result
 
 
@@ -68,9 +81,12 @@ def alone(folder):
     return passes(folder, workers=0)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_the_number_of_workers_changes_nothing(folder, alone, workers):
-    for given_, expected in zip(passes(folder, workers=workers), alone, strict=True):
+# ------------------------------------------------------------------ what decides a sample
+
+
+@pytest.mark.parametrize(("workers", "cache"), [(0, True), (1, False), (1, True), (2, False), (2, True)])
+def test_the_number_of_workers_and_the_cache_change_nothing(folder, alone, workers, cache):
+    for given_, expected in zip(passes(folder, workers=workers, cache=cache), alone, strict=True):
         np.testing.assert_array_equal(given_, expected)
 
 
@@ -92,48 +108,163 @@ def test_another_seed_draws_other_samples(folder, alone):
     assert not {sample.tobytes() for sample in other} & {sample.tobytes() for sample in alone[0]}
 
 
+# ------------------------------------------------------------------ order
+
+
 @settings(max_examples=50)
 @given(st.integers(0, 50), st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
 def test_the_order_is_a_permutation_that_seed_and_epoch_decide(length, seed, epoch, other):
     def order(epoch, visited=()):
-        sampler = EpochSampler(length, seed=seed, shuffle=True)
+        made = train_batches(length, batch_size=1, seed=seed)
         for earlier in visited:
-            sampler.epoch = earlier
-            list(sampler)
-        sampler.epoch = epoch
-        return list(sampler)
+            made.epoch = earlier
+            list(made)
+        made.epoch = epoch
+        return list(chain(*made))
 
     assert sorted(order(epoch)) == [(epoch, index) for index in range(length)]
     assert order(epoch) == order(epoch, visited=(other, 0))
 
 
 def test_another_epoch_or_seed_is_another_order():
-    orders = set()
-    for seed in range(3):
-        sampler = EpochSampler(50, seed=seed, shuffle=True)
-        for epoch in range(3):
-            sampler.epoch = epoch
-            orders.add(tuple(index for _, index in sampler))
+    orders = {
+        tuple(index for _, index in chain(*train_batches(50, batch_size=5, seed=seed, epoch=epoch)))
+        for seed in range(3)
+        for epoch in range(3)
+    }
     assert len(orders) == 9
 
 
-def test_without_shuffling_the_order_is_that_of_the_ids():
-    sampler = EpochSampler(3, seed=0, shuffle=False)
-    assert (len(sampler), list(sampler)) == (3, [(0, 0), (0, 1), (0, 2)])
+@settings(max_examples=200)
+@given(
+    length=st.integers(0, 60),
+    share=st.integers(1, 3),
+    accumulate=st.integers(1, 4),
+    processes=st.integers(1, 4),
+    seed=st.integers(0, 9),
+    epoch=st.integers(0, 9),
+)
+def test_a_step_is_made_of_the_same_images_for_any_number_of_rounds_and_processes(
+    length, share, accumulate, processes, seed, epoch
+):
+    how = {"batch_size": share * accumulate * processes, "seed": seed, "epoch": epoch}
+    alone = [set(batch) for batch in train_batches(length, **how)]
+    ranks = [
+        train_batches(length, **how, accumulate=accumulate, rank=rank, processes=processes)
+        for rank in range(processes)
+    ]
+    rounds = [list(rank) for rank in ranks]
+    assert {len(rank) for rank in ranks} == {len(given_) for given_ in rounds} == {len(alone) * accumulate}
+    assert all(len(batch) == share for given_ in rounds for batch in given_)
+    dealt = [
+        set(chain(*(batch for given_ in rounds for batch in given_[start : start + accumulate])))
+        for start in range(0, len(alone) * accumulate, accumulate)
+    ]
+    assert dealt == alone
+
+
+@given(st.integers(0, 60), st.integers(1, 12), st.integers(0, 9))
+def test_every_epoch_takes_as_many_whole_steps_of_distinct_images_as_there_are(length, batch_size, epoch):
+    drawn = list(chain(*train_batches(length, batch_size=batch_size, epoch=epoch)))
+    assert len(drawn) == len(set(drawn)) == length - length % batch_size
+    assert set(drawn) <= {(epoch, index) for index in range(length)}
+
+
+def test_the_images_that_one_epoch_leaves_out_are_in_another():
+    drawn = [
+        {index for _, index in chain(*train_batches(5, batch_size=4, epoch=epoch))} for epoch in range(50)
+    ]
+    assert [len(each) for each in drawn] == [4] * 50
+    assert set.intersection(*drawn) == set()
+
+
+@given(st.integers(0, 60), st.integers(1, 9), st.integers(1, 5))
+def test_validation_sees_every_image_once_over_all_processes(length, batch_size, processes):
+    seen = []
+    for rank in range(processes):
+        made = ValidBatches(length, batch_size=batch_size, rank=rank, processes=processes)
+        parts = list(made)
+        assert len(made) == len(parts)
+        assert all(len(part) == batch_size for part in parts[:-1])
+        assert all(1 <= len(part) <= batch_size for part in parts[-1:])
+        seen += chain(*parts)
+    assert sorted(seen) == [(0, index) for index in range(length)]
+
+
+def test_validation_is_in_the_order_of_the_ids():
+    alone, second = (
+        list(ValidBatches(5, batch_size=2, rank=rank, processes=processes))
+        for rank, processes in ((0, 1), (1, 2))
+    )
+    assert alone == [[(0, 0), (0, 1)], [(0, 2), (0, 3)], [(0, 4)]]
+    assert second == [[(0, 1), (0, 3)]]
+
+
+# ------------------------------------------------------------------ loaders
+
+
+def loaders(folder, **sizes):
+    how = {"accumulate": 1, "valid_batch_size": 4, "workers": 0} | sizes
+    return batches(samples(folder), samples(folder, augment=False), toy.cpu(), **how)
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "shuffle", "sizes"),
-    [(4, True, [4]), (4, False, [4, 2]), (3, True, [3, 3]), (9, True, [6]), (9, False, [6])],
+    ("sizes", "train", "valid"),
+    [
+        ({"batch_size": 4}, [4], [4, 2]),
+        ({"batch_size": 3, "valid_batch_size": 9}, [3, 3], [6]),
+        ({"batch_size": 4, "accumulate": 2, "valid_batch_size": 1}, [2, 2], [1] * 6),
+        ({"batch_size": 6, "accumulate": 6, "valid_batch_size": 3}, [1] * 6, [3, 3]),
+    ],
 )
-def test_shuffled_batches_are_full_ones(folder, batch_size, shuffle, sizes):
-    loader = batches(samples(folder), batch_size=batch_size, shuffle=shuffle, workers=0)
-    assert [len(image) for image, _ in loader] == sizes
-    assert len(loader) == len(sizes)
+def test_batches_to_train_with_are_full_ones(folder, sizes, train, valid):
+    for made, expected in zip(loaders(folder, **sizes), (train, valid), strict=True):
+        assert [len(image) for image, _, _ in made] == expected
+        assert len(made) == len(expected)
+
+
+def test_a_batch_says_which_images_it_holds(folder):
+    for made in loaders(folder, batch_size=2):
+        numbers = torch.cat([indices for _, _, indices in made]).tolist()
+        assert sorted(numbers) == list(range(COUNT))
+
+
+@pytest.mark.parametrize("batch_size", [COUNT + 1, 100])
+def test_a_step_of_more_images_than_there_are_is_refused_with_both_numbers(folder, batch_size):
+    message = rf"train\.batch_size: a step of {batch_size} images .* the {COUNT} training images"
+    with pytest.raises(InputError, match=message):
+        loaders(folder, batch_size=batch_size)
+
+
+def test_a_step_may_take_every_image(folder):
+    assert len(loaders(folder, batch_size=COUNT)[0]) == 1
+
+
+# ------------------------------------------------------------------ files and tensors
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_the_files_of_the_samples_are_the_images_and_masks_of_its_ids(folder, cache):
+    files = samples(folder, cache=cache).files()
+    assert all(path.is_file() for path in files)
+    assert sorted(files) == sorted(
+        folder / part / f"{name}.png" for name in IDS for part in ("images", "masks")
+    )
+
+
+def test_a_cache_reads_every_file_once_and_before_the_first_sample(folder, monkeypatch):
+    read, original = [], images.read_rgb
+    monkeypatch.setattr(images, "read_rgb", lambda path: read.append(path.stem) or original(path))
+    made = samples(folder, cache=True)
+    assert read == IDS
+    for epoch in range(2):
+        made[epoch, 0]
+    assert read == IDS
 
 
 def test_a_sample_without_augmentation_is_what_lies_on_disk(folder):
-    image, mask = samples(folder, augment=False)[5, 2]
+    image, mask, index = samples(folder, augment=False)[5, 2]
+    assert index == 2
     on_disk = images.read_rgb(folder / "images" / f"{IDS[2]}.png")
     torch.testing.assert_close(image, image_tensor(on_disk), rtol=0, atol=0)
     assert (image.shape, image.dtype) == ((3, SIZE, SIZE), torch.float32)
@@ -147,9 +278,10 @@ def test_masks_stay_binary(alone):
         assert set(np.unique(epoch[:, 3])) == {0, 1}
 
 
-def test_a_missing_image_is_named(folder):
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_missing_image_is_named(folder, cache):
     with pytest.raises(InputError, match=r"absent\.png"):
-        Samples(["absent"], folder / "images", folder / "masks", None, 0)[0, 0]
+        Samples(folder / "images", folder / "masks", ["absent"], None, 0, cache=cache)[0, 0]
 
 
 @given(arrays(np.uint8, (3, 5, 3)))

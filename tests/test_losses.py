@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import tensor
 
-from ftu.losses import aux_loss, loss_terms, total_loss
+import toy
+from ftu.losses import Objective, aux_loss, loss_terms, total_loss
 from ftu.schedules import AUX_TERMS
 from ftu.segmenter import Segmentation
 
@@ -107,3 +108,20 @@ def test_terms_are_computed_in_float32(dtype):
         assert terms[name].dtype == torch.float32
         assert torch.equal(terms[name], expected[name]), name
     assert total_loss(terms, weights).dtype == torch.float32
+
+
+@pytest.mark.parametrize("weights", [{"main": 1.0}, {"main": 1.0, "aux_3": 0.2}, {"main": 1.0, "aux_1": 0.0}])
+def test_the_objective_gives_the_terms_of_its_networks_output_and_no_others(weights):
+    torch.manual_seed(0)
+    segmenter = toy.plain()
+    images, masks = torch.rand(2, 3, 32, 32), drawn(0)[1]
+    objective = Objective(segmenter)
+    terms, expected = objective(images, masks, weights), loss_terms(segmenter(images), masks, weights)
+    assert list(terms) == list(expected)
+    assert all(torch.equal(terms[name], expected[name]) for name in expected)
+    total_loss(terms, weights).backward()
+    for name, head in zip(AUX_TERMS, segmenter.aux_heads, strict=True):
+        assert (next(head.parameters()).grad is not None) == bool(weights.get(name))
+    assert {id(parameter) for parameter in objective.parameters()} == {
+        id(parameter) for parameter in segmenter.parameters()
+    }

@@ -58,3 +58,11 @@ def test_a_term_of_no_weight_is_not_active():
 
 def test_params_name_the_schedules_that_there_are():
     assert set(get_args(Train.model_fields["aux_loss"].annotation)) == set(schedules.SCHEDULES)
+
+
+@given(
+    name=st.sampled_from(list(schedules.SCHEDULES)), chosen=blocks, weight=weights, epoch=st.integers(0, 99)
+)
+def test_a_chosen_schedule_is_a_function_of_the_epoch_alone(name, chosen, weight, epoch):
+    expected = schedules.SCHEDULES[name](epoch, blocks=chosen, weight=weight, switch_epoch=60)
+    assert schedules.choose(name, chosen, weight, 60)(epoch) == expected

@@ -182,6 +182,21 @@ def test_a_bad_grid_is_told_with_its_row(tmp_path, text, words):
     assert words in str(told.value)
 
 
+def test_a_row_may_start_from_weights_of_its_own(tmp_path):
+    row = "{family: cnn, encoder: resnet18, decoder: unet, width: 16, fuse: conv1x1"
+    path = tmp_path / "grid.yaml"
+    path.write_text(f"own: {row}, weights: a.pth}}\nother: {row}}}\n")
+    grid = sweep.read_grid(path)
+    own, other = (
+        sweep.make_cells(
+            ROOT / "params.yaml", grid, models=[name], modes=["none"], seeds=[1], folds=[0], settings=[]
+        )[0].overrides
+        for name in ("own", "other")
+    )
+    assert set(own) - set(other) == {"train.weights=a.pth"}
+    assert set(other) <= set(own)
+
+
 def test_the_sample_grid_is_a_grid():
     assert {model.family for model in sweep.read_grid(ROOT / "sweeps/sample.yaml").values()} == {
         "transformer",

@@ -2,115 +2,40 @@
 
 import copy
 import math
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from ftu import images, metrics, runtime, schedules, training
+import toy
+from ftu import metrics, runtime, training
 from ftu.checkpoints import Checkpoints
-from ftu.dataset import Samples, batches
 from ftu.errors import InputError
 from ftu.schedules import AUX_TERMS
-from ftu.segmenter import Segmentation, build_segmenter
+from ftu.segmenter import Segmentation
+from toy import IDS, assert_same, assert_same_run, prepare, train
 
-SIZE = 32
-IDS = [str(number) for number in range(8)]
+GRADIENTS = [f"gradient_{block}" for block in range(1, 5)]
 COLUMNS = (
     ["epoch", "lr", "active_block", "train_total", "train_main"]
     + [f"train_{term}" for term in AUX_TERMS]
-    + ["valid_main", "valid_dice"]
+    + GRADIENTS
+    + ["valid_main", "valid_dice", "ema_main", "ema_dice"]
 )
+EVERY_STEP = ["train_total", "train_main", *GRADIENTS, "valid_main", "valid_dice"]
 
 
 @pytest.fixture(autouse=True)
 def _torch_as_before():
-    """fix_randomness changes the whole process."""
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(strict)
+    with toy.torch_as_before():
+        yield
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Bright squares on a dark ground: easy to learn."""
-    folder, rng = tmp_path_factory.mktemp("toy"), np.random.default_rng(0)
-    for part in ("images", "masks"):
-        (folder / part).mkdir()
-    for name in IDS:
-        mask = np.zeros((SIZE, SIZE), np.uint8)
-        row, column = rng.integers(0, SIZE // 2, 2)
-        mask[row : row + 16, column : column + 16] = 1
-        image = rng.integers(0, 60, (SIZE, SIZE, 3)) + 150 * mask[..., None]
-        images.write_rgb(folder / "images" / f"{name}.png", image.astype(np.uint8))
-        images.write_mask(folder / "masks" / f"{name}.png", mask)
-    return folder
-
-
-def loader(folder, ids, *, shuffle, workers=0):
-    return batches(
-        Samples(ids, folder / "images", folder / "masks", None, seed=0),
-        batch_size=4,
-        shuffle=shuffle,
-        workers=workers,
-    )
-
-
-class Spy(torch.optim.lr_scheduler.ReduceLROnPlateau):
-    """Records what it is shown."""
-
-    def __init__(self, optimizer, **settings):
-        super().__init__(optimizer, **settings)
-        self.seen = []
-
-    def step(self, metrics, epoch=None):  # noqa: ARG002
-        self.seen.append(metrics)
-        super().step(metrics)
-
-
-def train(
-    folder,
-    aux_loss="none",
-    *,
-    decoder="unet",
-    epochs=2,
-    weight=0.2,
-    lr=1e-3,
-    seed=0,
-    workers=0,
-    precision: training.Precision = "fp32",
-    **plateau,
-):
-    """The model, the history, the spy, and a copy of the weights after each epoch."""
-    runtime.fix_randomness(seed, threads=1)
-    model = build_segmenter(encoder="resnet18", decoder=decoder, width=16, fuse="conv1x1", size=SIZE)
-    optimizer = torch.optim.AdamW(model.parameters(), lr)
-    spy, rows, states = Spy(optimizer, **plateau), [], []
-    for row in training.fit(
-        model,
-        loader(folder, IDS, shuffle=True, workers=workers),
-        loader(folder, IDS[:6], shuffle=False, workers=workers),
-        epochs=epochs,
-        weights_at=partial(
-            schedules.SCHEDULES[aux_loss], blocks=[2, 1], weight=weight, switch_epoch=epochs // 2
-        ),
-        optimizer=optimizer,
-        scheduler=spy,
-        device=torch.device("cpu"),
-        precision=precision,
-    ):
-        rows.append(row)
-        states.append(copy.deepcopy(model.state_dict()))
-    return model, pd.DataFrame(rows), spy, states
-
-
-def assert_same(state, other):
-    for key, value in state.items():
-        assert torch.equal(value, other[key]), key
+    return toy.write_squares(tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture(scope="module")
@@ -123,47 +48,47 @@ def plain(folder):
     return train(folder, "none")
 
 
+# ------------------------------------------------------------------ what decides a run
+
+
 def test_two_runs_with_one_seed_are_bit_identical(folder, plain):
-    _, history, _, states = train(folder, "none")
-    assert_same(states[-1], plain[3][-1])
-    pd.testing.assert_frame_equal(history, plain[1], check_exact=True)
+    assert_same_run(train(folder, "none"), plain)
 
 
 def test_another_seed_is_another_run(folder, plain):
-    states = train(folder, seed=1)[3]
-    assert not torch.equal(states[-1]["head.0.weight"], plain[3][-1]["head.0.weight"])
+    states = train(folder, seed=1).states
+    assert not torch.equal(states[-1]["head.0.weight"], plain.states[-1]["head.0.weight"])
 
 
 @pytest.mark.parametrize("aux_loss", ["single", "switched"])
 def test_weight_0_trains_bit_identically_to_none(folder, plain, aux_loss):
-    _, history, _, states = train(folder, aux_loss, weight=0.0)
-    for state, expected in zip(states, plain[3], strict=True):
-        assert_same(state, expected)
-    pd.testing.assert_frame_equal(history, plain[1], check_exact=True)
+    assert_same_run(train(folder, aux_loss, weight=0.0), plain)
 
 
-def test_loader_workers_change_nothing_where_dropout_draws_too(folder):
-    alone, helped = (train(folder, decoder="daformer", workers=workers) for workers in (0, 1))
-    for state, expected in zip(helped[3], alone[3], strict=True):
-        assert_same(state, expected)
-    pd.testing.assert_frame_equal(helped[1], alone[1], check_exact=True)
+@pytest.mark.parametrize("cache", [True, False])
+def test_loader_workers_change_nothing_where_dropout_draws_too(folder, cache):
+    alone, helped = (
+        train(folder, network=lambda: toy.resnet("daformer"), workers=workers, cache=cache)
+        for workers in (0, 1)
+    )
+    assert_same_run(helped, alone)
 
 
 def test_an_auxiliary_term_changes_the_run(folder, plain):
-    states = train(folder, "single")[3]
-    assert not torch.equal(states[-1]["encoder.net.conv1.weight"], plain[3][-1]["encoder.net.conv1.weight"])
+    states, name = train(folder, "single").states, "encoder.net.conv1.weight"
+    assert not torch.equal(states[-1][name], plain.states[-1][name])
 
 
 def test_heads_without_a_term_never_move(switched, plain):
-    first, before, after, last = switched[3]
-    for state in switched[3]:
+    first, before, after, last = switched.states
+    for state in switched.states:
         assert_same(*(pick(given, "aux_heads.2.") for given in (state, first)))
         assert_same(*(pick(given, "aux_heads.3.") for given in (state, first)))
     assert_same(*(pick(given, "aux_heads.0.") for given in (before, first)))  # head 1 waits for the switch
     assert_same(*(pick(given, "aux_heads.1.") for given in (last, before)))  # head 2 rests after it
     assert not torch.equal(after["aux_heads.0.weight"], before["aux_heads.0.weight"])
     assert not torch.equal(before["aux_heads.1.weight"], first["aux_heads.1.weight"])
-    assert_same(*(pick(given, "aux_heads.") for given in (plain[3][0], plain[3][-1])))
+    assert_same(*(pick(given, "aux_heads.") for given in (plain.states[0], plain.states[-1])))
 
 
 def pick(state, prefix):
@@ -172,57 +97,102 @@ def pick(state, prefix):
     return picked
 
 
+# ------------------------------------------------------------------ the history
+
+
 def test_the_history_of_a_switched_run_names_both_blocks(switched):
-    history = switched[1]
+    history = switched.history
     assert list(history.columns) == COLUMNS
     assert history["epoch"].tolist() == [0, 1, 2, 3]
     assert history["active_block"].tolist() == [2, 2, 1, 1]
     assert history["train_aux_1"].isna().tolist() == [True, True, False, False]
     assert history["train_aux_2"].isna().tolist() == [False, False, True, True]
-    assert history[["train_aux_3", "train_aux_4"]].isna().all(axis=None)
-    assert np.isfinite(history[["train_total", "train_main", "valid_main", "valid_dice"]]).all(axis=None)
+    assert history[["train_aux_3", "train_aux_4", "ema_main", "ema_dice"]].isna().all(axis=None)
+    assert np.isfinite(history[EVERY_STEP]).all(axis=None)
 
 
 def test_the_total_of_the_history_is_main_plus_weighted_aux(switched):
-    history = switched[1]
+    history = switched.history
     aux = history[["train_aux_1", "train_aux_2"]].sum(axis=1)
     np.testing.assert_allclose(history["train_total"], history["train_main"] + 0.2 * aux, rtol=1e-6)
 
 
 def test_the_history_of_none_has_no_auxiliary_loss(plain):
-    history = plain[1]
+    history = plain.history
     assert history["active_block"].tolist() == [0, 0]
     assert history[[f"train_{term}" for term in AUX_TERMS]].isna().all(axis=None)
     assert history["train_total"].equals(history["train_main"])
 
 
-def test_the_scheduler_sees_the_main_validation_loss_alone(switched):
-    _, history, spy, _ = switched
-    assert spy.seen == history["valid_main"].tolist()
+def test_a_row_is_in_the_run_when_it_is_yielded(folder):
+    made = prepare(folder, network=toy.plain, epochs=3)
+    for epoch, row in enumerate(made.epochs()):
+        assert made.run.rows[-1] is row
+        assert len(made.run.rows) == epoch + 1
+
+
+def test_the_scheduler_sees_the_main_validation_loss_alone(folder, monkeypatch):
+    made, seen = prepare(folder, "switched", epochs=4), []
+    step = made.run.scheduler.step
+
+    def spy(*shown) -> None:
+        seen.append(shown)
+        step(*shown)
+
+    monkeypatch.setattr(made.run.scheduler, "step", spy)
+    made.finish()
+    assert [shown for (shown,) in seen] == made.history["valid_main"].tolist()
 
 
 def test_the_learning_rate_of_the_history_is_the_one_in_force(folder):
-    history = train(folder, epochs=3, factor=0.5, patience=0, threshold=10.0)[1]  # nothing is good enough
-    assert history["lr"].tolist() == [1e-3, 5e-4, 2.5e-4]
+    how = {"factor": 0.5, "patience": 0, "threshold": 10.0}  # nothing is good enough
+    assert train(folder, epochs=3, scheduler=how).history["lr"].tolist() == [1e-3, 5e-4, 2.5e-4]
 
 
 def test_the_loss_falls_and_dice_rises_on_an_easy_toy(folder):
-    first, *_, last = train(folder, "switched", decoder="daformer", epochs=8)[1].to_dict("records")
+    history = train(folder, "switched", network=lambda: toy.resnet("daformer"), epochs=8).history
+    first, *_, last = history.to_dict("records")
     assert last["train_main"] < 0.8 * first["train_main"]
     assert last["valid_main"] < 0.9 * first["valid_main"]
     assert last["valid_dice"] > first["valid_dice"] + 0.1
 
 
+# ------------------------------------------------------------------ divergence
+
+
 def test_a_diverged_run_is_refused_with_the_epoch_and_the_rate_to_lower(folder):
-    with pytest.raises(InputError, match=r"epoch 0: .*rate 1e\+30: the training has diverged.*train\.lr"):
+    with pytest.raises(
+        InputError, match=r"epoch 0.* at learning rate 1e\+30: the training has diverged.*train\.lr"
+    ):
         train(folder, lr=1e30)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_is_divergence(loss):
-    training.refuse_divergence({"epoch": 6, "lr": 1e-3, "valid_main": 1e9})
+    training.refuse_divergence(1e9, 1e-3, "epoch 6: valid_main")
     with pytest.raises(InputError, match=f"epoch 7: valid_main is {loss} at learning rate 0.5"):
-        training.refuse_divergence({"epoch": 7, "lr": 0.5, "valid_main": loss})
+        training.refuse_divergence(loss, 0.5, "epoch 7: valid_main")
+
+
+def test_a_batch_without_a_loss_ends_the_run_at_once_and_is_named(folder):
+    """Two batches an epoch: the fourth is batch 1 of epoch 1."""
+    made, seen = prepare(folder, network=toy.plain, epochs=3, lr=0.25), []
+
+    def spoil(head: nn.Module, _: object, logits: torch.Tensor) -> torch.Tensor:
+        seen.append(head.training)
+        return logits * math.nan if sum(seen) == 4 else logits
+
+    made.run.segmenter.head.register_forward_hook(spoil)
+    spoilt = ", ".join(IDS[index] for index in np.random.default_rng((0, 1)).permutation(8)[4:])
+    where = rf"epoch 1, batch 1 \(images {spoilt}\): train_total is nan at learning rate 0\.25: .*train\.lr"
+    with pytest.raises(InputError, match=where):
+        made.finish()
+    assert sum(seen) == 4
+    assert seen[-1]
+    assert len(made.run.rows) == 1
+
+
+# ------------------------------------------------------------------ validation
 
 
 class Given(nn.Module):
@@ -239,8 +209,8 @@ def test_validation_is_the_metric_and_the_loss_per_image(batch_size):
     masks = (torch.rand(5, 1, 8, 8, generator=generator) > 0.5).float()
     masks[0], logits[0] = 0, -1.0  # two empty masks
     masks[1] = 0  # an empty truth alone
-    pairs = [(logits[i : i + batch_size], masks[i : i + batch_size]) for i in range(0, 5, batch_size)]
-    row = training.validate(Given(), pairs, torch.device("cpu"), "fp32")  # pyright: ignore[reportArgumentType]
+    parts = zip(*(part.split(batch_size) for part in (logits, masks, torch.arange(5))), strict=True)
+    row = training.validate(Given(), list(parts), toy.cpu())  # pyright: ignore[reportArgumentType]
     predicted, truth = (logits[:, 0] > 0).byte().numpy(), masks[:, 0].byte().numpy()
     dice = [metrics.dice(one, other) for one, other in zip(predicted, truth, strict=True)]
     assert row["valid_dice"] == pytest.approx(np.mean(dice), abs=1e-12)
@@ -248,20 +218,28 @@ def test_validation_is_the_metric_and_the_loss_per_image(batch_size):
     assert row["valid_main"] == pytest.approx(loss.item(), abs=1e-6)
 
 
-def test_validation_changes_no_weight_and_no_statistic(folder, plain):
-    model = plain[0]
+def test_validation_changes_no_weight_and_no_statistic(plain):
+    model, (_, valid) = plain.run.segmenter, plain.loaders
     before = copy.deepcopy(model.state_dict())
-    valid = loader(folder, IDS[:6], shuffle=False)
-    first, again = (training.validate(model, valid, torch.device("cpu"), "fp32") for _ in range(2))
+    first, again = (training.validate(model, valid, toy.cpu()) for _ in range(2))
     assert first == again
     assert_same(model.state_dict(), before)
-    assert first["valid_dice"] == plain[1]["valid_dice"].iloc[-1]
+    assert first["valid_dice"] == plain.history["valid_dice"].iloc[-1]
+
+
+# ------------------------------------------------------------------ precision and device
 
 
 def test_bfloat16_runs_on_a_cpu_and_keeps_weights_in_float32(folder):
-    model, history, _, _ = train(folder, "single", epochs=1, precision="bf16")
-    assert np.isfinite(history[["train_total", "valid_main"]]).all(axis=None)
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    made = train(folder, "single", epochs=1, precision="bf16")
+    assert np.isfinite(made.history[["train_total", "valid_main"]]).all(axis=None)
+    assert {parameter.dtype for parameter in made.run.segmenter.parameters()} == {torch.float32}
+
+
+def test_bfloat16_is_computed_in(folder):
+    exact, rounded = (train(folder, epochs=1, precision=precision).history for precision in ("fp32", "bf16"))
+    assert rounded["train_main"][0] != exact["train_main"][0]
+    assert rounded["train_main"][0] == pytest.approx(exact["train_main"][0], rel=0.05)
 
 
 def test_a_cpu_is_always_there():
@@ -272,6 +250,30 @@ def test_a_cpu_is_always_there():
 def test_a_gpu_that_is_not_there_is_refused():
     with pytest.raises(InputError, match=r"sees no GPU on this machine; set train\.device"):
         runtime.choose_device("cuda")
+
+
+def test_a_gpu_for_each_process_is_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert runtime.choose_device("cuda", 2) == torch.device("cuda")
+    with pytest.raises(InputError, match=r"train\.processes: 3 processes .* torch sees 2"):
+        runtime.choose_device("cuda", 3)
+
+
+def test_a_gpu_without_memory_is_explained_with_what_to_change():
+    keys = ("train.batch_size", "train.accumulate", "train.valid_batch_size", "resize.size")
+    refused = pytest.raises(InputError, match="48 images of 768 x 768 px")
+    with refused as caught, runtime.explain_out_of_memory(48, 768):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    assert [key for key in (*keys, "train.precision", "train.model") if key not in str(caught.value)] == []
+
+
+def test_another_error_is_not_explained_as_a_lack_of_memory():
+    with pytest.raises(RuntimeError, match=r"^mat1 and mat2$"), runtime.explain_out_of_memory(1, 1):
+        raise RuntimeError("mat1 and mat2")
+
+
+# ------------------------------------------------------------------ which weights are kept
 
 
 def offered(dices, switch_epoch):
@@ -302,3 +304,78 @@ def test_the_best_epoch_of_all_and_the_best_from_the_switch_on_are_kept(dices, b
     }
     for choice, epoch in (("best", best), ("best_after_switch", after)):
         assert checkpoints.kept[choice].state["weight"].item() == epoch
+
+
+def test_what_was_kept_can_be_put_away_and_taken_up_again():
+    dices = [0.1, 0.9, 0.5, 0.7]
+    kept, again = offered(dices, switch_epoch=2), Checkpoints(2)
+    again.load_state_dict(kept.state_dict())
+    assert again.scores() == kept.scores()
+    for made in (kept, again):
+        made.offer(nn.Linear(1, 1), 4, 0.8)
+    assert again.scores() == kept.scores()
+    assert again.scores()["best_after_switch"] == {"epoch": 4, "dice": 0.8}
+
+
+# ------------------------------------------------------------------ early stopping
+
+
+@pytest.mark.parametrize(
+    ("dices", "patience", "switch_epoch", "expected"),
+    [
+        ([0.5, 0.4, 0.3, 0.3], 2, 2, True),
+        ([0.5, 0.4, 0.3], 2, 2, False),  # one epoch since the switch
+        ([0.5, 0.4, 0.3, 0.5], 2, 2, True),  # equal is not better
+        ([0.5, 0.4, 0.3, 0.51], 2, 2, False),
+        ([0.5, 0.4, 0.51, 0.3], 2, 2, False),
+        ([0.5, 0.4, 0.51, 0.3, 0.3], 2, 2, True),
+        ([0.9] + [0.1] * 9, 3, 7, True),
+        ([0.9] + [0.1] * 8, 3, 7, False),
+        ([0.9] + [0.1] * 99, 0, 1, False),  # 0: never
+        ([0.9, 0.1], 1, 1, True),
+        ([0.9], 1, 1, False),
+        ([], 1, 1, False),
+    ],
+)
+def test_patience_ends_after_so_many_epochs_without_a_better_dice(dices, patience, switch_epoch, expected):
+    assert training.out_of_patience(dices, patience, switch_epoch) is expected
+
+
+def scripted(monkeypatch, dices: Sequence[float]) -> None:
+    """Validation gives these, one after the other."""
+    left = iter(dices)
+    monkeypatch.setattr(training, "validate", lambda *_: {"valid_main": 1.0, "valid_dice": next(left)})
+
+
+@pytest.mark.parametrize(
+    ("dices", "patience", "epochs"),
+    [
+        ([0.1, 0.5, 0.4, 0.4, 0.4, 0.4], 2, 4),
+        ([0.1, 0.5, 0.4, 0.6, 0.4, 0.4], 2, 6),
+        ([0.1, 0.5, 0.4, 0.6, 0.4, 0.4], 1, 3),
+        ([0.5, 0.4, 0.4, 0.4, 0.4, 0.4], 0, 6),
+    ],
+)
+def test_a_run_out_of_patience_stops_early_and_keeps_its_best(folder, monkeypatch, dices, patience, epochs):
+    scripted(monkeypatch, dices)
+    made = train(folder, network=toy.plain, epochs=6, switch_epoch=2, patience=patience)
+    assert made.history["epoch"].tolist() == list(range(epochs))
+    best = int(np.argmax(dices[:epochs]))
+    assert made.run.checkpoints.scores()["best"] == {"epoch": best, "dice": dices[best]}
+    assert_same(made.run.checkpoints.kept["best"].state, made.states[best])
+
+
+def test_a_run_out_of_patience_does_not_go_on_when_it_is_taken_up_again(folder, monkeypatch):
+    scripted(monkeypatch, [0.5, 0.4, 0.4, 0.4, 0.4])
+    made = train(folder, network=toy.plain, epochs=5, switch_epoch=1, patience=2)
+    assert len(made.run.rows) == 3
+    assert list(made.epochs()) == []
+
+
+def test_patience_watches_the_dice_of_the_average_where_there_is_one(folder, monkeypatch):
+    """Validation of the network in training, then of the average: the one rises, the other falls."""
+    scripted(monkeypatch, [0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.4, 0.6])
+    made = train(folder, network=toy.plain, epochs=4, switch_epoch=1, patience=2, ema=0.9)
+    assert made.history["ema_dice"].tolist() == [0.9, 0.8, 0.7]
+    assert made.run.checkpoints.scores()["best"] == {"epoch": 0, "dice": 0.9}
+    assert made.run.checkpoints.scores()["best_after_switch"] == {"epoch": 1, "dice": 0.8}

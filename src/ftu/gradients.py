@@ -20,7 +20,7 @@ def block_parameters(segmenter: Segmenter, size: int) -> list[list[nn.Parameter]
     """The encoder's parameters by block: each belongs to the first of the four maps that it reaches.
 
     One image (size, size) of zeros is run through the encoder; nothing is drawn and nothing changes. A CoaT
-    parameter that says its block belongs there; parallel blocks belong to block 2.
+    parameter that says its block belongs there.
     """
     encoder, padded = segmenter.encoder, size + -size % COARSEST_STRIDE
     names, parameters = zip(*encoder.named_parameters(), strict=True)

@@ -29,11 +29,12 @@ def onecycle(optimizer: Optimizer, steps: int, *, min_lr: float, warmup: float, 
     Source: Smith and Topin 2018, https://arxiv.org/abs/1708.07120; momentum is left alone, as AdamW has it.
     """
     highest, rise = optimizer.param_groups[0]["lr"], 25.0
+    steps = max(steps, 3)  # torch divides by the lengths of the rise and the fall, each less one
     return OneCycleLR(
         optimizer,
         highest,
         total_steps=steps,
-        pct_start=warmup,
+        pct_start=max(warmup, 2 / steps),
         div_factor=rise,
         final_div_factor=highest / rise / min_lr,
         cycle_momentum=False,

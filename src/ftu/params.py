@@ -136,6 +136,10 @@ class Train(Section):
             raise ValueError(
                 f"switch_epoch must lie in 1..epochs-1 = 1..{self.epochs - 1}, got {self.switch_epoch}"
             )
+        if self.scheduler.min_lr > self.lr:
+            raise ValueError(
+                f"scheduler.min_lr {self.scheduler.min_lr:g} lies above lr {self.lr:g}; lower it"
+            )
         if self.precision == "fp16" and self.device == "cpu":
             raise ValueError("precision fp16 needs device cuda; use fp32 or bf16 on cpu")
         return self

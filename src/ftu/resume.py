@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 
@@ -33,7 +33,7 @@ def run_key(files: Iterable[Path], **facts: object) -> str:
     parts = {
         "python": sys.version,
         "libraries": {name: version(name) for name in LIBRARIES},
-        "code": {path.name: sha256(path) for path in code},
+        "code": {f"{path.parent.name}/{path.name}": sha256(path) for path in code},
         "files": {str(path): sha256(path) for path in sorted(files)},
         "facts": facts,
     }
@@ -55,17 +55,11 @@ class StateFile:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = self.path.with_suffix(".lock")
-        with lock.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
-            except BlockingIOError as error:
-                raise InputError(
-                    f"{lock}: another process trains this very run; wait until it ends, or end it"
-                ) from error
+        with _locked(lock):
             try:
                 yield
             finally:
-                lock.unlink()
+                lock.unlink(missing_ok=True)
 
     def read(self) -> dict[str, Any] | None:
         """The state, None when there is none. A damaged file is set aside, with a warning that names it."""
@@ -100,3 +94,19 @@ class StateFile:
             return
         os.sync()
         self.path.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> TextIO:
+    """The file at `path`, opened and locked until it is closed or the process ends, however that ends."""
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise InputError(
+            f"{path}: another process trains this very run; wait until it ends, or end it"
+        ) from error
+    if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+        return file
+    file.close()  # the holder before removed it between the two steps
+    return _locked(path)

@@ -27,8 +27,8 @@ Average = Callable[[list[Tensor] | tuple[Tensor, ...], list[Tensor] | tuple[Tens
 def accelerate(device: torch.device, precision: Precision, accumulate: int) -> Accelerator:
     """Accelerate's front to this process, its device and the other processes of the run.
 
-    All is said here, so that no variable of the environment and no configuration file decides. Raises
-    InputError when the device does not compute in `precision`.
+    Precision, accumulation and compilation are said here, so that no variable of the environment and no
+    configuration file decides. Raises InputError when the device does not compute in `precision`.
     """
     if device.type == "cuda" and precision == "bf16" and not torch.cuda.is_bf16_supported(False):
         raise InputError(
@@ -38,6 +38,7 @@ def accelerate(device: torch.device, precision: Precision, accumulate: int) -> A
         cpu=device.type == "cpu",
         mixed_precision="no" if precision == "fp32" else precision,
         gradient_accumulation_plugin=GradientAccumulationPlugin(accumulate, sync_with_dataloader=False),
+        dynamo_backend="no",  # Run compiles the network itself
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],  # one head at a time
     )
 

@@ -31,6 +31,7 @@ class GridModel(Model):
     """One row of a grid: the network, and the side of the paper's comparison that it stands on."""
 
     family: Family
+    weights: str | None = None  # train.weights of this row, where they are not those of params.yaml
 
 
 class Cell(NamedTuple):
@@ -93,10 +94,12 @@ def make_cells(
     check_settings(settings)
     cells = []
     for model, mode, seed in itertools.product(models, modes, seeds):
-        network = grid[model].model_dump(exclude={"family"})
+        row = grid[model]
+        network = row.model_dump(exclude={"family", "weights"})
         overrides = (
             *settings,
             *(f"train.model.{key}={value}" for key, value in network.items()),
+            *([f"train.weights={row.weights}"] if row.weights else []),
             f"train.aux_loss={mode}",
             f"train.seed={seed}",
             f"split.run=[{','.join(map(str, sorted(folds)))}]",  # in one order: they are a set
