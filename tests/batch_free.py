@@ -6,6 +6,7 @@ history and the auxiliary heads as JSON. Not a test: what tests/test_processes.p
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,24 +77,21 @@ def main(folder: Path, accumulate: int) -> None:
     runtime.fix_randomness(0, threads=1)
     with accelerator.main_process_first():
         ids = draw(folder) if accelerator.is_main_process else [f"{number:02}" for number in range(IMAGES)]
-    parts = [
-        Samples(folder / "images", folder / "masks", part, None, seed=0, cache=True)
-        for part in (ids[:-5], ids[-5:])
-    ]
+    part = partial(Samples, folder / "images", folder / "masks", augment=None, seed=0, cache=True)
+    learnt, held_out = part(ids[:-5]), part(ids[-5:])
     run = Run(
-        network(), accelerator, SIZE, len(parts[0]) // BATCH,
+        network(), accelerator, SIZE, len(learnt) // BATCH,
         seed=0, epochs=EPOCHS, lr=1e-2, weight_decay=0.01,
         scheduler={"kind": "onecycle", "min_lr": 1e-6, "warmup": 0.3}, clip=0.5, ema=0.9, compile=False,
         switch_epoch=EPOCHS // 2,
     )  # fmt: skip
-    loaders = batches(
-        *parts, accelerator, batch_size=BATCH, accumulate=accumulate, valid_batch_size=2, workers=0
+    train, valid = batches(
+        learnt, held_out, accelerator, batch_size=BATCH, accumulate=accumulate, valid_batch_size=2, workers=0
     )
-    rows = list(
-        training.fit(run, *loaders, schedules.choose("switched", [2, 1], 0.2, EPOCHS // 2), patience=0)
-    )
+    schedule = schedules.choose("switched", [2, 1], 0.2, EPOCHS // 2)
+    rows = list(training.fit(run, train, valid, schedule, patience=0))
     if accelerator.is_main_process:
-        heads = [head.weight.flatten().tolist() for head in run.segmenter.aux_heads]
+        heads = [head.state_dict()["weight"].flatten().tolist() for head in run.segmenter.aux_heads]
         print(json.dumps({"processes": accelerator.num_processes, "rows": rows, "heads": heads}))
     accelerator.end_training()
 

@@ -203,10 +203,6 @@ def norms_at_each_step(made: toy.Toy) -> list[float]:
     return norms
 
 
-def test_two_steps_are_a_rise():
-    assert rates("onecycle", 2, warmup=0.5)[:2] == pytest.approx([LR / 25, LR])
-
-
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("clip", [1e-3, 0.1])
 def test_the_optimiser_sees_no_larger_gradient_than_clip(folder, clip, accumulate):
