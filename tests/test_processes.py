@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import toy
 from ftu import processes
 from ftu.errors import InputError
 from ftu.params import load_params
@@ -26,8 +27,7 @@ def environment() -> dict[str, str]:
 
 
 def trained(folder: Path, count: int, accumulate: int) -> dict[str, Any]:
-    for part in ("images", "masks"):
-        (folder / part).mkdir(parents=True)
+    toy.write_squares(folder)
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     done = subprocess.run(
         [sys.executable, *torchrun, str(SCRIPT), str(folder), str(accumulate)],

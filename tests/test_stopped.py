@@ -132,6 +132,20 @@ def test_dvc_repro_ends_with_the_lock_of_a_run_that_never_stopped(prepared, unin
     assert results(folder) == results(uninterrupted)
 
 
+def test_an_experiment_that_dvc_runs_in_a_copy_goes_on_in_the_next_copy(prepared, uninterrupted, tmp_path):
+    folder = copied(prepared, tmp_path)
+    process = command("dvc", "exp", "run", "--temp", "-n", "first", "train", cwd=folder)
+    wait_for_epochs(folder, SWITCH, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=WITHIN)
+    assert len(states(folder)) == 1
+    finish(command("dvc", "exp", "run", "--temp", "-n", "second", "train", cwd=folder))
+    assert states(folder) == []
+    refs = run(folder, "git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    (second,) = [ref for ref in refs if ref.endswith("/second")]
+    assert run(folder, "git", "show", f"{second}:dvc.lock") == (uninterrupted / "dvc.lock").read_text()
+
+
 def test_another_parameter_starts_another_run_and_leaves_the_first_to_go_on(
     prepared, uninterrupted, tmp_path
 ):
