@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 def main() -> None:
     words = arguments()
     device = runtime.choose_device(words.device)
-    runtime.fix_randomness(0, words.threads)
+    runtime.fix_randomness(0, words.threads, words.device)
     network = partial(
         build_segmenter,
         encoder=words.encoder,

@@ -16,7 +16,7 @@ def predict(fold: int, params: Params) -> None:
 
     settings = params.predict
     device = runtime.choose_device(settings.device)
-    runtime.fix_randomness(seed=0, threads=settings.threads)  # nothing is drawn: for the algorithms alone
+    runtime.fix_randomness(0, settings.threads, settings.device)  # nothing is drawn: for the algorithms
     table, index = tables.read_folds(paths.FOLDS), tables.read_index(paths.IMAGES)
     parts = {"oof": folds.divide(table, fold)[1], "test": index.loc[index["set"] == "test", "id"]}
     model, facts = artifact.load(paths.model(fold))

@@ -33,11 +33,11 @@ def train(fold: int, params: Params) -> None:
     settings, size = params.train, params.resize.size
     device = runtime.choose_device(settings.device, processes.local(settings.processes))
     accelerator = accelerate(device, settings.precision, settings.accumulate)
-    runtime.fix_randomness(settings.seed, settings.threads)
+    runtime.fix_randomness(settings.seed, settings.threads, settings.device)
     architecture: dict[str, Any] = {**settings.model.model_dump(), "size": size}
     model = build_segmenter(**architecture)
     source = load_encoder_weights(model.encoder, settings.model.encoder, settings.weights)
-    warn(non_commercial(source))
+    warn(non_commercial(source) if accelerator.is_main_process else "")
 
     learnt, held_out = folds.divide(tables.read_folds(paths.FOLDS), fold)
     augment = strict_augmentation(size, **params.augment.model_dump())

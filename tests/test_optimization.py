@@ -339,3 +339,6 @@ def test_a_compiled_network_trains_as_the_plain_one_does(folder):
         assert list(state) == list(expected)
     losses = ["train_total", "train_main", "valid_main", "ema_main"]
     np.testing.assert_allclose(compiled.history[losses], eager.history[losses], atol=1e-4)
+    for idle in ("aux_heads.2.weight", "aux_heads.3.weight"):  # zeros for a gradient would let them decay
+        assert torch.equal(compiled.states[-1][idle], compiled.states[0][idle])
+        assert torch.equal(compiled.states[-1][idle], eager.states[-1][idle])

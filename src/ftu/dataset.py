@@ -146,4 +146,5 @@ def loader(samples: Samples, batches: EpochBatches, workers: int, pin: bool) -> 
         pin_memory=pin,
         generator=torch.Generator(),  # its own: a pass would draw from the stream of dropout
         persistent_workers=workers > 0,
+        multiprocessing_context="fork" if workers else None,  # which shares what is cached
     )

@@ -51,15 +51,12 @@ class GradientNorms:
 
     def add(self) -> None:
         """Take the gradients that the parameters hold; a norm that is not finite (fp16) is left out."""
-        norms = torch.stack([get_total_norm(self._gradients(block)).to(self.sums) for block in self.blocks])
-        held = torch.tensor([bool(self._gradients(block)) for block in self.blocks]).to(self.sums)
-        finite = norms.isfinite()
-        self.sums += torch.where(finite, norms, 0.0)
-        self.steps += finite * held
+        for number, block in enumerate(self.blocks):
+            if gradients := [parameter.grad for parameter in block if parameter.grad is not None]:
+                norm = get_total_norm(gradients).double()
+                self.sums[number] += torch.where(norm.isfinite(), norm, 0.0)
+                self.steps[number] += norm.isfinite()
 
     def means(self) -> dict[str, float]:
         """By column of the history; nan for a block that never held a gradient."""
         return dict(zip(TERMS, (self.sums / self.steps).tolist(), strict=True))
-
-    def _gradients(self, block: Sequence[nn.Parameter]) -> list[torch.Tensor]:
-        return [parameter.grad for parameter in block if parameter.grad is not None]

@@ -13,7 +13,7 @@ def build_optimizer(model: nn.Module, *, lr: float, weight_decay: float) -> Adam
 
 
 def plateau(optimizer: Optimizer, steps: int, *, min_lr: float, **how: float) -> LRScheduler:  # noqa: ARG001
-    """Times `factor` when the main validation loss has not fallen for `patience` epochs (section 5)."""
+    """Times `factor` when the main validation loss has not fallen for over `patience` epochs (section 5)."""
     known = {name: how[name] for name in ("factor", "patience", "threshold")}
     return ReduceLROnPlateau(optimizer, min_lr=min_lr, **known)  # pyright: ignore[reportArgumentType]
 

@@ -21,7 +21,10 @@ from ftu.digest import sha256
 from ftu.errors import InputError
 from ftu.whole import whole_file
 
-LIBRARIES = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "accelerate", "numpy")
+LIBRARIES = (
+    "torch", "timm", "segmentation-models-pytorch", "accelerate", "numpy", "albumentations", "albucore",
+    "opencv-python-headless",
+)  # fmt: skip
 DIGEST = hashlib.sha256().digest_size  # bytes at the head of a state file
 
 

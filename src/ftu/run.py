@@ -71,8 +71,11 @@ class Run:
         self.segmenter = segmenter.to(accelerator.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.blocks = block_parameters(segmenter, size)
         self.average = AveragedModel(segmenter, multi_avg_fn=average(ema), use_buffers=True) if ema else None
-        if compile:
-            segmenter.compile()
+        if (
+            compile
+        ):  # but the auxiliary heads: compiled, an idle one would get zeros for its gradient, not none
+            for part in (segmenter.encoder, segmenter.decoder, segmenter.head):
+                part.compile()
         optimizer = build_optimizer(segmenter, lr=lr, weight_decay=weight_decay)
         self.scheduler: LRScheduler = build_scheduler(optimizer, steps * epochs, **scheduler)
         self.objective, self.optimizer = accelerator.prepare(Objective(segmenter), optimizer)
@@ -91,7 +94,9 @@ class Run:
         return "ema_dice" if self.average else "valid_dice"
 
     def after_step(self) -> None:
-        """What follows each step of the optimiser."""
+        """What follows each step of the optimiser, unless the loss scale was too high for one (fp16)."""
+        if self.optimizer.step_was_skipped:
+            return
         if not by_epoch(self.scheduler):
             self.scheduler.step()
         if self.average:
@@ -99,14 +104,15 @@ class Run:
 
     def share_statistics(self) -> None:
         """Give every process the running statistics of the first, which are the ones that ship."""
-        for network in (self.segmenter, self.average):
-            for buffer in network.buffers() if network else ():
+        for network in dict.fromkeys((self.segmenter, self.shipped)):
+            for buffer in network.buffers():
                 broadcast(buffer)
 
     def record(self, row: Row) -> None:
         """Take the row of an epoch into the history, and its weights if they are the best."""
         self.rows.append(row)
-        self.checkpoints.offer(self.shipped, int(row["epoch"]), row[self.shown_dice])
+        if self.accelerator.is_main_process:
+            self.checkpoints.offer(self.shipped, int(row["epoch"]), row[self.shown_dice])
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next epoch depends on. To be called by every process of the run."""

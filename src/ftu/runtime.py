@@ -25,11 +25,15 @@ def choose_device(name: str, processes: int = 1) -> torch.device:
     return torch.device(name)
 
 
-def fix_randomness(seed: int, threads: int) -> None:
-    """Make the run a function of the seed: torch's generators, thread count and choice of algorithms."""
+def fix_randomness(seed: int, threads: int, device: str = "cpu") -> None:
+    """Make the run a function of the seed: torch's generators, thread count and choice of algorithms.
+
+    On a GPU the algorithms are left alone: bilinear upsampling and padding would take slow ways round, and
+    others would still add in no fixed order.
+    """
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(device == "cpu", warn_only=True)
     # Filling costs bandwidth, and nothing here reads memory that it has not written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -54,7 +58,7 @@ def random_state() -> dict[str, Any]:
         "python": random.getstate(),
         "numpy": (name, np.asarray(keys).tolist(), *rest),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
     }
 
 
@@ -63,4 +67,5 @@ def restore_random_state(state: dict[str, Any]) -> None:
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
-    torch.cuda.set_rng_state_all(state["cuda"])
+    if state["cuda"] is not None:
+        torch.cuda.set_rng_state(state["cuda"])

@@ -64,7 +64,8 @@ def train_epoch(run: Run, batches: DataLoader, epoch: int, weights: dict[str, fl
     run.objective.train()
     for number, (images, masks, indices) in enumerate(batches):
         with accelerator.accumulate(run.objective):
-            terms = run.objective(channels_last(images, accelerator), masks.to(accelerator.device), weights)
+            masks = masks.to(accelerator.device, non_blocking=True)
+            terms = run.objective(channels_last(images, accelerator), masks, weights)
             total = total_loss(terms, weights)
             accelerator.backward(total)
             if accelerator.sync_gradients:
@@ -77,12 +78,13 @@ def train_epoch(run: Run, batches: DataLoader, epoch: int, weights: dict[str, fl
         if accelerator.sync_gradients:
             run.after_step()
         for name, value in ({"total": total} | terms).items():
-            sums[name] = sums.get(name, 0.0) + value.item()
+            sums[name] = sums.get(name, 0.0) + value.detach().double()
         ids = [batches.dataset.ids[index] for index in indices]  # pyright: ignore[reportAttributeAccessIssue]
         where = f"epoch {epoch}, batch {number} (images {', '.join(ids)}): train_total"
         refuse_divergence(total.item(), run.optimizer.param_groups[0]["lr"], where)
     names = ("total", "main", *AUX_TERMS)
-    means = mean_of_processes([sums.get(name, math.nan) / len(batches) for name in names], accelerator)
+    means = [float(sums.get(name, math.nan)) / len(batches) for name in names]
+    means = mean_of_processes(means, accelerator)
     return dict(zip((f"train_{name}" for name in names), means, strict=True)) | norms.means()
 
 
