@@ -28,6 +28,14 @@ TRAIN = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """A job that a shell runs in the background ignores Ctrl-C, and so do the processes that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
     """A copy of the project, run up to the folds."""
