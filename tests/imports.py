@@ -47,8 +47,9 @@ def _names(path: Path) -> list[str]:
 def params_sections(path: Path) -> set[str]:
     """The sections of params.yaml that the script at `path` reads: every `params.<section>`."""
     tree = ast.parse((ROOT / path).read_text())
-    return {
+    found = {
         node.attr
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
     }
+    return found - {"model_dump"}  # pydantic's own, of sections that stand beside it

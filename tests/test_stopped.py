@@ -12,7 +12,7 @@ from imports import ROOT
 from project import commit, copy_repository, run, set_params
 from unfinished import WITHIN, states, wait_for_epochs, whole_epochs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 
 SWITCH, EPOCHS = 8, 20
 OUTPUTS = ("weights.safetensors", "model.json", "history.csv", "metrics.json")
@@ -26,14 +26,6 @@ TRAIN = {
     "checkpoint": "best_after_switch",
     "workers": 1,
 }
-
-
-@pytest.fixture(autouse=True)
-def _interruptible():
-    """A job that a shell runs in the background ignores Ctrl-C, and so do the processes that it starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
