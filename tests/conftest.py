@@ -70,6 +70,23 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture
+def torch_as_before() -> Iterator[None]:
+    """Whatever a test sets for the whole process of torch."""
+    import toy
+
+    with toy.torch_as_before():
+        yield
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of toy images and masks; do not write into it."""
+    import toy
+
+    return toy.write_squares(tmp_path_factory.mktemp("toy"))
+
+
 @pytest.fixture(scope="session")
 def small_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set in the competition's layout, six training and two test images; do not write into it."""

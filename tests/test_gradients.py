@@ -31,11 +31,6 @@ def _torch_as_before():
         yield
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return toy.write_squares(tmp_path_factory.mktemp("toy"))
-
-
 @pytest.fixture(scope="module", params=ENCODERS)
 def built(request) -> tuple[str, Segmenter, list[list[str]]]:
     """The encoder's name, a network with it, and the names of each block's parameters."""
@@ -141,8 +136,8 @@ def test_a_coats_parallel_blocks_belong_to_block_2_but_for_the_last_norms_of_the
     assert (first, later) == (set(), last)
 
 
-def test_a_run_knows_the_blocks_of_its_own_network(folder):
-    run: Run = prepare(folder, network=toy.plain).run
+def test_a_run_knows_the_blocks_of_its_own_network(squares):
+    run: Run = prepare(squares, network=toy.plain).run
     steps = run.segmenter.encoder.net.steps
     expected = [[id(each) for each in step.parameters()] for step in steps]  # pyright: ignore[reportAttributeAccessIssue, reportGeneralTypeIssues]
     assert [[id(each) for each in block] for block in run.blocks] == expected
@@ -191,8 +186,8 @@ def test_a_mean_is_that_of_numpy(steps):
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_the_history_has_the_mean_norms_of_the_gradients_that_the_optimiser_sees(folder, accumulate):
-    made, steps = prepare(folder, "switched", network=toy.plain, accumulate=accumulate), []
+def test_the_history_has_the_mean_norms_of_the_gradients_that_the_optimiser_sees(squares, accumulate):
+    made, steps = prepare(squares, "switched", network=toy.plain, accumulate=accumulate), []
 
     def look(*_) -> None:
         held = [[each.grad for each in block if each.grad is not None] for block in made.run.blocks]
@@ -223,9 +218,9 @@ def test_an_auxiliary_term_reaches_its_block_and_those_before_it_alone(block):
     assert [value for value in found[block:] if value != 0 and not math.isnan(value)] == []
 
 
-def test_a_heavier_auxiliary_term_brings_more_gradient_to_its_block(folder):
+def test_a_heavier_auxiliary_term_brings_more_gradient_to_its_block(squares):
     light, heavy = (
-        train(folder, "single", network=toy.plain, epochs=2, batch_size=8, weight=weight).history.iloc[0]
+        train(squares, "single", network=toy.plain, epochs=2, batch_size=8, weight=weight).history.iloc[0]
         for weight in (0.0, 10.0)
     )
     assert heavy["gradient_2"] > light["gradient_2"]

@@ -24,15 +24,7 @@ NUMBERS: dict[str, Any] = {"min_lr": MIN_LR, "factor": 0.5, "patience": 1, "thre
 GRADIENTS = [f"gradient_{block}" for block in range(1, 5)]
 
 
-@pytest.fixture(autouse=True)
-def _torch_as_before():
-    with toy.torch_as_before():
-        yield
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return toy.write_squares(tmp_path_factory.mktemp("toy"))
+pytestmark = pytest.mark.usefixtures("torch_as_before")
 
 
 def scheduled(kind: str, steps: int, **changes: float):
@@ -152,9 +144,9 @@ def test_two_steps_are_a_rise():
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize(("kind", "last"), [("onecycle", MIN_LR), ("cosine", None)])
-def test_a_run_steps_its_scheduler_once_for_each_step_of_the_optimiser(folder, kind, last, accumulate):
+def test_a_run_steps_its_scheduler_once_for_each_step_of_the_optimiser(squares, kind, last, accumulate):
     scheduler = NUMBERS | {"kind": kind}
-    made = prepare(folder, network=toy.plain, epochs=5, accumulate=accumulate, scheduler=scheduler)
+    made = prepare(squares, network=toy.plain, epochs=5, accumulate=accumulate, scheduler=scheduler)
     used = []
     made.step.register_step_pre_hook(lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"]))
     made.finish()
@@ -169,9 +161,9 @@ def test_a_run_steps_its_scheduler_once_for_each_step_of_the_optimiser(folder, k
 
 @pytest.mark.parametrize("rounds", [2, 4])
 @pytest.mark.parametrize("aux_loss", ["none", "switched"])
-def test_a_step_in_rounds_is_the_step_of_the_whole_batch(folder, aux_loss, rounds):
+def test_a_step_in_rounds_is_the_step_of_the_whole_batch(squares, aux_loss, rounds):
     whole, parts = (
-        train(folder, aux_loss, network=toy.plain, epochs=4, accumulate=accumulate)
+        train(squares, aux_loss, network=toy.plain, epochs=4, accumulate=accumulate)
         for accumulate in (1, rounds)
     )
     columns = whole.history.columns
@@ -180,8 +172,8 @@ def test_a_step_in_rounds_is_the_step_of_the_whole_batch(folder, aux_loss, round
         torch.testing.assert_close(parts.states[-1][name], value, rtol=1e-3, atol=1e-5)
 
 
-def test_a_step_in_rounds_is_one_step(folder):
-    made, steps = prepare(folder, network=toy.plain, epochs=3, accumulate=4), []
+def test_a_step_in_rounds_is_one_step(squares):
+    made, steps = prepare(squares, network=toy.plain, epochs=3, accumulate=4), []
     made.step.register_step_pre_hook(lambda *_: steps.append(None))
     made.finish()
     assert len(steps) == 3 * 2
@@ -205,8 +197,8 @@ def norms_at_each_step(made: toy.Toy) -> list[float]:
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("clip", [1e-3, 0.1])
-def test_the_optimiser_sees_no_larger_gradient_than_clip(folder, clip, accumulate):
-    made = prepare(folder, "single", network=toy.plain, clip=clip, accumulate=accumulate)
+def test_the_optimiser_sees_no_larger_gradient_than_clip(squares, clip, accumulate):
+    made = prepare(squares, "single", network=toy.plain, clip=clip, accumulate=accumulate)
     norms = norms_at_each_step(made)
     made.finish()
     assert len(norms) == 4
@@ -214,15 +206,15 @@ def test_the_optimiser_sees_no_larger_gradient_than_clip(folder, clip, accumulat
     assert max(norms) == pytest.approx(clip, rel=1e-3)  # it was larger
 
 
-def test_a_clip_that_is_never_reached_changes_no_bit(folder):
-    free, clipped = (train(folder, "switched", network=toy.moody, clip=clip) for clip in (0.0, 1e9))
+def test_a_clip_that_is_never_reached_changes_no_bit(squares):
+    free, clipped = (train(squares, "switched", network=toy.moody, clip=clip) for clip in (0.0, 1e9))
     assert_same_run(clipped, free)
 
 
-def test_the_history_has_the_norms_before_clipping(folder):
+def test_the_history_has_the_norms_before_clipping(squares):
     """One step in an epoch: the first norms are those of the same weights."""
     how = {"network": toy.plain, "batch_size": 8}
-    free, clipped = (train(folder, **how, clip=clip).history[GRADIENTS] for clip in (0.0, 1e-3))
+    free, clipped = (train(squares, **how, clip=clip).history[GRADIENTS] for clip in (0.0, 1e-3))
     assert free.iloc[0].equals(clipped.iloc[0])
     assert (clipped > 1e-3).any(axis=None)
 
@@ -265,8 +257,8 @@ def test_the_first_decays_are_2_of_11_and_3_of_12():
 
 
 @pytest.mark.parametrize("decay", [0.3, 0.99])
-def test_weights_and_batch_statistics_are_averaged_after_every_step(folder, decay):
-    made, seen = prepare(folder, network=toy.moody, epochs=3, ema=decay, accumulate=2), []
+def test_weights_and_batch_statistics_are_averaged_after_every_step(squares, decay):
+    made, seen = prepare(squares, network=toy.moody, epochs=3, ema=decay, accumulate=2), []
     after = made.run.after_step
 
     def look() -> None:
@@ -285,8 +277,8 @@ def test_weights_and_batch_statistics_are_averaged_after_every_step(folder, deca
     assert statistics == 2
 
 
-def test_an_average_of_hardly_any_decay_is_the_network_itself(folder):
-    made = train(folder, network=toy.moody, ema=1e-9)
+def test_an_average_of_hardly_any_decay_is_the_network_itself(squares):
+    made = train(squares, network=toy.moody, ema=1e-9)
     for name, value in made.states[-1].items():
         if value.is_floating_point():
             torch.testing.assert_close(made.shipped[-1][name], value, rtol=1e-5, atol=1e-6)
@@ -294,9 +286,9 @@ def test_an_average_of_hardly_any_decay_is_the_network_itself(folder):
     np.testing.assert_allclose(history["ema_main"], history["valid_main"], rtol=1e-4)
 
 
-def test_an_average_changes_no_bit_of_the_training(folder):
+def test_an_average_changes_no_bit_of_the_training(squares):
     without, averaged = (
-        train(folder, "switched", network=toy.moody, epochs=4, ema=ema) for ema in (0.0, 0.9)
+        train(squares, "switched", network=toy.moody, epochs=4, ema=ema) for ema in (0.0, 0.9)
     )
     for state, expected in zip(averaged.states, without.states, strict=True):
         assert_same(state, expected)
@@ -307,8 +299,8 @@ def test_an_average_changes_no_bit_of_the_training(folder):
     assert not torch.equal(averaged.shipped[-1]["head.0.weight"], averaged.states[-1]["head.0.weight"])
 
 
-def test_the_average_is_what_is_validated_and_kept(folder):
-    made = train(folder, network=toy.moody, epochs=6, ema=0.9, lr=0.01)
+def test_the_average_is_what_is_validated_and_kept(squares):
+    made = train(squares, network=toy.moody, epochs=6, ema=0.9, lr=0.01)
     history, kept = made.history, made.run.checkpoints.kept
     for choice, first in (("best", 0), ("best_after_switch", 3)):
         best = first + int(np.argmax(history["ema_dice"][first:]))
@@ -318,8 +310,8 @@ def test_the_average_is_what_is_validated_and_kept(folder):
     assert again == {"valid_main": history["ema_main"].iloc[-1], "valid_dice": history["ema_dice"].iloc[-1]}
 
 
-def test_without_an_average_the_network_itself_is_kept(folder):
-    made = train(folder, network=toy.moody)
+def test_without_an_average_the_network_itself_is_kept(squares):
+    made = train(squares, network=toy.moody)
     assert made.run.shipped is made.run.segmenter
     assert_same(made.shipped[-1], made.states[-1])
 
@@ -328,9 +320,9 @@ def test_without_an_average_the_network_itself_is_kept(folder):
 
 
 @pytest.mark.slow
-def test_a_compiled_network_trains_as_the_plain_one_does(folder):
+def test_a_compiled_network_trains_as_the_plain_one_does(squares):
     eager, compiled = (
-        train(folder, "switched", network=toy.plain, compile=how, ema=0.9) for how in (False, True)
+        train(squares, "switched", network=toy.plain, compile=how, ema=0.9) for how in (False, True)
     )
     for state, expected in (
         (compiled.states[-1], eager.states[-1]),

@@ -27,26 +27,18 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _torch_as_before():
-    with toy.torch_as_before():
-        yield
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return toy.write_squares(tmp_path_factory.mktemp("toy"))
+pytestmark = pytest.mark.usefixtures("torch_as_before")
 
 
 @pytest.fixture(scope="module", params=RUNS.values(), ids=list(RUNS))
-def whole(request, folder) -> tuple[dict[str, Any], Toy]:
+def whole(request, squares) -> tuple[dict[str, Any], Toy]:
     """Settings, and the uninterrupted run: with dropout and batch statistics."""
-    return request.param, built(folder, request.param).finish()
+    return request.param, built(squares, request.param).finish()
 
 
-def built(folder, settings: dict[str, Any]) -> Toy:
+def built(squares, settings: dict[str, Any]) -> Toy:
     how = {"network": toy.moody, "epochs": EPOCHS, "switch_epoch": SWITCH, "lr": 0.01} | settings
-    return prepare(folder, "switched", **how)
+    return prepare(squares, "switched", **how)
 
 
 def disturb() -> None:
@@ -73,15 +65,15 @@ def assert_equal(value: Any, other: Any) -> None:
 
 
 @pytest.mark.parametrize("done", range(EPOCHS + 1))
-def test_a_run_that_was_put_away_goes_on_bit_by_bit(folder, whole, tmp_path, done):
+def test_a_run_that_was_put_away_goes_on_bit_by_bit(squares, whole, tmp_path, done):
     """Before, at and after the switch; before the first epoch and after the last, too."""
     settings, uninterrupted = whole
-    first, state = built(folder, settings), StateFile(tmp_path / "run.state", writes=True)
+    first, state = built(squares, settings), StateFile(tmp_path / "run.state", writes=True)
     for _, _ in zip(range(done), first.epochs(), strict=False):
         pass
     state.write(first.run.state_dict())
     disturb()
-    again = built(folder, settings)
+    again = built(squares, settings)
     disturb()
     again.run.resume(state)
     assert [row["epoch"] for row in again.run.rows] == list(range(done))
@@ -94,15 +86,15 @@ def test_a_run_that_was_put_away_goes_on_bit_by_bit(folder, whole, tmp_path, don
     assert_equal(again.run.state_dict(), uninterrupted.run.state_dict())
 
 
-def test_a_run_without_a_state_begins_at_the_beginning(folder, tmp_path):
-    made = built(folder, {})
+def test_a_run_without_a_state_begins_at_the_beginning(squares, tmp_path):
+    made = built(squares, {})
     made.run.resume(StateFile(tmp_path / "run.state", writes=True))
     assert made.run.rows == []
-    assert_equal(made.finish().run.state_dict(), built(folder, {}).finish().run.state_dict())
+    assert_equal(made.finish().run.state_dict(), built(squares, {}).finish().run.state_dict())
 
 
-def test_a_state_is_a_copy_on_disk_that_training_on_does_not_change(folder, tmp_path):
-    made, state = built(folder, {"ema": 0.9}), StateFile(tmp_path / "run.state", writes=True)
+def test_a_state_is_a_copy_on_disk_that_training_on_does_not_change(squares, tmp_path):
+    made, state = built(squares, {"ema": 0.9}), StateFile(tmp_path / "run.state", writes=True)
     epochs = made.epochs()
     next(epochs)
     state.write(made.run.state_dict())
@@ -117,8 +109,8 @@ def test_a_state_is_a_copy_on_disk_that_training_on_does_not_change(folder, tmp_
                  if key != "n_averaged"}, made.shipped[0])  # fmt: skip
 
 
-def test_processes_that_would_go_on_from_different_epochs_are_refused(folder, tmp_path, monkeypatch):
-    made = built(folder, {})
+def test_processes_that_would_go_on_from_different_epochs_are_refused(squares, tmp_path, monkeypatch):
+    made = built(squares, {})
     monkeypatch.setattr("ftu.run.gather_object", lambda found: [*found, 3])
     with pytest.raises(InputError, match=r"run\.state: .*epochs \[0, 3\].*disk that all of them share"):
         made.run.resume(StateFile(tmp_path / "run.state", writes=True))
@@ -150,11 +142,11 @@ def test_the_random_state_can_be_put_away(tmp_path):
     assert draw() == expected
 
 
-def test_a_run_begins_with_the_random_numbers_of_its_seed(folder):
+def test_a_run_begins_with_the_random_numbers_of_its_seed(squares):
     drawn = []
     for seed in (0, 0, 1):
         disturb()
-        built(folder, {"seed": seed})
+        built(squares, {"seed": seed})
         drawn.append(draw())
     assert drawn[0] == drawn[1]
     assert all(one != other for one, other in zip(drawn[0], drawn[2], strict=True))
@@ -178,9 +170,9 @@ def test_a_gpu_without_bfloat16_is_refused_with_what_to_use(monkeypatch):
         ("ACCELERATE_DYNAMO_BACKEND", "eager"),
     ],
 )
-def test_no_variable_of_the_environment_decides(folder, monkeypatch, name, value):
-    expected = built(folder, {}).finish()
+def test_no_variable_of_the_environment_decides(squares, monkeypatch, name, value):
+    expected = built(squares, {}).finish()
     monkeypatch.setenv(name, value)
-    made = built(folder, {})
+    made = built(squares, {})
     assert type(made.run.objective) is type(expected.run.objective)
     toy.assert_same_run(made.finish(), expected)

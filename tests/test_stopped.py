@@ -65,6 +65,15 @@ def finish(process: subprocess.Popen[str], status: int = 0) -> str:
     return output
 
 
+def kill_after(epochs: int, process: subprocess.Popen[str], folder: Path) -> Path:
+    """Kill a command and all that runs under it at once, as when the power fails; the state that is left."""
+    wait_for_epochs(folder, epochs, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=WITHIN)
+    (state,) = states(folder)
+    return state
+
+
 def results(folder: Path) -> dict[str, bytes]:
     return {name: (folder / "models/fold_0" / name).read_bytes() for name in OUTPUTS}
 
@@ -99,10 +108,7 @@ def test_a_killed_stage_goes_on_after_its_last_whole_epoch(prepared, uninterrupt
 
 def test_dvc_repro_ends_with_the_lock_of_a_run_that_never_stopped(prepared, uninterrupted, tmp_path):
     folder = copied(prepared, tmp_path)
-    process = command("dvc", "repro", "train", cwd=folder)
-    wait_for_epochs(folder, SWITCH, process)
-    os.killpg(process.pid, signal.SIGKILL)  # dvc and the stage at once, as when the power fails
-    process.communicate(timeout=WITHIN)
+    kill_after(SWITCH, command("dvc", "repro", "train", cwd=folder), folder)
     finish(command("dvc", "repro", "train", cwd=folder))
     assert (folder / "dvc.lock").read_bytes() == (uninterrupted / "dvc.lock").read_bytes()
     assert results(folder) == results(uninterrupted)
@@ -110,11 +116,7 @@ def test_dvc_repro_ends_with_the_lock_of_a_run_that_never_stopped(prepared, unin
 
 def test_an_experiment_that_dvc_runs_in_a_copy_goes_on_in_the_next_copy(prepared, uninterrupted, tmp_path):
     folder = copied(prepared, tmp_path)
-    process = command("dvc", "exp", "run", "--temp", "-n", "first", "train", cwd=folder)
-    wait_for_epochs(folder, SWITCH, process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=WITHIN)
-    assert len(states(folder)) == 1
+    kill_after(SWITCH, command("dvc", "exp", "run", "--temp", "-n", "first", "train", cwd=folder), folder)
     finish(command("dvc", "exp", "run", "--temp", "-n", "second", "train", cwd=folder))
     assert states(folder) == []
     refs = run(folder, "git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
@@ -126,11 +128,7 @@ def test_another_parameter_starts_another_run_and_leaves_the_first_to_go_on(
     prepared, uninterrupted, tmp_path
 ):
     folder = copied(prepared, tmp_path)
-    process = train(folder)
-    wait_for_epochs(folder, 1, process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=WITHIN)
-    (first,) = states(folder)
+    first = kill_after(1, train(folder), folder)
     set_params(folder, {"train": {"lr": 1e-3, "epochs": 12}})
     finish(train(folder))
     assert states(folder) == [first]
@@ -142,11 +140,7 @@ def test_another_parameter_starts_another_run_and_leaves_the_first_to_go_on(
 
 def test_a_damaged_state_is_named_and_set_aside(prepared, uninterrupted, tmp_path):
     folder = copied(prepared, tmp_path)
-    process = train(folder)
-    wait_for_epochs(folder, 1, process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=WITHIN)
-    (state,) = states(folder)
+    state = kill_after(1, train(folder), folder)
     content = bytearray(state.read_bytes())
     content[len(content) // 2] ^= 1
     state.write_bytes(content)

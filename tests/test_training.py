@@ -27,55 +27,47 @@ COLUMNS = (
 EVERY_STEP = ["train_total", "train_main", *GRADIENTS, "valid_main", "valid_dice"]
 
 
-@pytest.fixture(autouse=True)
-def _torch_as_before():
-    with toy.torch_as_before():
-        yield
+pytestmark = pytest.mark.usefixtures("torch_as_before")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return toy.write_squares(tmp_path_factory.mktemp("toy"))
+def switched(squares):
+    return train(squares, "switched", epochs=4)
 
 
 @pytest.fixture(scope="module")
-def switched(folder):
-    return train(folder, "switched", epochs=4)
-
-
-@pytest.fixture(scope="module")
-def plain(folder):
-    return train(folder, "none")
+def plain(squares):
+    return train(squares, "none")
 
 
 # ------------------------------------------------------------------ what decides a run
 
 
-def test_two_runs_with_one_seed_are_bit_identical(folder, plain):
-    assert_same_run(train(folder, "none"), plain)
+def test_two_runs_with_one_seed_are_bit_identical(squares, plain):
+    assert_same_run(train(squares, "none"), plain)
 
 
-def test_another_seed_is_another_run(folder, plain):
-    states = train(folder, seed=1).states
+def test_another_seed_is_another_run(squares, plain):
+    states = train(squares, seed=1).states
     assert not torch.equal(states[-1]["head.0.weight"], plain.states[-1]["head.0.weight"])
 
 
 @pytest.mark.parametrize("aux_loss", ["single", "switched"])
-def test_weight_0_trains_bit_identically_to_none(folder, plain, aux_loss):
-    assert_same_run(train(folder, aux_loss, weight=0.0), plain)
+def test_weight_0_trains_bit_identically_to_none(squares, plain, aux_loss):
+    assert_same_run(train(squares, aux_loss, weight=0.0), plain)
 
 
 @pytest.mark.parametrize("cache", [True, False])
-def test_loader_workers_change_nothing_where_dropout_draws_too(folder, cache):
+def test_loader_workers_change_nothing_where_dropout_draws_too(squares, cache):
     alone, helped = (
-        train(folder, network=lambda: toy.resnet("daformer"), workers=workers, cache=cache)
+        train(squares, network=lambda: toy.resnet("daformer"), workers=workers, cache=cache)
         for workers in (0, 1)
     )
     assert_same_run(helped, alone)
 
 
-def test_an_auxiliary_term_changes_the_run(folder, plain):
-    states, name = train(folder, "single").states, "encoder.net.conv1.weight"
+def test_an_auxiliary_term_changes_the_run(squares, plain):
+    states, name = train(squares, "single").states, "encoder.net.conv1.weight"
     assert not torch.equal(states[-1][name], plain.states[-1][name])
 
 
@@ -124,15 +116,15 @@ def test_the_history_of_none_has_no_auxiliary_loss(plain):
     assert history["train_total"].equals(history["train_main"])
 
 
-def test_a_row_is_in_the_run_when_it_is_yielded(folder):
-    made = prepare(folder, network=toy.plain, epochs=3)
+def test_a_row_is_in_the_run_when_it_is_yielded(squares):
+    made = prepare(squares, network=toy.plain, epochs=3)
     for epoch, row in enumerate(made.epochs()):
         assert made.run.rows[-1] is row
         assert len(made.run.rows) == epoch + 1
 
 
-def test_the_scheduler_sees_the_main_validation_loss_alone(folder, monkeypatch):
-    made, seen = prepare(folder, "switched", epochs=4), []
+def test_the_scheduler_sees_the_main_validation_loss_alone(squares, monkeypatch):
+    made, seen = prepare(squares, "switched", epochs=4), []
     step = made.run.scheduler.step
 
     def spy(*shown) -> None:
@@ -144,13 +136,13 @@ def test_the_scheduler_sees_the_main_validation_loss_alone(folder, monkeypatch):
     assert [shown for (shown,) in seen] == made.history["valid_main"].tolist()
 
 
-def test_the_learning_rate_of_the_history_is_the_one_in_force(folder):
+def test_the_learning_rate_of_the_history_is_the_one_in_force(squares):
     how = {"factor": 0.5, "patience": 0, "threshold": 10.0}  # nothing is good enough
-    assert train(folder, epochs=3, scheduler=how).history["lr"].tolist() == [1e-3, 5e-4, 2.5e-4]
+    assert train(squares, epochs=3, scheduler=how).history["lr"].tolist() == [1e-3, 5e-4, 2.5e-4]
 
 
-def test_the_loss_falls_and_dice_rises_on_an_easy_toy(folder):
-    history = train(folder, "switched", network=lambda: toy.resnet("daformer"), epochs=8).history
+def test_the_loss_falls_and_dice_rises_on_an_easy_toy(squares):
+    history = train(squares, "switched", network=lambda: toy.resnet("daformer"), epochs=8).history
     first, *_, last = history.to_dict("records")
     assert last["train_main"] < 0.8 * first["train_main"]
     assert last["valid_main"] < 0.9 * first["valid_main"]
@@ -160,11 +152,11 @@ def test_the_loss_falls_and_dice_rises_on_an_easy_toy(folder):
 # ------------------------------------------------------------------ divergence
 
 
-def test_a_diverged_run_is_refused_with_the_epoch_and_the_rate_to_lower(folder):
+def test_a_diverged_run_is_refused_with_the_epoch_and_the_rate_to_lower(squares):
     with pytest.raises(
         InputError, match=r"epoch 0.* at learning rate 1e\+30: the training has diverged.*train\.lr"
     ):
-        train(folder, lr=1e30)
+        train(squares, lr=1e30)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
@@ -174,9 +166,9 @@ def test_a_loss_that_is_no_number_is_divergence(loss):
         training.refuse_divergence(loss, 0.5, "epoch 7: valid_main")
 
 
-def test_a_batch_without_a_loss_ends_the_run_at_once_and_is_named(folder):
+def test_a_batch_without_a_loss_ends_the_run_at_once_and_is_named(squares):
     """Two batches an epoch: the fourth is batch 1 of epoch 1."""
-    made, seen = prepare(folder, network=toy.plain, epochs=3, lr=0.25), []
+    made, seen = prepare(squares, network=toy.plain, epochs=3, lr=0.25), []
 
     def spoil(head: nn.Module, _: object, logits: torch.Tensor) -> torch.Tensor:
         seen.append(head.training)
@@ -230,14 +222,14 @@ def test_validation_changes_no_weight_and_no_statistic(plain):
 # ------------------------------------------------------------------ precision and device
 
 
-def test_bfloat16_runs_on_a_cpu_and_keeps_weights_in_float32(folder):
-    made = train(folder, "single", epochs=1, precision="bf16")
+def test_bfloat16_runs_on_a_cpu_and_keeps_weights_in_float32(squares):
+    made = train(squares, "single", epochs=1, precision="bf16")
     assert np.isfinite(made.history[["train_total", "valid_main"]]).all(axis=None)
     assert {parameter.dtype for parameter in made.run.segmenter.parameters()} == {torch.float32}
 
 
-def test_bfloat16_is_computed_in(folder):
-    exact, rounded = (train(folder, epochs=1, precision=precision).history for precision in ("fp32", "bf16"))
+def test_bfloat16_is_computed_in(squares):
+    exact, rounded = (train(squares, epochs=1, precision=precision).history for precision in ("fp32", "bf16"))
     assert rounded["train_main"][0] != exact["train_main"][0]
     assert rounded["train_main"][0] == pytest.approx(exact["train_main"][0], rel=0.05)
 
@@ -356,26 +348,26 @@ def scripted(monkeypatch, dices: Sequence[float]) -> None:
         ([0.5, 0.4, 0.4, 0.4, 0.4, 0.4], 0, 6),
     ],
 )
-def test_a_run_out_of_patience_stops_early_and_keeps_its_best(folder, monkeypatch, dices, patience, epochs):
+def test_a_run_out_of_patience_stops_early_and_keeps_its_best(squares, monkeypatch, dices, patience, epochs):
     scripted(monkeypatch, dices)
-    made = train(folder, network=toy.plain, epochs=6, switch_epoch=2, patience=patience)
+    made = train(squares, network=toy.plain, epochs=6, switch_epoch=2, patience=patience)
     assert made.history["epoch"].tolist() == list(range(epochs))
     best = int(np.argmax(dices[:epochs]))
     assert made.run.checkpoints.scores()["best"] == {"epoch": best, "dice": dices[best]}
     assert_same(made.run.checkpoints.kept["best"].state, made.states[best])
 
 
-def test_a_run_out_of_patience_does_not_go_on_when_it_is_taken_up_again(folder, monkeypatch):
+def test_a_run_out_of_patience_does_not_go_on_when_it_is_taken_up_again(squares, monkeypatch):
     scripted(monkeypatch, [0.5, 0.4, 0.4, 0.4, 0.4])
-    made = train(folder, network=toy.plain, epochs=5, switch_epoch=1, patience=2)
+    made = train(squares, network=toy.plain, epochs=5, switch_epoch=1, patience=2)
     assert len(made.run.rows) == 3
     assert list(made.epochs()) == []
 
 
-def test_patience_watches_the_dice_of_the_average_where_there_is_one(folder, monkeypatch):
+def test_patience_watches_the_dice_of_the_average_where_there_is_one(squares, monkeypatch):
     """Validation of the network in training, then of the average: the one rises, the other falls."""
     scripted(monkeypatch, [0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.4, 0.6])
-    made = train(folder, network=toy.plain, epochs=4, switch_epoch=1, patience=2, ema=0.9)
+    made = train(squares, network=toy.plain, epochs=4, switch_epoch=1, patience=2, ema=0.9)
     assert made.history["ema_dice"].tolist() == [0.9, 0.8, 0.7]
     assert made.run.checkpoints.scores()["best"] == {"epoch": 0, "dice": 0.9}
     assert made.run.checkpoints.scores()["best_after_switch"] == {"epoch": 1, "dice": 0.8}
