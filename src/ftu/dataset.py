@@ -54,11 +54,14 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
 
     def files(self) -> list[Path]:
         """Every file that the samples are read from."""
-        folders = (self.image_folder, self.mask_folder)
-        return [folder / f"{name}.png" for name in self.ids for folder in folders]
+        return [path for index in range(len(self)) for path in self._paths(index)]
+
+    def _paths(self, index: int) -> tuple[Path, Path]:
+        name = f"{self.ids[index]}.png"
+        return self.image_folder / name, self.mask_folder / name
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        image, mask = (path for path in self.files()[2 * index : 2 * index + 2])
+        image, mask = self._paths(index)
         return images.read_rgb(image), images.read_mask(mask)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import get_total_norm
 
-from ftu.segmenter import BLOCKS, COARSEST_STRIDE, Segmenter
+from ftu.segmenter import BLOCKS, Segmenter, pad_to_stride
 
 TERMS = tuple(f"gradient_{number}" for number in range(1, BLOCKS + 1))
 
@@ -22,11 +22,12 @@ def block_parameters(segmenter: Segmenter, size: int) -> list[list[nn.Parameter]
     One image (size, size) of zeros is run through the encoder; nothing is drawn and nothing changes. A CoaT
     parameter that says its block belongs there.
     """
-    encoder, padded = segmenter.encoder, size + -size % COARSEST_STRIDE
+    encoder = segmenter.encoder
     names, parameters = zip(*encoder.named_parameters(), strict=True)
     numbers = [int(found[1]) if (found := NUMBERED.match(name)) else 0 for name in names]
     was_training = encoder.training
-    maps = encoder.eval()(torch.zeros(1, 3, padded, padded, device=parameters[0].device))[-BLOCKS:]
+    image = torch.zeros(1, 3, size, size, device=parameters[0].device)
+    maps = encoder.eval()(pad_to_stride(image))[-BLOCKS:]
     for number, feature in enumerate(maps, start=1):
         reaching = torch.autograd.grad(feature.sum(), parameters, retain_graph=True, allow_unused=True)
         numbers = [

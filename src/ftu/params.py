@@ -220,14 +220,7 @@ def load_params(path: Path) -> Params:
 
     Raises InputError with a line for each unknown, missing or wrong key.
     """
-    try:
-        raw = YAML(typ="safe").load(path.read_text())
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); run from the project's folder"
-        ) from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not valid YAML: {error}") from error
+    raw = read_yaml(path, "run from the project's folder")
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
@@ -235,6 +228,16 @@ def load_params(path: Path) -> Params:
         raise InputError(
             f"{path}: " + "\n".join([*lines, "See the table of parameters in README.md."])
         ) from error
+
+
+def read_yaml(path: Path, remedy: str) -> object:
+    """What the file at `path` holds; InputError, with the remedy when it cannot be read, or is not YAML."""
+    try:
+        return YAML(typ="safe").load(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not valid YAML: {error}") from error
 
 
 def _describe(detail: dict) -> str:

@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from ftu.claims import Family
 from ftu.errors import InputError
-from ftu.params import Model, Params, load_params
+from ftu.params import Model, Params, load_params, read_yaml
 
 State = Literal["done", "cached", "failed", "not run"]
 OWN_KEYS = ("train.model", "train.aux_loss", "train.seed", "split.run")  # what a cell itself sets
@@ -54,14 +52,7 @@ class Cell(NamedTuple):
 
 def read_grid(path: Path) -> dict[str, GridModel]:
     """The models of a grid file by name; InputError names the row that is wrong."""
-    try:
-        rows = YAML(typ="safe").load(path.read_text())
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); GRID names a file in sweeps/"
-        ) from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not valid YAML: {error}") from error
+    rows = read_yaml(path, "GRID names a file in sweeps/")
     if not isinstance(rows, dict) or not rows:
         raise InputError(f"{path}: holds no models; write rows like those of sweeps/table2.yaml")
     return {_name(path, name): _grid_model(path, name, row) for name, row in rows.items()}
