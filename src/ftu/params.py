@@ -16,6 +16,8 @@ NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0)]
 Block = Annotated[int, Field(ge=1, le=4)]
 
+COARSEST_STRIDE = 32  # of the encoders; the module that knows it imports torch
+
 
 class Section(BaseModel):
     """Unknown keys, missing keys and wrong types are errors; nothing is converted."""
@@ -40,7 +42,18 @@ class Compute(Section):
 
 
 class Resize(Section):
-    size: Annotated[int, Field(ge=32)]  # px, height and width; 32 is the coarsest stride
+    mode: Literal["fixed", "microns"]  # the whole image at one size, or at one scale
+    size: Annotated[int, Field(ge=COARSEST_STRIDE)]  # px, the square that the network sees
+    microns: Positive  # um per px, where mode is microns
+
+
+class Shift(Section):
+    enabled: bool
+    source: str  # the data_source that the images are made to look like
+    pixel_size: dict[str, Positive]  # organ -> um
+    field: Positive  # um, the widest side
+    blur: NotNegative  # um, standard deviation
+    stain: Literal["none", "pas", "he"]
 
 
 class StainTarget(Section):
@@ -178,11 +191,71 @@ class Augment(Section):
         return self
 
 
+Views = Literal["none", "flips", "d4", "flips_scales", "d4_scales"]
+
+
+class Window(Section):
+    size: Annotated[int, Field(ge=0)]  # px, 0: the square that the network was trained on
+    overlap: Annotated[float, Field(ge=0, lt=1)]  # share of the window
+    blend: Literal["smooth", "centre"]
+
+    @model_validator(mode="after")
+    def _windows_move_on(self) -> Self:
+        if self.size and self.size < COARSEST_STRIDE:
+            raise ValueError(f"size must be 0 or at least {COARSEST_STRIDE}, got {self.size}")
+        if int(self.size * (1 - self.overlap)) < 1 and self.size:
+            raise ValueError(f"overlap {self.overlap} leaves no step between windows of {self.size} px")
+        return self
+
+
 class Predict(Section):
-    tta: Literal["none", "flips", "d4"]
-    batch_size: Count
+    tta: Views
+    scales: Annotated[list[Positive], Field(min_length=1)]  # of the sets named *_scales
+    candidates: list[Views]  # further sets, for calibrate to choose from
+    window: Window
+    batch_size: Count  # windows and views at a time
     device: Literal["cpu", "cuda"]
     threads: Count
+
+
+class Member(Section):
+    name: Annotated[str, Field(min_length=1)]  # a DVC experiment, or the folder of a project
+    weight: Positive
+
+
+class Ensemble(Section):
+    own: NotNegative  # the weight of this project's own models
+    mean: Literal["probability", "logit"]
+    members: list[Member]
+
+    @model_validator(mode="after")
+    def _somebody_counts(self) -> Self:
+        names = [member.name for member in self.members]
+        if len(set(names)) < len(names):
+            raise ValueError(f"members must have different names, got {names}")
+        if not self.own and not self.members:
+            raise ValueError("own is 0 and there are no members: nobody would predict; give one a weight")
+        return self
+
+
+class Postprocess(Section):
+    threshold: Literal["table", "otsu", "quantile"]
+    smallest_object: NotNegative  # um2, 0: any
+    largest_hole: NotNegative  # um2 that are filled, 0: none
+    never_empty: Literal["off", "warn", "lower"]
+
+
+class Calibrate(Section):
+    enabled: bool
+    metric: Literal["dice", "dice_shifted"]
+    fewest: Count  # images of an organ and source, below which it keeps the table's threshold
+    flat: NotNegative  # Dice by which a threshold may be worse than the best to count as equally good
+    smallest_objects: Annotated[list[NotNegative], Field(min_length=1)]  # um2, to choose from
+    largest_holes: Annotated[list[NotNegative], Field(min_length=1)]  # um2, to choose from
+    choose_tta: bool
+    choose_weights: bool
+    bootstrap: Count  # draws
+    seed: Seed
 
 
 class Params(Section):
@@ -191,10 +264,14 @@ class Params(Section):
     compute: Compute
     resize: Resize
     stain: Stain
+    shift: Shift
     split: Split
     train: Train
     augment: Augment
     predict: Predict
+    ensemble: Ensemble
+    postprocess: Postprocess
+    calibrate: Calibrate
     thresholds: dict[str, dict[str, Share]]  # data_source -> organ -> probability
 
     @model_validator(mode="after")
@@ -212,6 +289,27 @@ class Params(Section):
                 raise ValueError(
                     f"thresholds.{source}: {', '.join(sorted(unknown))} is not in data.organs or data.sources"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _a_shift_can_be_made(self) -> Self:
+        if not self.shift.enabled:
+            if self.calibrate.enabled and self.calibrate.metric == "dice_shifted":
+                raise ValueError("calibrate.metric dice_shifted needs shift.enabled: true")
+            return self
+        if self.shift.source not in self.data.sources:
+            raise ValueError(f"shift.source {self.shift.source!r} is not in data.sources {self.data.sources}")
+        if missing := sorted(set(self.data.organs) - set(self.shift.pixel_size)):
+            raise ValueError(f"shift.pixel_size has no value for {', '.join(missing)}, which data.organs names")
+        return self
+
+    @model_validator(mode="after")
+    def _a_window_fits_the_image(self) -> Self:
+        if self.resize.mode == "fixed" and self.predict.window.size > self.resize.size:
+            raise ValueError(
+                f"predict.window.size {self.predict.window.size} is larger than the image, which resize.size "
+                f"makes {self.resize.size} px; use a smaller window, or 0"
+            )
         return self
 
 

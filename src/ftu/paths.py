@@ -10,11 +10,15 @@ IMAGES = Path("data/images.csv")
 MASKS = Path("data/masks")
 RESIZED = Path("data/resized")
 NORMALIZED = Path("data/normalized")
+SHIFTED = Path("data/shifted")
 FOLDS = Path("data/folds.csv")
 PREDICTIONS = Path("data/predictions")
+MEMBERS = Path("data/members")
+RULES = Path("data/rules.json")
 MODELS = Path("models")
 REPORTS = Path("reports")
 SUBMISSION = Path("submissions/submission.csv")
+GUARD = Path("submissions/guard.csv")
 
 
 def model(fold: int) -> Path:
