@@ -168,7 +168,8 @@ def test_the_shipped_weights_are_those_of_the_epoch_that_was_chosen(choices, cho
     row = pd.read_csv(model_of(folder) / "history.csv").set_index("epoch").loc[kept["epoch"]]
     held_out = folds.divide(tables.read_folds(folder / "data/folds.csv"), 0)[1]
     data = folder / "data"
-    samples = Samples(data / "normalized/train", data / "resized/masks", held_out, None, 0, cache=False)
+    size, pixels, masks = SIZE, data / "normalized/train", data / "resized/masks"
+    samples = Samples(pixels, masks, held_out, size, None, 0, cache=False)
     passes = ValidBatches(len(held_out), batch_size=8, rank=0, processes=1)
     again = training.validate(segmenter, loader(samples, passes, 0, pin=False), toy.cpu())
     assert facts["checkpoint"] == choice

@@ -32,7 +32,7 @@ def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def resized(path: Path, image: np.ndarray, size: int) -> np.ndarray:
     images.write_tiff(path, image)
-    return images.read_resized(path, size)
+    return images.read_resized(path, (size, size))
 
 
 # ------------------------------------------------------------------ there and back
@@ -42,7 +42,7 @@ def resized(path: Path, image: np.ndarray, size: int) -> np.ndarray:
 def test_a_tiff_keeps_every_pixel(path, image):
     images.write_tiff(path, image)
     np.testing.assert_array_equal(images.read_image(path), image)
-    images.check_image(path, image.shape[:2])
+    images.check_image(path, image.shape[:2], 0.4)
 
 
 @given(image=PIXELS)
@@ -87,7 +87,7 @@ def test_red_comes_first_in_memory_and_is_red_on_disk(path):
             250,
         ]  # OpenCV's order is blue, green, red
         assert images.read_image(file)[0, 0].tolist() == [250, 20, 3]
-        assert images.read_resized(file, 1)[0, 0].tolist() == [125, 10, 129]
+        assert images.read_resized(file, (1, 1))[0, 0].tolist() == [125, 10, 129]
     assert images.read_rgb(path.with_suffix(".png"))[0, 1].tolist() == [0, 0, 255]
 
 
@@ -144,7 +144,7 @@ def test_growing_is_opencvs_bilinear(path):
 
 @given(mask=MASKS, size=sizes)
 def test_a_resized_mask_takes_the_nearest_pixel_of_each_centre(mask, size):
-    small = images.resize_mask(mask, size)
+    small = images.resize_mask(mask, (size, size))
     assert (small.shape, small.dtype) == ((size, size), np.uint8)
     centres = [(2 * np.arange(size) + 1) * side for side in mask.shape]  # in 2 * size parts of a pixel
     inside = [centre % (2 * size) > 0 for centre in centres]  # on an edge, either pixel is the nearest
@@ -156,12 +156,13 @@ def test_a_resized_mask_takes_the_nearest_pixel_of_each_centre(mask, size):
 def test_files_are_resized_as_arrays_are(path):
     folder, image = path.parent, random_image(16, 24)
     images.write_tiff(path, image)
-    images.resize_image_file(path, folder / "small.png", size=8)
-    np.testing.assert_array_equal(images.read_rgb(folder / "small.png"), images.read_resized(path, 8))
+    images.resize_image_file(path, folder / "small.png", (8, 8))
+    np.testing.assert_array_equal(images.read_rgb(folder / "small.png"), images.read_resized(path, (8, 8)))
     mask = (image[..., 0] > 100).astype(np.uint8)
     images.write_mask(folder / "mask.png", mask)
-    images.resize_mask_file(folder / "mask.png", folder / "small_mask.png", size=8)
-    np.testing.assert_array_equal(images.read_mask(folder / "small_mask.png"), images.resize_mask(mask, 8))
+    images.resize_mask_file(folder / "mask.png", folder / "small_mask.png", (8, 8))
+    small = images.read_mask(folder / "small_mask.png")
+    np.testing.assert_array_equal(small, images.resize_mask(mask, (8, 8)))
 
 
 # ------------------------------------------------------------------ refusals
@@ -169,7 +170,7 @@ def test_files_are_resized_as_arrays_are(path):
 
 def refused(path: Path, *parts: str, height: int = 20, width: int = 30) -> None:
     with pytest.raises(InputError) as caught:
-        images.check_image(path, (height, width))
+        images.check_image(path, (height, width), 0.4)
     for part in (str(path), *parts):
         assert part in str(caught.value)
 
@@ -207,14 +208,14 @@ def test_only_three_bands_of_8_bits_are_an_image(tmp_path, array, found):
     with pytest.raises(InputError, match=found):
         images.read_image(path)
     with pytest.raises(InputError, match=found):
-        images.read_resized(path, 8)
+        images.read_resized(path, (8, 8))
 
 
 def test_height_and_width_are_not_interchangeable(path):
     images.write_tiff(path, random_image(20, 30))
     refused(path, "20 x 30", "img_height 30, img_width 20", "correct", height=30, width=20)
     with pytest.raises(InputError, match="img_height 21, img_width 30"):
-        images.check_image(path, (21, 30))
+        images.check_image(path, (21, 30), 0.4)
 
 
 @pytest.mark.parametrize("read", [images.read_rgb, images.read_mask, images.read_probability])
@@ -240,3 +241,36 @@ def test_a_write_that_fails_is_an_error(tmp_path, write):
     pixels = np.zeros((2, 2, 3) if write is images.write_rgb else (2, 2), np.uint8)
     with pytest.raises(OSError, match="could not be written"):
         write(tmp_path / "no such folder" / "a.png", pixels)
+
+
+# ------------------------------------------------------------------ what a file states of its pixels
+
+
+@pytest.mark.parametrize(
+    ("tags", "stated"),
+    [
+        ({}, {}),
+        ({"XRESOLUTION": "25000", "YRESOLUTION": "25000", "RESOLUTIONUNIT": "3 (pixels/cm)"}, [0.4, 0.4]),
+        ({"XRESOLUTION": "63500", "YRESOLUTION": "31750", "RESOLUTIONUNIT": "2 (pixels/inch)"}, [0.4, 0.8]),
+        ({"XRESOLUTION": "72", "YRESOLUTION": "72", "RESOLUTIONUNIT": "2 (pixels/inch)"}, {}),
+        ({"XRESOLUTION": "1", "YRESOLUTION": "1", "RESOLUTIONUNIT": "1 (unitless)"}, {}),
+        ({"IMAGEDESCRIPTION": 'PhysicalSizeX="0.25" PhysicalSizeY="0.5"'}, [0.25, 0.5]),
+        ({"IMAGEDESCRIPTION": 'PhysicalSizeX="250" PhysicalSizeXUnit="nm"'}, {}),
+    ],
+)
+def test_what_tags_state_of_a_pixel(tags, stated):
+    named = dict(zip("xy", stated, strict=True)) if stated else {}
+    assert images.stated_pixel_size({f"TIFFTAG_{key}": value for key, value in tags.items()}) == named
+
+
+@pytest.mark.parametrize(("pixel_size", "taken"), [(0.4, True), (0.41, True), (0.5, False), (0.3, False)])
+def test_a_tiff_that_states_other_pixels_than_its_row_is_refused(tmp_path, pixel_size, taken):
+    path = tmp_path / "a.tiff"
+    images.write_tiff(path, np.zeros((4, 4, 3), np.uint8))
+    with rasterio.open(path, "r+") as tiff:
+        tiff.update_tags(TIFFTAG_XRESOLUTION=25000, TIFFTAG_YRESOLUTION=25000, TIFFTAG_RESOLUTIONUNIT=3)
+    if taken:
+        images.check_image(path, (4, 4), pixel_size)
+        return
+    with pytest.raises(InputError, match=rf"a\.tiff: states 0\.4 um per px \(x\).*pixel_size {pixel_size}"):
+        images.check_image(path, (4, 4), pixel_size)
