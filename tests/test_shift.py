@@ -1,4 +1,6 @@
-"""Images made to look like another source's: laws of the look."""
+"""Images made to look like another source's: laws of the look, and the stage on a real folder."""
+
+import shutil
 
 import cv2
 import numpy as np
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from skimage import color
 
-from ftu import stain
+from ftu import images, shifted, stain, tables
 from ftu.shift import DYES, Look, blur, central, shift
 from ftu.vahadane import CONCENTRATION_PENALTY, concentrations, optical_density
 from test_stain import H_DAB, HE, angles, tissue
@@ -172,3 +174,153 @@ def test_an_image_without_stains_keeps_its_colours_and_says_why(level, reason):
     made = shift(image, image[..., 0] & 1, pixel_size=0.4, look=SAME._replace(dyes="he"), seed=0)
     np.testing.assert_array_equal(made.image, image)
     assert reason in made.reason
+
+
+# ------------------------------------------------------------------ the stage
+
+SIZES = {"kidney": 5.0, "largeintestine": 0.5, "lung": 6.0, "prostate": 12.0, "spleen": 4.0}  # um
+LOOK = {"enabled": True, "pixel_size": SIZES, "field": 800.0, "blur": 1.0, "stain": "pas"}
+
+
+def done(project, stage: str) -> str:
+    """Run a stage that has to succeed; what it says on stderr."""
+    result = project.run(stage)
+    assert result.returncode == 0, result.stderr
+    return result.stderr
+
+
+def refused(project, *parts: str) -> None:
+    """The stage says each part and leaves every file as it was."""
+    before = project.contents()
+    result = project.run("shift")
+    assert result.returncode == 2
+    for part in parts:
+        assert part in result.stderr
+    assert project.contents() == before
+
+
+@pytest.fixture(scope="module")
+def base(new_project, small_sample):
+    """Six normalised training images and two of the test set; do not write into it."""
+    project = new_project(small_sample, resize={"size": 64})
+    for stage in ("decode", "resize", "normalize"):
+        done(project, stage)
+    return project
+
+
+@pytest.fixture
+def project(base, new_project):
+    """A copy of `base` with all of its outputs."""
+    copy = new_project()
+    shutil.copytree(base.folder, copy.folder, dirs_exist_ok=True)
+    copy.params = base.params | {"shift": base.params["shift"] | LOOK}
+    copy.set()
+    return copy
+
+
+def index_of(project) -> dict[str, tables.ImageRow]:
+    rows = tables.image_rows(tables.read_index(project.folder / "data" / "images.csv"))
+    return {row.id: row for row in rows if row.set == "train"}
+
+
+def shifted_of(project) -> dict[str, bytes | None]:
+    return {name: content for name, content in project.contents().items() if name.startswith("data/shifted")}
+
+
+def test_the_stage_writes_images_masks_and_a_row_for_each_training_image(project):
+    said = done(project, "shift")
+    folder, before = project.folder / "data" / "shifted", index_of(project)
+    rows = {row.id: row for row in tables.image_rows(tables.read_index(folder / "shifted.csv"))}
+    assert list(rows) == list(before)
+    assert sorted(path.name for path in folder.iterdir()) == ["images", "masks", "qc.csv", "shifted.csv"]
+    for name, row in rows.items():
+        assert (row.set, row.organ, row.data_source) == ("shifted", before[name].organ, "Hubmap")
+        assert images.read_rgb(folder / "images" / f"{name}.png").shape == (64, 64, 3)
+        mask = images.read_mask(folder / "masks" / f"{name}.png")
+        assert mask.shape == (row.img_height, row.img_width)
+        assert mask.any()
+        expected = max(SIZES[row.organ], before[name].pixel_size)
+        assert row.pixel_size == pytest.approx(expected, rel=0.02)
+        assert row.img_height * row.pixel_size == pytest.approx(800, abs=2 * row.pixel_size)
+    table = tables.read_csv(folder / "shifted.csv")
+    assert list(table) == shifted.COLUMNS
+    assert not table["reason"].any()
+    coarse = [name for name, row in rows.items() if row.organ == "largeintestine"]
+    told = f"{len(coarse)} of 6 images of largeintestine keep their pixel size"
+    assert said == f"warning: {told}, as smaller pixels show no more: {', '.join(coarse)}\n"
+
+
+def test_a_look_that_changes_nothing_gives_what_normalize_gives(project):
+    same = dict.fromkeys(SIZES, 1e-3)
+    project.set(shift={"pixel_size": same, "field": 1e6, "blur": 0.0, "stain": "none"})
+    done(project, "shift")
+    data = project.folder / "data"
+    for name in index_of(project):
+        for made, before in (("images", "normalized/train"), ("masks", "masks")):
+            files = [data / folder / f"{name}.png" for folder in (f"shifted/{made}", before)]
+            assert files[0].read_bytes() == files[1].read_bytes()
+    kept = tables.read_csv(data / "normalized" / "qc.csv").query("set == 'train'").drop(columns="set")
+    quality = tables.read_csv(data / "shifted" / "qc.csv").drop(columns="set")
+    assert quality.to_csv() == kept.to_csv()
+
+
+@pytest.mark.slow
+def test_the_number_of_workers_changes_no_byte(project):
+    done(project, "shift")
+    before = shifted_of(project)
+    project.set(compute={"workers": 2})
+    done(project, "shift")
+    assert shifted_of(project) == before
+
+
+def test_without_a_shift_only_a_header_is_written(project):
+    project.set(shift={"enabled": False})
+    assert done(project, "shift") == ""
+    header = (",".join(shifted.COLUMNS) + "\n").encode()
+    assert shifted_of(project) == {"data/shifted": None, "data/shifted/shifted.csv": header}
+    assert tables.image_rows(tables.read_index(project.folder / "data/shifted/shifted.csv")) == []
+
+
+def test_an_image_without_stains_or_foreground_is_told_of(project):
+    (white, empty), data = list(index_of(project))[:2], project.folder / "data"
+    path = data / "raw" / "train_images" / f"{white}.tiff"
+    images.write_tiff(path, np.full_like(images.read_image(path), 255))
+    mask = np.zeros_like(images.read_mask(data / "masks" / f"{empty}.png"))
+    mask[0, 0] = 1
+    images.write_mask(data / "masks" / f"{empty}.png", mask)
+    said = done(project, "shift")
+    assert f"warning: 1 of 6 images keep their own colours: {white} (blank: 0 tissue pixels" in said
+    assert f"1 of 6 images hold no foreground in the field of view and are left out: {empty}" in said
+    table = tables.read_csv(data / "shifted" / "shifted.csv").set_index("id")
+    assert "blank" in table["reason"][white]
+    assert empty not in table.index
+    assert not list(data.glob(f"shifted/*/{empty}.png"))
+
+
+def test_images_of_the_source_itself_are_no_imitations(project):
+    path = project.folder / "data" / "images.csv"
+    index = tables.read_csv(path)
+    index.loc[0, "data_source"] = "Hubmap"
+    index.to_csv(path, index=False)
+    done(project, "shift")
+    assert index["id"][0] not in tables.read_csv(project.folder / "data/shifted/shifted.csv")["id"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        ({"pixel_size": {"lung": 1.0}}, ("shift.pixel_size", "kidney")),
+        ({"pixel_size": SIZES | {"lung": 0.0}}, ("shift.pixel_size.lung", "greater than 0", "got 0.0")),
+        ({"source": "HPA"}, ("every training image is of 'HPA' already", "shift.enabled: false")),
+    ],
+)
+def test_a_look_that_cannot_be_made_is_refused(project, change, parts):
+    project.set(shift=change)
+    refused(project, *parts)
+
+
+def test_a_missing_mask_is_named_and_what_was_there_stays(project):
+    name = list(index_of(project))[-1]
+    done(project, "shift")
+    (project.folder / "data" / "masks" / f"{name}.png").unlink()
+    refused(project, f"data/masks/{name}.png", "dvc repro")
