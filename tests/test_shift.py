@@ -96,6 +96,17 @@ def test_an_image_of_its_mask_still_shows_its_mask(seed, side, ratio, deviation)
     assert not (differs & ~boundary(made.mask)).any()
 
 
+@given(seed=seeds, side=st.integers(2, 200), ratio=st.floats(1, 16))
+def test_a_pixel_of_the_mask_is_the_one_at_its_centre(seed, side, ratio):
+    mask = np.random.default_rng(seed).integers(0, 2, (side, side), np.uint8)
+    look = SAME._replace(pixel_size=0.4 * ratio)
+    made = shift(np.dstack([mask] * 3), mask, pixel_size=0.4, look=look, seed=0).mask
+    centres, between = np.divmod((2 * np.arange(len(made)) + 1) * side, 2 * len(made))
+    clear = between > 0  # a centre on the edge of two pixels may take either
+    expected = mask[np.ix_(centres[clear], centres[clear])]
+    np.testing.assert_array_equal(made[np.ix_(clear, clear)], expected)
+
+
 @given(pixel_size=st.floats(0.41, 10))
 def test_pixels_never_become_smaller(pixel_size):
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
@@ -108,7 +119,8 @@ def test_pixels_never_become_smaller(pixel_size):
 def test_an_edge_is_as_blurred_in_um_whatever_the_pixels(pixel_size):
     image = np.zeros((3, round(40 / pixel_size), 3), np.uint8)
     image[:, image.shape[1] // 2 :] = 255
-    profile = blur(image, 2.0 / pixel_size)[1, :, 0]
+    look = SAME._replace(blur=2.0, pixel_size=pixel_size)
+    profile = shift(image, image[..., 0], pixel_size=pixel_size, look=look, seed=0).image[1, :, 0]
     distance = (np.arange(image.shape[1]) + 0.5) * pixel_size - 20
     np.testing.assert_allclose(profile, 255 * norm.cdf(distance / 2.0), atol=2)
 
