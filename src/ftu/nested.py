@@ -19,7 +19,7 @@ from ftu.calibration import Case, Pair, Settings, choose_table, mean_dice, too_f
 from ftu.curves import PLAIN
 from ftu.fusion import Experiment, Mean
 from ftu.mixtures import Bag, Measured, Mixture, greedy, shares
-from ftu.postprocess import Guard, Method, cut
+from ftu.postprocess import Guard, Method, Rule, cut
 from ftu.rules import Table
 
 LEVEL = 95  # per cent
@@ -117,14 +117,12 @@ def score(
     for mixture in dict.fromkeys(choice.mixture for choice in chosen):
         groups = fusion.groups(mixture.of(experiments), case.part, case.id)
         native[mixture] = fusion.native_probability(groups, height=height, width=width, mean=mean)
-    dice = []
-    for choice in chosen:
-        rule = choice.table[case.data_source][case.organ]
-        made = cut(
-            native[choice.mixture], rule, pixel_size=case.pixel_size, method=method, never_empty=never_empty
-        )
-        dice.append(metrics.dice(made.mask, truth))
-    return dice
+    dice: dict[tuple[Mixture, Rule], float] = {}  # the choices are often one
+    ways = [(choice.mixture, choice.table[case.data_source][case.organ]) for choice in chosen]
+    for mixture, rule in dict.fromkeys(ways):
+        made = cut(native[mixture], rule, pixel_size=case.pixel_size, method=method, never_empty=never_empty)
+        dice[mixture, rule] = metrics.dice(made.mask, truth)
+    return [dice[way] for way in ways]
 
 
 def tidy(cases: Sequence[Case], scores: Sequence[Sequence[float]]) -> pd.DataFrame:
