@@ -65,12 +65,17 @@ def fill_holes(mask: np.ndarray, *, pixel_size: float, largest: float) -> np.nda
     """Close the holes of up to `largest` um2: background that is not connected to the image's border."""
     if not largest:
         return mask
+    labels, areas = find_holes(mask)
+    return mask | _picked(areas * pixel_size**2 <= largest, labels)
+
+
+def find_holes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, (H, W) int32, and the area of each label, px: infinite where it is no hole."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
-    left, top, width, height, area = stats.T
+    left, top, width, height, area = np.asarray(stats).T
     inside = (left > 0) & (top > 0) & (left + width < mask.shape[1]) & (top + height < mask.shape[0])
-    holes = inside & (area * pixel_size**2 <= largest)
-    holes[0] = False  # what is not background
-    return mask | _picked(holes, labels)
+    inside[0] = False  # what is not background
+    return np.asarray(labels), np.where(inside, area, np.inf)
 
 
 def drop_objects(mask: np.ndarray, *, pixel_size: float, smallest: float) -> np.ndarray:
@@ -145,4 +150,5 @@ def _lowered(threshold: float, highest: float) -> Iterator[float]:
 
 
 def _picked(components: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """1 where the label is that of a picked component."""
     return np.asarray(components, np.uint8)[np.asarray(labels)]
