@@ -35,7 +35,7 @@ def calibrate(params: Params) -> None:
         )
     cases = held_out(params, params.split.run)
     if params.calibrate.metric == "dice_shifted":
-        cases += shifted(params, cases)
+        cases += shifted(cases)
     settings = params.calibrate
     folds, weights = tuple(params.split.run), {one.name: one.weight for one in params.ensemble.members}
     own = Experiment("own", paths.PREDICTIONS, folds, params.ensemble.own, params.predict.tta)
@@ -74,7 +74,7 @@ def held_out(params: Params, folds: Iterable[int]) -> list[Case]:
     ]
 
 
-def shifted(params: Params, cases: Sequence[Case]) -> list[Case]:
+def shifted(cases: Sequence[Case]) -> list[Case]:
     """Those of `cases` that were made to look like the other source, of organs that it has no image of."""
     known, pairs = {case.id: case for case in cases}, {case.pair for case in cases}
     found = [
@@ -89,8 +89,8 @@ def shifted(params: Params, cases: Sequence[Case]) -> list[Case]:
     ]
     if not found:
         raise InputError(
-            "calibrate.metric: dice_shifted needs shifted images of an organ that shift.source "
-            f"{params.shift.source!r} has no training image of, and there are none; use the metric dice"
+            "calibrate.metric: dice_shifted needs shifted images of an organ that the shifted source has no "
+            "training image of, and data/shifted/shifted.csv names none; use the metric dice"
         )
     return found
 
