@@ -89,6 +89,15 @@ def layout(length: int, window: int, overlap: float, blend: str) -> Axis:
     return centre(length, window) if blend == "centre" else smooth(length, window, overlap)
 
 
+def cover(
+    shape: tuple[int, int], *, window: int, overlap: float, blend: str, shrink: bool
+) -> tuple[Axis, Axis]:
+    """The rows and columns of windows over an image of `shape`; `shrink`: they may be smaller (`fitted`)."""
+    sides = (fitted(window, length) if shrink else window for length in shape)
+    rows, columns = (layout(length, side, overlap, blend) for length, side in zip(shape, sides, strict=True))
+    return rows, columns
+
+
 def mirrored(positions: np.ndarray, length: int) -> np.ndarray:
     """The pixels of an image, 0..length-1, that stand at any `positions` of its endless reflection."""
     period = max(2 * (length - 1), 1)
