@@ -188,13 +188,10 @@ def test_no_images_give_nothing(segmenter, tmp_path):
         ({"encoder": "coat_lite_tiny", "size": 128}, r"coat_lite_tiny was built for 64 px .* 128 px; use 0"),
         ({"encoder": "coat_lite_tiny", "tta": "flips_scales"}, r"flips_scales resizes .* only; use flips,"),
         ({"size": 50, "blend": "centre"}, r"blend centre .* 50 px have none; use 48 px"),
-        ({"tta": "d4_scales", "scales": [9.0]}, "predict.scales: 9.0 lies outside"),
     ],
 )
 def test_windows_that_do_not_fit_are_refused_before_work(segmenter, sources, tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
-        if scales := changes.get("scales"):
-            views.groups(changes["tta"], scales)
         stored(segmenter, sources, tmp_path, **changes)
     assert not any(tmp_path.iterdir())
 

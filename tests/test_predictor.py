@@ -115,8 +115,8 @@ def test_a_scaled_window_is_a_multiple_of_the_stride(size, expected):
 def test_shrinking_averages_and_growing_is_bilinear():
     image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     tent = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8  # half as many pixels, each with a footprint twice as wide
-    inside = nn.functional.conv2d(image, (tent[:, None] * tent)[None, None], stride=2)
-    torch.testing.assert_close(resize(image, (32, 32))[..., 1:31, 1:31], inside[..., :30, :30])
+    footprints = nn.functional.conv2d(image[..., 1:, 1:], (tent[:, None] * tent)[None, None], stride=2)
+    torch.testing.assert_close(resize(image, (32, 32))[..., 1:31, 1:31], footprints[..., :30, :30])
     grown = nn.functional.interpolate(image, (96, 96), mode="bilinear", align_corners=False)
     torch.testing.assert_close(resize(image, (96, 96)), grown)
     assert resize(image, (64, 64)) is image
@@ -208,7 +208,7 @@ def test_odd_scales_are_refused_where_they_are_used(scales, message):
 
 def test_a_gpu_without_room_names_the_parameters():
     class Full(nn.Module):
-        def forward(self, images):
+        def forward(self, _):
             raise torch.OutOfMemoryError("full")
 
     with pytest.raises(
