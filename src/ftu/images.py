@@ -174,11 +174,17 @@ def read_probability(path: Path, rows: slice | None = None, columns: slice | Non
                     f"{path}: is a {tiff.driver} of {tiff.count} bands of {tiff.dtypes[0]}, no probability "
                     f"map (a GTiff of 1 band of uint16); {remedy}"
                 )
-            part = Window.from_slices(rows or (0, tiff.height), columns or (0, tiff.width))
+            size = {"height": tiff.height, "width": tiff.width}  # for slices that count from the end
+            part = Window.from_slices(rows or (0, tiff.height), columns or (0, tiff.width), **size)
             stored = tiff.read(1, window=part)
     except RasterioError as error:
         raise InputError(f"{path}: is missing or damaged ({error}); {remedy}") from error
     return stored.astype(np.float32) / np.float32(FULL_SCALE)
+
+
+def check_probability(path: Path) -> None:
+    """Raise InputError unless the map is there down to its last row, which a file that was cut off lacks."""
+    read_probability(path, rows=slice(-1, None))
 
 
 def write_probability(path: Path, probability: np.ndarray) -> None:
