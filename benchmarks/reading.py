@@ -27,7 +27,7 @@ def main() -> None:
         images.write_tiff(path, cv2.GaussianBlur(noise, (0, 0), 3))
         seconds = medians(
             {
-                "decimated": lambda: images.read_resized(path, SIZE),
+                "decimated": lambda: images.read_resized(path, (SIZE, SIZE)),
                 "full": lambda: full_then_resized(path),
             },
             REPEATS,

@@ -107,8 +107,8 @@ def engine_epoch(model: Segmenter, words: argparse.Namespace, device: torch.devi
     folder = Path(tempfile.mkdtemp())
     draw(folder, ids, words.size)
     accelerator = accelerate(device, words.precision, accumulate=1)
-    augment = augmentation(words.size, **recipe.augment.model_dump())
-    part = partial(Samples, folder / "images", folder / "masks", ids, seed=0, cache=True)
+    augment = augmentation(words.size, windows=False, **recipe.augment.model_dump())
+    part = partial(Samples, folder / "images", folder / "masks", ids, words.size, seed=0, cache=True)
     loader, _ = batches(
         part(augment=augment), part(augment=None), accelerator,
         batch_size=words.batch, accumulate=1, valid_batch_size=8, workers=words.workers,

@@ -19,7 +19,8 @@ def main() -> None:
     rows = tables.image_rows(index)
     files = [tables.image_path(root, row) for row in rows]
     shapes = [(row.img_height, row.img_width) for row in rows]
-    each(images.check_image, files, shapes, workers=params.compute.workers, doing="check images")
+    sizes = [row.pixel_size for row in rows]
+    each(images.check_image, files, shapes, sizes, workers=params.compute.workers, doing="check images")
 
     with whole_folder(paths.MASKS) as folder:
         for row, text in zip(tables.image_rows(train), train["rle"], strict=True):

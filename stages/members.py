@@ -2,7 +2,7 @@
 
 from tqdm import tqdm
 
-from ftu import admission, folds, fusion, jsonfile, members, paths, tables
+from ftu import admission, folds, fusion, jsonfile, members, paths, predictions, tables
 from ftu.params import Params, load_params
 from ftu.stage import run
 from ftu.whole import whole_folder
@@ -33,7 +33,7 @@ def what_is_wanted(params: Params) -> admission.Wanted:
         organs=params.data.organs,
         images=index,
         due=due,
-        sets=list(dict.fromkeys([params.predict.tta, *params.predict.candidates])),
+        sets=predictions.set_names(params.predict.tta, params.predict.candidates),
         shift=params.shift.model_dump(),
     )
 

@@ -1,31 +1,39 @@
 """Bring images and masks to the size that the network sees."""
 
-from functools import partial
 from pathlib import Path
 
-from ftu import images, paths, tables
+from ftu import geometry, images, paths, tables
 from ftu.params import load_params
-from ftu.stage import run
-from ftu.whole import whole_folder
+from ftu.stage import run, warn
+from ftu.whole import whole_file, whole_folder
 from ftu.workers import each
 
 
 def main() -> None:
     params = load_params(paths.PARAMS)
-    index = tables.read_index(paths.IMAGES)
-    root, size, workers = Path(params.data.root), params.resize.size, params.compute.workers
+    rows = tables.image_rows(tables.read_index(paths.IMAGES))
+    root, settings, workers = Path(params.data.root), params.resize.model_dump(), params.compute.workers
+    shapes = {
+        row.id: geometry.network_shape(row.img_height, row.img_width, row.pixel_size, **settings)
+        for row in rows
+    }
     with whole_folder(paths.RESIZED) as folder:
         for name in ("train", "test", "masks"):
             (folder / name).mkdir()
-        rows = tables.image_rows(index)
         sources = [tables.image_path(root, row) for row in rows]
         targets = [folder / row.set / f"{row.id}.png" for row in rows]
-        resize = partial(images.resize_image_file, size=size)
-        each(resize, sources, targets, workers=workers, doing="resize images")
-        names = [f"{row.id}.png" for row in rows if row.set == "train"]
-        sources, targets = [paths.MASKS / name for name in names], [folder / "masks" / name for name in names]
-        resize = partial(images.resize_mask_file, size=size)
-        each(resize, sources, targets, workers=workers, doing="resize masks")
+        sizes = [shapes[row.id] for row in rows]
+        each(images.resize_image_file, sources, targets, sizes, workers=workers, doing="resize images")
+        ids = [row.id for row in rows if row.set == "train"]
+        sources = [paths.MASKS / f"{name}.png" for name in ids]
+        targets = [folder / "masks" / f"{name}.png" for name in ids]
+        sizes = [shapes[name] for name in ids]
+        each(images.resize_mask_file, sources, targets, sizes, workers=workers, doing="resize masks")
+    scales = geometry.scale_table(rows, **settings)
+    with whole_file(paths.GEOMETRY) as path:
+        scales.to_csv(path, index=False)
+    for sentence in geometry.scale_warnings(scales):
+        warn(sentence)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,10 @@ def train(fold: int, params: Params) -> None:
     warn(non_commercial(source) if accelerator.is_main_process else "")
 
     learnt, held_out = folds.divide(tables.read_folds(paths.FOLDS), fold)
-    augment = strict_augmentation(size, **params.augment.model_dump())
+    windows = params.resize.mode == "microns"  # then images have any size
+    augment = strict_augmentation(size, windows=windows, **params.augment.model_dump())
     part = partial(dataset.Samples, paths.NORMALIZED / "train", paths.RESIZED / "masks", cache=settings.cache)
-    samples = part(learnt, augment, settings.seed), part(held_out, None, settings.seed)
+    samples = part(learnt, size, augment, settings.seed), part(held_out, size, None, settings.seed)
     batches = dataset.batches(*samples, accelerator, **settings.model_dump(include=LOADING))
     key = resume.run_key(
         [paths.FOLDS, *samples[0].files(), *samples[1].files()],

@@ -26,7 +26,7 @@ SETTINGS = dict.fromkeys(PROBABILITIES, 0.0) | {
 
 
 def augmentation(**changes):
-    return strict_augmentation(SIZE, **SETTINGS | changes)
+    return strict_augmentation(SIZE, windows=bool(changes.pop("windows", False)), **SETTINGS | changes)
 
 
 def drawn(seed=0, size=SIZE):
@@ -148,7 +148,7 @@ def test_wrong_settings_are_refused(wrong):
 @pytest.mark.parametrize("path", PARAMS, ids=[path.stem for path in PARAMS])
 def test_the_projects_own_settings_are_taken_without_a_warning(path):
     params = load_params(path)
-    image, mask = strict_augmentation(SIZE, **params.augment.model_dump())(*drawn(), 0)
+    image, mask = strict_augmentation(SIZE, windows=False, **params.augment.model_dump())(*drawn(), 0)
     assert image.shape == (SIZE, SIZE, 3)
     assert mask.shape == (SIZE, SIZE)
 
@@ -166,3 +166,26 @@ def test_a_seed_is_the_same_on_every_machine():
         1848476178,
         1748806707,
     ]
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 2**32 - 1))
+def test_a_window_of_an_image_of_any_size_shows_its_own_pixels_and_their_mask(height, width, seed):
+    """Each pixel of the image names its place; the mask repeats it."""
+    rows, columns = np.mgrid[:height, :width].astype(np.uint8)
+    image, mask = np.stack([rows, columns, rows ^ columns], axis=-1), rows ^ columns
+    window, cut = augmentation(windows=True, **dict.fromkeys(PROBABILITIES, 0.0))(image, mask, seed)
+    assert window.shape == (SIZE, SIZE, 3)
+    np.testing.assert_array_equal(window[..., 2], cut)
+    for axis, length in enumerate((height, width)):
+        places = np.unique(window[..., axis])
+        assert len(places) == min(length, SIZE)
+        assert places[-1] - places[0] == len(places) - 1
+
+
+def test_windows_are_drawn_evenly_over_the_image():
+    image = np.zeros((SIZE, 2 * SIZE, 3), np.uint8)
+    image[..., 0] = np.arange(2 * SIZE)
+    augment = augmentation(windows=True, **dict.fromkeys(PROBABILITIES, 0.0))
+    starts = [int(augment(image, image[..., 0], seed)[1][0, 0]) for seed in range(600)]
+    assert (min(starts), max(starts)) == (0, SIZE)
+    assert abs(np.mean(starts) - SIZE / 2) < 4 * SIZE / np.sqrt(12 * 600)

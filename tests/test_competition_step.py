@@ -34,8 +34,9 @@ def loaders(params, tmp_path_factory):
         (folder / part).mkdir()
     images.write_rgb(folder / "images" / "0.png", image)
     images.write_mask(folder / "masks" / "0.png", mask)
-    augment = strict_augmentation(size, **params.augment.model_dump())
-    samples = Samples(folder / "images", folder / "masks", ["0"], augment, params.train.seed, cache=True)
+    augment = strict_augmentation(size, windows=False, **params.augment.model_dump())
+    part = folder / "images", folder / "masks"
+    samples = Samples(*part, ["0"], size, augment, params.train.seed, cache=True)
     sizes = {"batch_size": 1, "accumulate": 1, "valid_batch_size": 1, "workers": 0}
     return batches(samples, samples, toy.cpu(), **sizes)
 

@@ -53,8 +53,8 @@ def folder(tmp_path_factory):
 
 
 def samples(folder, seed=0, *, augment=True, cache=False):
-    augmentation = strict_augmentation(SIZE, **AUGMENT) if augment else None
-    return Samples(folder / "images", folder / "masks", IDS, augmentation, seed, cache=cache)
+    augmentation = strict_augmentation(SIZE, windows=False, **AUGMENT) if augment else None
+    return Samples(folder / "images", folder / "masks", IDS, SIZE, augmentation, seed, cache=cache)
 
 
 def train_batches(length, *, batch_size, accumulate=1, seed=0, rank=0, processes=1, epoch=0):
@@ -281,7 +281,7 @@ def test_masks_stay_binary(alone):
 @pytest.mark.parametrize("cache", [True, False])
 def test_a_missing_image_is_named(folder, cache):
     with pytest.raises(InputError, match=r"absent\.png"):
-        Samples(folder / "images", folder / "masks", ["absent"], None, 0, cache=cache)[0, 0]
+        Samples(folder / "images", folder / "masks", ["absent"], SIZE, None, 0, cache=cache)[0, 0]
 
 
 @given(arrays(np.uint8, (3, 5, 3)))
@@ -302,3 +302,25 @@ def test_standardisation_is_imagenets():
 def test_other_statistics_may_be_asked_for():
     tensor = image_tensor(np.full((1, 1, 3), 51, np.uint8), (0.0, 0.1, 0.2), (1.0, 0.5, 2.0))
     assert tensor.flatten().tolist() == pytest.approx([0.2, 0.2, 0.0])
+
+
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize(
+    ("height", "width", "count"), [(SIZE, SIZE, 1), (SIZE - 5, 3, 1), (SIZE + 1, 3 * SIZE, 6)]
+)
+def test_validation_sees_all_of_an_image_of_any_size(tmp_path, height, width, count, cache):
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    mask = np.random.default_rng(0).integers(0, 2, (height, width), np.uint8)
+    images.write_rgb(tmp_path / "images/a.png", np.repeat(mask[..., None] * 255, 3, axis=-1))
+    images.write_mask(tmp_path / "masks/a.png", mask)
+    whole = Samples(tmp_path / "images", tmp_path / "masks", ["a"], SIZE, None, 0, cache=cache)
+    assert len(whole) == count
+    seen = np.full((height, width), -1)
+    for number, (_, top, left) in enumerate(whole.windows):
+        image, window, index = whole[0, number]
+        assert (index, image.shape[1:]) == (0, window.shape[1:])
+        assert ((image[0] > 0) == window[0]).all()
+        part = seen[top : top + SIZE, left : left + SIZE]
+        part[:] = window[0, : part.shape[0], : part.shape[1]].numpy()
+    np.testing.assert_array_equal(seen, mask)

@@ -31,9 +31,9 @@ def keys(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield from keys(value, f"{prefix}{key}.")
 
 
-def changed(folder: Path, key: str, value: object) -> Path:
-    """params.yaml with one value changed; None takes the key out."""
-    params = read(ROOT / "params.yaml")
+def changed(folder: Path, key: str, value: object, path: Path = ROOT / "params.yaml") -> Path:
+    """The file with one value changed; None takes the key out."""
+    params = read(path)
     *parents, last = key.split(".")
     section = params
     for name in parents:
@@ -82,7 +82,7 @@ def test_parameters_cannot_be_changed():
 @pytest.mark.parametrize(
     ("section", "field", "module", "table", "others"),
     [
-        (Predict, "tta", "inference", "VIEWS", set()),
+        (Predict, "tta", "views", "VIEWS", set()),
         (ModelParams, "decoder", "segmenter", "DECODERS", set()),
         (ModelParams, "fuse", "daformer", "FUSES", set()),
         (TrainParams, "checkpoint", "checkpoints", "CHOICES", set()),
@@ -102,7 +102,12 @@ def test_an_unknown_key_is_named_with_its_value(tmp_path, key):
     refused(changed(tmp_path, key, 7), f"{key}: Extra inputs are not permitted, got 7", "README.md")
 
 
-@pytest.mark.parametrize("key", [key for key in keys(read(ROOT / "params.yaml")) if "thresholds." not in key])
+NAMED = ("thresholds.", "shift.pixel_size.")  # keys that the data set names
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in keys(read(ROOT / "params.yaml")) if not key.startswith(NAMED)]
+)
 def test_a_missing_key_is_named(tmp_path, key):
     refused(changed(tmp_path, key, None), f"{key}: Field required")
 
@@ -136,7 +141,7 @@ def test_an_id_is_text_because_zeros_in_front_count(tmp_path):
     [
         ("train.aux_loss", "swiched", "'none', 'single' or 'switched'"),
         ("train.model.decoder", "unet++", "'unet', 'deeplabv3plus' or 'daformer'"),
-        ("predict.tta", "d8", "'none', 'flips' or 'd4'"),
+        ("predict.tta", "d8", "'none', 'flips', 'd4', 'flips_scales' or 'd4_scales'"),
         ("stain.backend", "Exact", "'exact', 'staintools' or 'none'"),
         ("train.device", "gpu", "'cpu' or 'cuda'"),
     ],
@@ -272,3 +277,29 @@ def test_what_is_no_text_is_refused(tmp_path, content):
 
 def test_a_missing_file_says_where_to_run(tmp_path):
     refused(tmp_path / "params.yaml", "cannot be read", "run from the project's folder")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"predict.window.size": 256}, "predict.window.size 256 is larger than the image"),
+        ({"predict.window.size": 16}, "size must be 0 or at least 32"),
+        ({"predict.window.overlap": 1.0}, "predict.window.overlap"),
+        ({"resize.microns": 0.0}, "resize.microns"),
+        ({"shift.pixel_size.lung": -1.0}, "shift.pixel_size.lung"),
+        ({"ensemble.own": 0.0}, "nobody would predict"),
+        ({"ensemble.members": [{"name": "a", "weight": 1.0}] * 2}, "different names"),
+        ({"ensemble.members": [{"name": "a", "weight": 0.0}]}, "ensemble.members.0.weight"),
+        ({"calibrate.metric": "dice_shifted", "calibrate.enabled": True}, "needs shift.enabled: true"),
+        ({"shift.enabled": True, "shift.source": "Mars"}, "shift.source 'Mars'"),
+        (
+            {"shift.enabled": True, "shift.pixel_size": {"lung": 1.0}},
+            "shift.pixel_size has no value for kidney",
+        ),
+    ],
+)
+def test_what_inference_cannot_do_is_refused(tmp_path, changes, said):
+    path = ROOT / "params.yaml"
+    for key, value in changes.items():
+        path = changed(tmp_path, key, value, path)
+    refused(path, said)

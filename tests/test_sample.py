@@ -51,7 +51,9 @@ def test_no_one_can_take_the_images_for_real_ones(small_sample):
 
 def test_every_image_has_the_size_of_its_row(small_sample, rows):
     for row in rows:
-        images.check_image(tables.image_path(small_sample, row), (row.img_height, row.img_width))
+        images.check_image(
+            tables.image_path(small_sample, row), (row.img_height, row.img_width), row.pixel_size
+        )
         assert 800 < max(row.img_height, row.img_width) * row.pixel_size < 1100  # about 1 mm
 
 

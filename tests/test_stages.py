@@ -122,11 +122,11 @@ def test_resized_images_and_masks_are_those_of_the_library(base):
     for row in tables.image_rows(index_of(base)):
         resized = images.read_rgb(data / "resized" / row.set / f"{row.id}.png")
         source = tables.image_path(data / "sample", row)
-        np.testing.assert_array_equal(resized, images.read_resized(source, SIZE))
+        np.testing.assert_array_equal(resized, images.read_resized(source, (SIZE, SIZE)))
     for name in ids_of(base, "train"):
         mask = images.read_mask(data / "resized" / "masks" / f"{name}.png")
         native = images.read_mask(data / "masks" / f"{name}.png")
-        np.testing.assert_array_equal(mask, images.resize_mask(native, SIZE))
+        np.testing.assert_array_equal(mask, images.resize_mask(native, (SIZE, SIZE)))
 
 
 def test_no_stage_leaves_a_temporary_behind(base):

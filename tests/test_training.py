@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -194,6 +195,14 @@ class Given(nn.Module):
         return Segmentation(images[:, :1], [images[:, :1]] * 4)
 
 
+class Dealt(list):
+    """Batches that were dealt by hand, of so many images."""
+
+    def __init__(self, parts: Iterable, count: int) -> None:
+        super().__init__(parts)
+        self.dataset = SimpleNamespace(ids=range(count))
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_validation_is_the_metric_and_the_loss_per_image(batch_size):
     generator = torch.Generator().manual_seed(0)
@@ -202,7 +211,7 @@ def test_validation_is_the_metric_and_the_loss_per_image(batch_size):
     masks[0], logits[0] = 0, -1.0  # two empty masks
     masks[1] = 0  # an empty truth alone
     parts = zip(*(part.split(batch_size) for part in (logits, masks, torch.arange(5))), strict=True)
-    row = training.validate(Given(), list(parts), toy.cpu())  # pyright: ignore[reportArgumentType]
+    row = training.validate(Given(), Dealt(parts, 5), toy.cpu())  # pyright: ignore[reportArgumentType]
     predicted, truth = (logits[:, 0] > 0).byte().numpy(), masks[:, 0].byte().numpy()
     dice = [metrics.dice(one, other) for one, other in zip(predicted, truth, strict=True)]
     assert row["valid_dice"] == pytest.approx(np.mean(dice), abs=1e-12)

@@ -167,7 +167,9 @@ def prepare(
     """A training of all images, validated on the first six, that has not begun."""
     runtime.fix_randomness(seed, threads=1)
     accelerator, model = cpu(precision, accumulate), network()
-    part = partial(Samples, folder / "images", folder / "masks", augment=None, seed=seed, cache=cache)
+    part = partial(
+        Samples, folder / "images", folder / "masks", size=SIZE, augment=None, seed=seed, cache=cache
+    )
     loaders = batches(
         part(ids=IDS),
         part(ids=IDS[:6]),

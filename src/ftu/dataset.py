@@ -17,13 +17,16 @@ from tqdm import tqdm
 from ftu import images
 from ftu.augment import Augmentation, sample_seed
 from ftu.errors import InputError
+from ftu.geometry import cover
 from ftu.standardize import image_tensor
 
 
 class Samples(Dataset[tuple[Tensor, Tensor, int]]):
     """Samples: image (3, S, S) float32, mask (1, S, S) float32 of 0 and 1, and the index in `ids`.
 
-    With `cache` every image and mask is read once, at the start, and kept as uint8: 4 S² bytes each, 2.4 MB
+    Images of any size are taken: to train, one window of each, which `augment` draws; to validate (no
+    `augment`), all the windows that cover it, one sample each.
+    With `cache` every image and mask is read once, at the start, and kept as uint8: 4 bytes a px, 2.4 MB
     at 768 px. Loader workers that are forked share them.
     """
 
@@ -32,29 +35,42 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
         image_folder: Path,
         mask_folder: Path,
         ids: Sequence[str],
+        size: int,
         augment: Augmentation | None,
         seed: int,
         *,
         cache: bool,
     ) -> None:
         self.ids, self.image_folder, self.mask_folder = list(ids), image_folder, mask_folder
-        self.augment, self.seed = augment, seed
+        self.size, self.augment, self.seed = size, augment, seed
         everything = tqdm(range(len(ids) if cache else 0), desc="read", disable=None, leave=False)
         self.pairs = {index: self._read(index) for index in everything}
+        whole = [(index, 0, 0) for index in range(len(ids))]
+        self.windows = whole if augment else list(self._windows())
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.windows)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int]:
-        epoch, index = key
+        epoch, number = key
+        index, top, left = self.windows[number]
         image, mask = self.pairs.get(index) or self._read(index)
         if self.augment:
             image, mask = self.augment(image, mask, sample_seed(self.seed, epoch, index))
+        else:
+            image, mask = (_window(array, top, left, self.size) for array in (image, mask))
         return image_tensor(image), torch.from_numpy(mask[None].astype(np.float32)), index
 
     def files(self) -> list[Path]:
         """Every file that the samples are read from."""
-        return [path for index in range(len(self)) for path in self._paths(index)]
+        return [path for index in range(len(self.ids)) for path in self._paths(index)]
+
+    def _windows(self) -> Iterator[tuple[int, int, int]]:
+        """(index, top, left) of the windows that cover each image."""
+        for index in range(len(self.ids)):
+            height, width = (self.pairs.get(index) or self._read(index))[1].shape
+            for top in cover(height, self.size):
+                yield from ((index, top, left) for left in cover(width, self.size))
 
     def _paths(self, index: int) -> tuple[Path, Path]:
         name = f"{self.ids[index]}.png"
@@ -63,6 +79,15 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         image, mask = self._paths(index)
         return images.read_rgb(image), images.read_mask(mask)
+
+
+def _window(array: np.ndarray, top: int, left: int, size: int) -> np.ndarray:
+    """(size, size, ...) of an array from (top, left) on, mirrored where the array is smaller."""
+    part = array[top : top + size, left : left + size]
+    below, right = size - part.shape[0], size - part.shape[1]
+    if not below and not right:
+        return part
+    return np.pad(part, [(0, below), (0, right)] + [(0, 0)] * (array.ndim - 2), mode="reflect")
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):

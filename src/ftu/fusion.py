@@ -12,6 +12,7 @@ import numpy as np
 
 from ftu import images, jsonfile
 from ftu.errors import InputError
+from ftu.predictions import map_path
 
 LIST = "members.json"  # what the folder of the members holds
 CLIP = 0.5 / images.FULL_SCALE  # half of a file's step: 0 and 1 on disk are anything that rounds to them
@@ -36,7 +37,8 @@ class Experiment(NamedTuple):
         Which fold that is, is this experiment's own affair: another may have dealt the images differently.
         Raises InputError when no fold held the image out.
         """
-        paths = [self.root / f"fold_{fold}" / part / self.tta / f"{image_id}.tif" for fold in self.folds]
+        folders = [self.root / f"fold_{fold}" for fold in self.folds]
+        paths = [map_path(folder, part, self.tta, image_id) for folder in folders]
         found = paths if part == "test" else [path for path in paths if path.exists()]
         if not found:
             raise InputError(

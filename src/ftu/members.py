@@ -8,6 +8,7 @@ DVC is imported for a name only: that takes a second.
 import hashlib
 import io
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,11 +28,20 @@ from ftu.errors import InputError
 FACTS = "member.json"
 
 
-class Member(NamedTuple):
-    """An admitted experiment: what member.json says of it, and its project's files."""
+class Source(NamedTuple):
+    """A project: its files by their relative paths, and what tells it from others, its path or its commit."""
 
-    facts: dict[str, Any]
+    name: str
     files: AbstractFileSystem
+    origin: dict[str, str]
+    failures: tuple[type[Exception], ...]  # by which it tells that a file is not there
+
+
+class Member(NamedTuple):
+    """An admitted experiment, and what member.json says of it."""
+
+    source: Source
+    facts: dict[str, Any]
 
 
 def find(name: str, project: Path, wanted: admission.Wanted) -> Member:
@@ -40,8 +50,9 @@ def find(name: str, project: Path, wanted: admission.Wanted) -> Member:
     Raises InputError, with the value and the way out, when there is none of that name, it was not predicted,
     its predictions are older than its models, or it lacks something that is wanted.
     """
-    files, origin = _open(name, project)
-    with _told(name):
+    source = _open(name, project)
+    files = source.files
+    with _told(source):
         params, lock = _bytes(files, "params.yaml"), _bytes(files, "dvc.lock")
         settings = YAML(typ="safe").load(params.decode())
         index = pd.read_csv(io.BytesIO(_bytes(files, "data/images.csv")), dtype={"id": str})
@@ -52,7 +63,7 @@ def find(name: str, project: Path, wanted: admission.Wanted) -> Member:
     facts = {
         "name": name,
         "folder": re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "member",
-        **origin,
+        **source.origin,
         "folds": folds,
         "parts": list(wanted.due),
         "sets": list(wanted.sets),
@@ -60,7 +71,7 @@ def find(name: str, project: Path, wanted: admission.Wanted) -> Member:
         "lock_sha256": hashlib.sha256(lock).hexdigest(),
         "weights_sha256": weights,
     }
-    return Member(facts, files)
+    return Member(source, facts)
 
 
 def check_different(found: Sequence[Member]) -> None:
@@ -81,31 +92,33 @@ def fetch(member: Member, folder: Path) -> None:
 
     Raises InputError when a map is neither in the cache nor in a remote, or is damaged.
     """
-    facts, files = member
+    source, facts = member
     for fold in facts["folds"]:
         for part in facts["parts"]:
             for tta in facts["sets"]:
                 place = f"fold_{fold}/{part}/{tta}"
                 (folder / place).parent.mkdir(parents=True, exist_ok=True)
-                with _told(facts["name"]):
-                    files.get(f"data/predictions/{place}", str(folder / place), recursive=True)
+                with _told(source):
+                    source.files.get(f"data/predictions/{place}", str(folder / place), recursive=True)
                 for path in sorted((folder / place).iterdir()):
-                    _check_map(facts["name"], f"data/predictions/{place}/{path.name}", path)
+                    _check_map(source.name, f"data/predictions/{place}/{path.name}", path)
 
 
-def _open(name: str, project: Path) -> tuple[AbstractFileSystem, dict[str, str]]:
-    """A project's files by their relative paths, and what tells it from others: its path or its commit."""
+def _open(name: str, project: Path) -> Source:
     folder = (project / name).expanduser()
     if folder.is_dir():
         if folder.resolve() == project.resolve():
             raise InputError(f"ensemble.members: {name!r} is this project itself, which ensemble.own weighs")
-        return DirFileSystem(str(folder), LocalFileSystem()), {"path": name}
+        origin = {"path": os.path.relpath(folder.resolve(), project.resolve())}
+        return Source(name, DirFileSystem(str(folder), LocalFileSystem()), origin, (OSError,))
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
+    from dvc_data.index import DataIndexDirError
 
     try:
         files = DVCFileSystem(project, rev=name)
-        return files, {"commit": str(files.repo.get_rev())}
+        origin = {"commit": str(files.repo.get_rev())}
+        return Source(name, files, origin, (OSError, DvcException, DataIndexDirError))
     except DvcException as error:
         raise InputError(
             f"ensemble.members: {name!r} is no folder, and no experiment or revision of this project "
@@ -140,8 +153,9 @@ def _check_map(name: str, place: str, path: Path) -> None:
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def _told(source: Source) -> Iterator[None]:
     """Tell of a file that is missing, or is not what it should be, as of this member's."""
+    name = source.name
     remedy = (
         f"run `dvc repro` or `dvc exp run` where {name!r} was made, or fetch its outputs with `dvc fetch`"
     )
@@ -149,7 +163,7 @@ def _told(name: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except OSError as error:
+    except source.failures as error:
         raise InputError(f"ensemble.members: {name!r} lacks a file ({error}); {remedy}") from error
     except (KeyError, TypeError, ValueError, YAMLError) as error:
         raise InputError(f"ensemble.members: {name!r} has a file without {error}; {remedy}") from error

@@ -300,9 +300,7 @@ class Params(Section):
         if self.shift.source not in self.data.sources:
             raise ValueError(f"shift.source {self.shift.source!r} is not in data.sources {self.data.sources}")
         if missing := sorted(set(self.data.organs) - set(self.shift.pixel_size)):
-            raise ValueError(
-                f"shift.pixel_size has no value for {', '.join(missing)}, which data.organs names"
-            )
+            raise ValueError(f"shift.pixel_size has no value for {', '.join(missing)}; add it")
         return self
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ MEMBERS = Path("data/members")
 RULES = Path("data/rules.json")
 MODELS = Path("models")
 REPORTS = Path("reports")
+GEOMETRY = Path("reports/geometry.csv")
 SUBMISSION = Path("submissions/submission.csv")
 GUARD = Path("submissions/guard.csv")
 

@@ -90,18 +90,24 @@ def train_epoch(run: Run, batches: DataLoader, epoch: int, weights: dict[str, fl
 
 @torch.no_grad()
 def validate(model: nn.Module, batches: DataLoader, accelerator: Accelerator) -> Row:
-    """The main validation loss and the mean Dice at threshold 0.5, both per image at network size."""
-    loss, dice, count = 0.0, 0.0, 0
+    """The main validation loss per window and the mean Dice of the images at threshold 0.5, at network size.
+
+    An image that takes several windows has one Dice, over all of them.
+    """
     model.eval()
-    for images, masks, _ in batches:
+    images_in_all = len(batches.dataset.ids)  # pyright: ignore[reportAttributeAccessIssue]
+    areas = torch.zeros(images_in_all, 2, dtype=torch.float64, device=accelerator.device)
+    losses = torch.zeros(2, dtype=torch.float64, device=accelerator.device)
+    for images, masks, indices in batches:
         masks = masks.to(accelerator.device)
         with accelerator.autocast():
             output = model(channels_last(images, accelerator))
-        loss += loss_terms(output, masks, {"main": 1.0})["main"].item() * len(images)
-        dice += _dice(output.logits > 0, masks > 0.5).sum().item()
-        count += len(images)
-    loss, dice, count = mean_of_processes([loss, dice, float(count)], accelerator)
-    return {"valid_main": loss / count, "valid_dice": dice / count}
+        loss = loss_terms(output, masks, {"main": 1.0})["main"]
+        losses += torch.stack([loss.double() * len(images), torch.ones_like(loss).double() * len(images)])
+        areas.index_add_(0, indices.to(areas.device), _areas(output.logits > 0, masks > 0.5))
+    losses, areas = sum_of_processes(losses, accelerator), sum_of_processes(areas, accelerator)
+    dice = torch.where(areas[:, 1] == 0, 1.0, 2 * areas[:, 0] / areas[:, 1].clamp(min=1))
+    return {"valid_main": (losses[0] / losses[1]).item(), "valid_dice": dice.mean().item()}
 
 
 def out_of_patience(dices: Sequence[float], patience: int, switch_epoch: int) -> bool:
@@ -137,8 +143,13 @@ def mean_of_processes(values: Sequence[float], accelerator: Accelerator) -> list
     return accelerator.reduce(tensor, "mean").tolist()  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _dice(prediction: Tensor, truth: Tensor) -> Tensor:
-    """Dice per image of two (B, 1, S, S) bool masks; two empty masks give 1."""
-    overlap = (prediction & truth).sum(dim=(1, 2, 3)).double()
-    total = (prediction.sum(dim=(1, 2, 3)) + truth.sum(dim=(1, 2, 3))).double()
-    return torch.where(total == 0, 1.0, 2 * overlap / total.clamp(min=1))
+def sum_of_processes(values: Tensor, accelerator: Accelerator) -> Tensor:
+    """The sum of each value over the processes of the run."""
+    return accelerator.reduce(values, "sum")  # pyright: ignore[reportReturnType]
+
+
+def _areas(prediction: Tensor, truth: Tensor) -> Tensor:
+    """(B, 2) float64: what two (B, 1, S, S) bool masks share, and both their areas together."""
+    shared = (prediction & truth).sum(dim=(1, 2, 3))
+    both = prediction.sum(dim=(1, 2, 3)) + truth.sum(dim=(1, 2, 3))
+    return torch.stack([shared, both], dim=1).double()

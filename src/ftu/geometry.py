@@ -1,0 +1,87 @@
+"""How large things are: an image's field of view in um, and the scale at which the network sees it.
+
+A pixel size alone misleads. The images of the competition are all about 1 mm wide, so that squeezing each
+to one square nearly equals their scales, while 160 px of 6.263 um (HuBMAP prostate) hold as much tissue as
+3000 px of 0.4 um, only less of its detail.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ftu.tables import ImageRow
+
+TOLERATED = 1.3  # times by which the scales of train and test may differ before anybody is warned
+
+
+def network_shape(
+    height: int, width: int, pixel_size: float, *, mode: str, size: int, microns: float
+) -> tuple[int, int]:
+    """(height, width) in px to which an image is brought for the network.
+
+    fixed: `size` x `size`, the whole image squeezed (paper section 5). microns: as many px of `microns` um
+    as its field of view takes, both axes alike.
+    """
+    if mode == "fixed":
+        return size, size
+    scale = pixel_size / microns
+    return max(round(height * scale), 1), max(round(width * scale), 1)
+
+
+def cover(length: int, window: int) -> list[int]:
+    """Where the fewest windows start that cover `length` px, evenly spread; one where it is shorter."""
+    count = max(-(-length // window), 1)
+    return [round(start) for start in np.linspace(0, max(length - window, 0), count)]
+
+
+def scale_table(rows: Sequence[ImageRow], *, mode: str, size: int, microns: float) -> pd.DataFrame:
+    """A row per organ, data source and set: what the network sees of such images (medians).
+
+    native_px and field_um are the images' longer side, network_um the um that one px of the network's input
+    stands for (the geometric mean of both axes), detail the native px in each: below 1 the image is
+    magnified. `against_train` is network_um over that of the organ's training images, nan where there are
+    none.
+    """
+    table = pd.DataFrame(_seen(row, mode=mode, size=size, microns=microns) for row in rows)
+    seen = table.groupby(["organ", "data_source", "set"], as_index=False).agg(
+        images=("network_um", "size"),
+        pixel_size=("pixel_size", "median"),
+        native_px=("native_px", "median"),
+        field_um=("field_um", "median"),
+        network_um=("network_um", "median"),
+        detail=("detail", "median"),
+    )
+    trained = table[table["set"] == "train"].groupby("organ")["network_um"].median()
+    seen["against_train"] = seen["network_um"] / seen["organ"].map(trained)
+    return seen.round(4)
+
+
+def scale_warnings(table: pd.DataFrame) -> list[str]:
+    """A sentence for each organ and source that the network sees at another scale in test than in train."""
+    test = table[table["set"] == "test"]
+    ratio = test["against_train"]
+    odd = test[(ratio > TOLERATED) | (ratio < 1 / TOLERATED)]
+    return [
+        f"{row.organ}, {row.data_source}: the network sees {row.network_um:.2f} um/px in test images, "
+        f"{row.against_train:.2f} times what it learns from; see resize.mode"
+        for row in odd.itertuples()
+    ]
+
+
+def _seen(row: ImageRow, *, mode: str, size: int, microns: float) -> dict:
+    height, width = network_shape(
+        row.img_height, row.img_width, row.pixel_size, mode=mode, size=size, microns=microns
+    )
+    detail = np.sqrt(row.img_height / height * row.img_width / width)
+    longer = max(row.img_height, row.img_width)
+    return {
+        "organ": row.organ,
+        "data_source": row.data_source,
+        "set": row.set,
+        "pixel_size": row.pixel_size,
+        "native_px": longer,
+        "field_um": longer * row.pixel_size,
+        "network_um": detail * row.pixel_size,
+        "detail": detail,
+    }
