@@ -3,7 +3,18 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from ftu import calibration, calibration_report, fusion, jsonfile, mixtures, nested, paths, rules, tables
+from ftu import (
+    calibration,
+    calibration_report,
+    fusion,
+    jsonfile,
+    mixtures,
+    nested,
+    paths,
+    predictions,
+    rules,
+    tables,
+)
 from ftu.calibration import Case
 from ftu.calibration_report import Panel
 from ftu.curves import Sizes
@@ -40,6 +51,7 @@ def calibrate(params: Params) -> None:
     folds, weights = tuple(params.split.run), {one.name: one.weight for one in params.ensemble.members}
     own = Experiment("own", paths.PREDICTIONS, folds, params.ensemble.own, params.predict.tta)
     experiments, search = fusion.ensemble(own, paths.MEMBERS, weights), find_search(params, cases)
+    check_folds(cases, search.sets)
     mixtures.check(cases, experiments, search.sets)
     measured = Measured(cases, experiments, mean=params.ensemble.mean, workers=params.compute.workers)
     outer, final = nested.run(measured, search)
@@ -59,6 +71,14 @@ def calibrate(params: Params) -> None:
     report = calibration_report.report(estimates, final, outer)
     (curves,) = measured.of([final.mixture], search.settings.sizes)
     save(params, final, facts, report, calibration_report.panels(cases, curves, final, search))
+
+
+def check_folds(cases: Sequence[Case], sets: Sequence[str]) -> None:
+    """Raise InputError unless the models of today predicted each set of views of each case."""
+    for fold in sorted({case.fold for case in cases}):
+        oof = [case.id for case in cases if case.fold == fold and case.part == "oof"]
+        for tta in sets:
+            predictions.check_fold(paths.prediction(fold), paths.model(fold), tta=tta, due={"oof": oof})
 
 
 def held_out(params: Params, folds: Iterable[int]) -> list[Case]:

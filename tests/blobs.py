@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from ftu import jsonfile
-from ftu.images import FULL_SCALE, write_mask
+from ftu.images import write_mask, write_probability
 
 SIDE, PIXEL_SIZE = 64, 2.0
 LEVEL = 0.3  # the threshold whose outline is the truth's
@@ -23,7 +22,7 @@ def disc(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 def write_map(path: Path, probability: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), np.rint(probability * FULL_SCALE).astype(np.uint16))
+    write_probability(path, probability)
 
 
 def write_project(folder: Path, counts: dict[str, int], *, folds: int, noise: float = 0.0) -> pd.DataFrame:
@@ -43,6 +42,11 @@ def write_project(folder: Path, counts: dict[str, int], *, folds: int, noise: fl
                                         "pixel_size", "fold"])  # fmt: skip
     table.drop(columns="fold").to_csv(data / "images.csv", index=False)
     table[["id", "organ", "fold"]].to_csv(data / "folds.csv", index=False)
+    for fold in range(folds):
+        made_by = {"weights_sha256": f"of {fold}", "sets": ["flips"]}
+        jsonfile.write(data / "predictions" / f"fold_{fold}" / "prediction.json", made_by)
+        (folder / "models" / f"fold_{fold}").mkdir(parents=True)
+        jsonfile.write(folder / "models" / f"fold_{fold}" / "model.json", made_by)
     (data / "members").mkdir()
     jsonfile.write(data / "members" / "members.json", {"members": {}})
     return table

@@ -139,6 +139,8 @@ def test_the_better_views_are_chosen(new_project):
         target = data / "predictions" / fold / "oof" / "d4"
         target.mkdir(exist_ok=True)
         shutil.copy(data / "clean" / fold / "oof" / "flips" / f"{row['id']}.tif", target)
+        made_by = {"weights_sha256": f"of {row['fold']}", "sets": ["flips", "d4"]}
+        jsonfile.write(data / "predictions" / fold / "prediction.json", made_by)
     assert found(project)[0].tta == "d4"
     project.set(calibrate={"choose_tta": False})
     assert found(project)[0].tta == "flips"
@@ -185,12 +187,40 @@ def test_no_shifted_images_are_refused(shifted):
 
 def test_a_missing_map_is_named_before_work_starts(project):
     (project.folder / "data/predictions/fold_1/oof/flips/kidney4.tif").unlink()
-    refused(project, "data/predictions: no fold of [0, 1, 2] holds oof/flips/kidney4.tif")
+    refused(
+        project,
+        "data/predictions/fold_1/oof/flips: holds 3 images where 4 are due (at odds: kidney4)",
+    )
 
 
 def test_a_missing_set_of_views_is_named(project):
     project.set(predict={"candidates": ["d4"]})
-    refused(project, "data/predictions: no fold of [0, 1, 2] holds oof/d4/kidney0.tif")
+    refused(project, "data/predictions/fold_0: has no set d4 (predicted: flips); name it in predict.tta")
+
+
+def test_a_fold_without_predictions_is_named(project):
+    shutil.rmtree(project.folder / "data/predictions/fold_2")
+    refused(project, "data/predictions/fold_2/prediction.json: is missing; the fold was not predicted")
+
+
+def test_predictions_of_an_older_model_are_refused(project):
+    jsonfile.write(project.folder / "models/fold_2/model.json", {"weights_sha256": "new"})
+    refused(project, "data/predictions/fold_2: is stale, models/fold_2 was trained again since")
+
+
+def test_a_truncated_map_is_named(project):
+    path = project.folder / "data/predictions/fold_1/oof/flips/kidney4.tif"
+    path.write_bytes(path.read_bytes()[:300])
+    refused(project, "data/predictions/fold_1/oof/flips/kidney4.tif: ")
+
+
+def test_a_member_without_a_map_is_named(project):
+    project.set(ensemble={"members": [{"name": "clean", "weight": 1.0}]})
+    data = project.folder / "data"
+    (data / "clean").rename(data / "members" / "clean")
+    members = {"members": {"clean": {"folder": "clean", "folds": [0, 1]}}}
+    jsonfile.write(data / "members" / "members.json", members)
+    refused(project, "data/members/clean: no fold of [0, 1] holds oof/flips/kidney2.tif; run `dvc repro`, or")
 
 
 def test_one_fold_cannot_be_nested(project):

@@ -188,7 +188,7 @@ def test_otsu_is_the_best_of_all_edges(probability):
     if low == high:
         assert found == high
         return
-    bins = np.histogram(probability, 256, (low, high))[0]
+    bins = np.histogram(probability.astype(float), 256, (low, high))[0]
     values = np.repeat(np.arange(256.0), bins)
     spread = [
         np.mean(values <= k)
@@ -198,6 +198,11 @@ def test_otsu_is_the_best_of_all_edges(probability):
     ]
     best = low + (high - low) * (1 + np.arange(255)[np.isclose(spread, max(spread), rtol=1e-9)]) / 256
     assert np.abs(best - found).min() < 1e-6 * (high - low)
+
+
+def test_otsu_parts_two_values_however_close_they_are():
+    for low, high in ((0.0, 1e-43), (0.5, np.nextafter(np.float32(0.5), np.float32(1)))):
+        assert masked(np.array([[high, low, low]], np.float32), method="otsu").mask.tolist() == [[1, 0, 0]]
 
 
 def test_otsu_is_that_of_another_library():

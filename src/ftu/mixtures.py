@@ -96,11 +96,12 @@ def measure(case: Case, mixtures: Sequence[Sequence[Experiment]], mean: Mean, si
 
 
 def check(cases: Sequence[Case], experiments: Sequence[Experiment], sets: Sequence[str]) -> None:
-    """Raise InputError unless every experiment has every set of views of every case."""
+    """Raise InputError unless every experiment has whole maps of every case in every set of views."""
     for experiment in experiments:
         for tta in sets:
             for case in cases:
-                experiment._replace(tta=tta).maps(case.part, case.id)
+                for path in experiment._replace(tta=tta).maps(case.part, case.id):
+                    images.check_probability(path)
 
 
 def _simplest(bag: Bag) -> Bag:

@@ -102,7 +102,7 @@ def otsu_threshold(probability: np.ndarray) -> float:
     low, high = float(probability.min()), float(probability.max())
     if low == high:
         return high
-    counts, edges = np.histogram(probability, BINS, (low, high))
+    counts, edges = np.histogram(probability.astype(np.float64), BINS, (low, high))  # however close they are
     centres = (edges[:-1] + edges[1:]) / 2
     below, moment = np.cumsum(counts)[:-1], np.cumsum(counts * centres)
     above, moment_above = probability.size - below, moment[-1] - moment[:-1]
