@@ -1,10 +1,24 @@
 """Score the out-of-fold predictions at native resolution, by the path that submit takes."""
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from ftu import evaluation, figures, folds, images, jsonfile, paths, predictions, tables
+from ftu import (
+    evaluation,
+    figures,
+    folds,
+    fusion,
+    images,
+    jsonfile,
+    masking,
+    paths,
+    predictions,
+    rules,
+    tables,
+)
+from ftu.evaluation import Trial
 from ftu.params import Params, load_params
 from ftu.stage import run
 from ftu.whole import whole_files
@@ -13,49 +27,56 @@ from ftu.workers import each
 
 def main() -> None:
     params = load_params(paths.PARAMS)
-    cases = find_cases(params)
-    table = pd.DataFrame(each(evaluation.score, cases, workers=params.compute.workers, doing="score"))
-    report = evaluation.report(table)
-    shown = [case for case in cases if case.id in evaluation.typical(table)]
+    known = rules.read(paths.RULES, organs=params.data.organs, sources=params.data.sources)
+    trials, moved = find_trials(params, known)
+    way = masking.Way(params.ensemble.mean, known.method, params.postprocess.never_empty)
+    score, workers = partial(evaluation.score, way=way), params.compute.workers
+    table = pd.DataFrame(each(score, trials, workers=workers, doing="score"))
+    rows = each(score, moved, workers=workers, doing="score shifted")
+    shifted = pd.DataFrame(rows, columns=evaluation.SCORES)
+
+    report, typical = evaluation.report(table, shifted), evaluation.typical(table)
     with whole_files(paths.REPORTS) as folder:
         table.to_csv(folder / "dice.csv", index=False)
-        jsonfile.write(folder / "metrics.json", evaluation.summary(table))
+        shifted.to_csv(folder / "dice_shifted.csv", index=False)
+        jsonfile.write(folder / "metrics.json", evaluation.summary(table, shifted))
         (folder / "summary.md").write_text(report)
         histories = {fold: pd.read_csv(paths.model(fold) / "history.csv") for fold in params.split.run}
         figures.draw_curves(histories, folder / "curves.png")
-        figures.draw_gallery([picture(case, table) for case in shown], folder / "gallery.png")
+        dice = table.set_index("id")["dice"]
+        shown = [trial for trial in trials if trial.case.row.id in typical]
+        pictures = [picture(trial, way, dice[trial.case.row.id]) for trial in shown]
+        figures.draw_gallery(pictures, folder / "gallery.png")
     print(report, end="")
 
 
-def find_cases(params: Params) -> list[evaluation.Case]:
-    """The held-out images of the folds that run, each with its own fold's prediction."""
+def find_trials(params: Params, known: rules.Rules) -> tuple[list[Trial], list[Trial]]:
+    """The held-out images of the folds that run, and those of them that were shifted to another source."""
     index, table = tables.read_index(paths.IMAGES), tables.read_folds(paths.FOLDS)
+    moved = tables.read_index(paths.SHIFTED / "shifted.csv")
     test = index.loc[index["set"] == "test", "id"]
-    cases = []
+    own = fusion.Experiment("own", paths.PREDICTIONS, tuple(params.split.run), known.own, known.tta)
+    experiments = fusion.ensemble(own, paths.MEMBERS, known.members)
+    trials, shifted, root = [], [], Path(params.data.root)
     for fold in params.split.run:
         _, oof = folds.divide(table, fold)
-        folder = paths.prediction(fold)
-        predictions.check_fold(folder, paths.model(fold), oof=oof, test=test)
-        cases += [
-            evaluation.Case(
-                id=row.id,
-                organ=row.organ,
-                data_source=row.data_source,
-                image=tables.image_path(Path(params.data.root), row),
-                truth=paths.MASKS / f"{row.id}.png",
-                probability=folder / "oof" / f"{row.id}.png",
-                threshold=params.thresholds[row.data_source][row.organ],
-            )
-            for row in tables.image_rows(index[index["id"].isin(oof)])
-        ]
-    return cases
+        due = {"oof": oof, "test": test, "shifted": moved.loc[moved["id"].isin(oof), "id"]}
+        predictions.check_fold(paths.prediction(fold), paths.model(fold), tta=known.tta, due=due)
+        rows = tables.image_rows(index[index["id"].isin(oof)])
+        for case in masking.cases(rows, "oof", experiments, known):
+            truth, image = paths.MASKS / f"{case.row.id}.png", tables.image_path(root, case.row)
+            trials.append(Trial(case, truth, image))
+        rows = tables.image_rows(moved[moved["id"].isin(oof)])
+        for case in masking.cases(rows, "shifted", experiments, known):
+            shifted.append(Trial(case, paths.SHIFTED / "masks" / f"{case.row.id}.png", None))
+    return trials, shifted
 
 
-def picture(case: evaluation.Case, table: pd.DataFrame) -> figures.Picture:
-    dice = table.set_index("id").loc[case.id, "dice"]
-    truth, prediction = evaluation.masks(case)
-    title = f"{case.organ}, {case.data_source}: Dice {dice:.2f}"
-    return figures.Picture(title, images.read_image(case.image), truth, prediction)
+def picture(trial: Trial, way: masking.Way, dice: float) -> figures.Picture:
+    assert trial.image
+    row, made = trial.case.row, masking.cut(trial.case, way)
+    title = f"{row.organ}, {row.data_source}: Dice {dice:.2f}"
+    return figures.Picture(title, images.read_image(trial.image), images.read_mask(trial.truth), made.mask)
 
 
 if __name__ == "__main__":

@@ -12,29 +12,37 @@ def main() -> None:
 
 
 def predict(fold: int, params: Params) -> None:
-    from ftu import artifact, images, inference, jsonfile, predictions, runtime
+    from ftu import artifact, inference, jsonfile, predictions, runtime, views
 
     settings = params.predict
     device = runtime.choose_device(settings.device)
     runtime.fix_randomness(0, settings.threads, settings.device)  # nothing is drawn: for the algorithms
+    names = predictions.set_names(settings.tta, settings.candidates)
+    sets = {name: views.groups(name, settings.scales) for name in names}
     table, index = tables.read_folds(paths.FOLDS), tables.read_index(paths.IMAGES)
-    parts = {"oof": folds.divide(table, fold)[1], "test": index.loc[index["set"] == "test", "id"]}
+    parts = {
+        "oof": (paths.NORMALIZED / "train", folds.divide(table, fold)[1]),
+        "test": (paths.NORMALIZED / "test", index.loc[index["set"] == "test", "id"].tolist()),
+    }
+    due = [(part, source, name) for part, (source, ids) in parts.items() for name in ids]
+    sources = [source / f"{name}.png" for _, source, name in due]
+    inference.check_oversize(sources, settings.window.size)
     model, facts = artifact.load(paths.model(fold))
     with whole_folder(paths.prediction(fold)) as folder:
-        for part, ids in parts.items():
-            (folder / part).mkdir()
-            source = paths.NORMALIZED / ("test" if part == "test" else "train")
-            for path, probability in inference.predict(
-                model,
-                [source / f"{name}.png" for name in ids],
-                tta=settings.tta,
-                batch_size=settings.batch_size,
-                mean=facts["mean"],
-                std=facts["std"],
-                device=device,
-            ):
-                images.write_probability(folder / part / path.name, probability)
-        made_by = {"fold": fold, "tta": settings.tta, "weights_sha256": facts["weights_sha256"]}
+        for part in parts:
+            for tta in names:
+                (folder / part / tta).mkdir(parents=True)
+        inference.predict_files(
+            model,
+            facts,
+            sources,
+            [[predictions.map_path(folder, part, tta, name) for tta in names] for part, _, name in due],
+            sets=sets,
+            **settings.window.model_dump(),
+            batch_size=settings.batch_size,
+            device=device,
+        )
+        made_by = {"fold": fold, "sets": names, "weights_sha256": facts["weights_sha256"]}
         jsonfile.write(folder / predictions.FACTS, made_by)
 
 

@@ -1,33 +1,38 @@
-"""Mean of the folds, native size, threshold, RLE: the file that Kaggle takes."""
+"""Mean of folds and experiments, native size, the rule of each organ, RLE: the file that Kaggle takes."""
 
-from ftu import folds, images, paths, postprocess, predictions, rle, submission, tables
+from functools import partial
+
+import pandas as pd
+
+from ftu import folds, fusion, masking, paths, predictions, rules, submission, tables
 from ftu.params import load_params
 from ftu.stage import run
-from ftu.whole import whole_file
+from ftu.whole import whole_files
+from ftu.workers import each
 
 
 def main() -> None:
     params = load_params(paths.PARAMS)
+    known = rules.read(paths.RULES, organs=params.data.organs, sources=params.data.sources)
     index, table = tables.read_index(paths.IMAGES), tables.read_folds(paths.FOLDS)
     test = index[index["set"] == "test"]
     for fold in params.split.run:
         _, oof = folds.divide(table, fold)
-        predictions.check_fold(paths.prediction(fold), paths.model(fold), oof=oof, test=test["id"])
-    rles = []
-    for row in tables.image_rows(test):
-        maps = [
-            images.read_probability(paths.prediction(k) / "test" / f"{row.id}.png") for k in params.split.run
-        ]
-        threshold = params.thresholds[row.data_source][row.organ]
-        probability = postprocess.mean_probability(maps)
-        mask = postprocess.native_mask(
-            probability, height=row.img_height, width=row.img_width, threshold=threshold
-        )
-        rles.append(rle.encode(mask))
-    answers = submission.build_submission(test["id"], rles)
+        due = {"oof": oof, "test": test["id"]}
+        predictions.check_fold(paths.prediction(fold), paths.model(fold), tta=known.tta, due=due)
+    own = fusion.Experiment("own", paths.PREDICTIONS, tuple(params.split.run), known.own, known.tta)
+    experiments = fusion.ensemble(own, paths.MEMBERS, known.members)
+    cases = masking.cases(tables.image_rows(test), "test", experiments, known)
+
+    way = masking.Way(params.ensemble.mean, known.method, params.postprocess.never_empty)
+    answer = partial(masking.answer, way=way)
+    rows = pd.DataFrame(each(answer, cases, workers=params.compute.workers, doing="submit"))
+    answers = submission.build_submission(rows["id"], rows["rle"])
     submission.check_submission(answers, test)
-    with whole_file(paths.SUBMISSION) as path:
-        answers.to_csv(path, index=False)
+    with whole_files(paths.SUBMISSION.parent) as folder:
+        answers.to_csv(folder / paths.SUBMISSION.name, index=False)
+        rows[masking.GUARDED].to_csv(folder / paths.GUARD.name, index=False)
+    print(masking.guard_in_words(rows, way.never_empty))
     print(f"{paths.SUBMISSION}: {len(answers)} images, valid for Kaggle")
 
 

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 import toy
-from ftu import artifact, folds, images, inference, submission, tables, training
+from ftu import artifact, folds, images, predictions, submission, tables, training
 from ftu.checkpoints import CHOICES
 from ftu.dataset import Samples, ValidBatches, loader
+from ftu.segmenter import Probabilities
+from ftu.standardize import image_tensor
 from imports import ROOT
 
 pytestmark = pytest.mark.slow
@@ -85,26 +87,27 @@ def test_the_model_says_what_it_is(folder, model):
 
 def test_every_image_has_a_prediction_of_the_networks_size(folder):
     index, table = tables.read_index(folder / "data/images.csv"), tables.read_folds(folder / "data/folds.csv")
-    expected = {
-        "oof": set(folds.divide(table, 0)[1]),
-        "test": set(index.loc[index["set"] == "test", "id"]),
-    }
-    for part, ids in expected.items():
-        found = sorted((folder / "data/predictions/fold_0" / part).iterdir())
-        assert {path.stem for path in found} == ids
-        for path in found:
+    due = {"oof": folds.divide(table, 0)[1], "test": index.loc[index["set"] == "test", "id"].tolist()}
+    made = folder / "data/predictions/fold_0"
+    predictions.check_fold(made, folder / "models/fold_0", tta="flips", due=due)
+    for part, ids in due.items():
+        for name in ids:
+            path = predictions.map_path(made, part, "flips", name)
             assert images.read_probability(path).shape == (SIZE, SIZE)
 
 
 def test_the_saved_weights_give_the_predictions(folder, model):
     segmenter, facts = model
-    made_by = json.loads((folder / "data/predictions/fold_0/prediction.json").read_text())
-    assert made_by["weights_sha256"] == facts["weights_sha256"]
-    sources = sorted((folder / "data/normalized/test").glob("*.png"))
-    how = {"tta": made_by["tta"], "batch_size": 1, "mean": facts["mean"], "std": facts["std"]}
-    for path, expected in inference.predict(segmenter, sources, **how, device=torch.device("cpu")):
-        written = images.read_probability(folder / "data/predictions/fold_0/test" / path.name)
-        np.testing.assert_allclose(written, expected, rtol=0, atol=2e-5)  # 16 bits, and batches of 8
+    made = folder / "data/predictions/fold_0"
+    made_by = json.loads((made / "prediction.json").read_text())
+    assert made_by == {"fold": 0, "sets": ["flips"], "weights_sha256": facts["weights_sha256"]}
+    network = Probabilities(segmenter).eval()
+    for source in sorted((folder / "data/normalized/test").glob("*.png")):
+        image = image_tensor(images.read_rgb(source), facts["mean"], facts["std"])[None]
+        with torch.no_grad():
+            views = [network(image), network(image.flip(3)).flip(3), network(image.flip(2)).flip(2)]
+        written = images.read_probability(predictions.map_path(made, "test", "flips", source.stem))
+        np.testing.assert_allclose(written, torch.stack(views).mean(0)[0, 0].numpy(), rtol=0, atol=2e-5)
 
 
 def test_training_again_repeats_every_byte(folder):

@@ -1,14 +1,25 @@
 """Scores of images, their summary by organ and source, and the table for people."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu import evaluation, images
+from ftu import evaluation, images, masking
+from ftu.evaluation import Trial
+from ftu.postprocess import Rule
+from ftu.tables import ImageRow
 
 GROUPS = ("organ", "data_source")
+NONE = pd.DataFrame(columns=evaluation.SCORES)  # no shifted images
+WAY = masking.Way(mean="probability", method="table", never_empty="warn")
+TYPICAL = {
+    "id": "1", "organ": "lung", "data_source": "HPA", "dice": 0.5, "objects": 2, "action": "",
+    "nothing": 0.0, "everything": 0.3, "otsu": 0.3,
+}  # fmt: skip
 shares = st.integers(0, 1000).map(lambda thousandth: thousandth / 1000)
 
 
@@ -18,6 +29,7 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
         {
             "organ": st.sampled_from(["kidney", "lung", "spleen"]),
             "data_source": st.sampled_from(["HPA", "Hubmap"]),
+            "objects": st.integers(1, 9),
             **dict.fromkeys(("dice", *evaluation.BASELINES), shares),
         }
     )
@@ -27,7 +39,7 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
 
 @given(table=tables())
 def test_the_summary_is_the_mean_over_images_whatever_the_groups(table):
-    scores = evaluation.summary(table)
+    scores = evaluation.summary(table, NONE)
     assert scores["images"] == len(table)
     assert scores["dice"] == pytest.approx(table["dice"].mean(), abs=1e-6)
     for group in GROUPS:
@@ -46,14 +58,16 @@ def test_the_summary_by_hand():
             "organ": ["lung", "lung", "kidney"],
             "data_source": ["HPA", "Hubmap", "HPA"],
             "dice": [0.2, 0.4, 0.9],
+            "objects": [3, 0, 1],
             "nothing": [0.0, 0.0, 0.0],
             "everything": [0.3, 0.1, 0.2],
             "otsu": [0.3, 0.3, 0.6],
         }
     )
-    assert evaluation.summary(table) == {
+    assert evaluation.summary(table, NONE) == {
         "dice": 0.5,
         "images": 3,
+        "empty": 1,
         "organ": {"kidney": 0.9, "lung": 0.3},
         "data_source": {"HPA": 0.55, "Hubmap": 0.4},
         "baseline": {"nothing": 0.0, "everything": 0.2, "otsu": 0.4},
@@ -73,8 +87,8 @@ def test_the_typical_image_of_each_group_has_its_lower_median(table):
 
 @given(table=tables())
 def test_the_report_is_a_table_that_shows_every_score(table):
-    scores = evaluation.summary(table)
-    first, _, *lines = evaluation.report(table).splitlines()
+    scores = evaluation.summary(table, NONE)
+    first, _, *lines = evaluation.report(table, NONE).splitlines()
     assert f"{scores['dice']:.3f} over {len(table)} images" in first
     assert {line.count("|") for line in lines} == {4}
     for group in GROUPS:
@@ -84,25 +98,58 @@ def test_the_report_is_a_table_that_shows_every_score(table):
         assert f"| baseline: {name} | {len(table)} | {value:.3f} |" in lines
 
 
-def test_a_case_is_scored_at_native_size(tmp_path):
-    """The upper half is the truth and what the model is sure of; height and width differ."""
+def test_shifted_images_are_summed_up_by_organ_and_reported():
+    table = pd.DataFrame([TYPICAL | {"id": "1", "objects": 0}, TYPICAL | {"id": "2"}])
+    shifted = pd.DataFrame(
+        [
+            TYPICAL | {"organ": organ, "dice": dice}
+            for organ, dice in (("lung", 0.1), ("lung", 0.3), ("spleen", 0.8))
+        ]
+    )
+    summary = evaluation.summary(table, shifted)
+    assert summary["dice_shifted"] == {"lung": 0.2, "spleen": 0.8, "mean": 0.4}
+    assert (summary["empty"], summary["dice"]) == (1, 0.5)
+    lines = evaluation.report(table, shifted).splitlines()
+    assert [line for line in lines if "shifted" in line] == [
+        "| shifted: lung | 2 | 0.200 |",
+        "| shifted: spleen | 1 | 0.800 |",
+        "| shifted: mean | 3 | 0.400 |",
+    ]
+    assert lines[-1] == "1 of 2 masks are empty."
+
+
+@pytest.fixture
+def trial(tmp_path):
+    """The upper half is the truth and what the models are sure of; height and width differ."""
     truth = np.repeat([1, 0], 20)[:, None] * np.ones((1, 60), int)
     images.write_tiff(tmp_path / "image.tiff", np.full((40, 60, 3), 200, np.uint8))
     images.write_mask(tmp_path / "truth.png", truth.astype(np.uint8))
-    images.write_probability(tmp_path / "map.png", np.repeat([0.75, 0.25], 4)[:, None] * np.ones((1, 8)))
+    images.write_probability(tmp_path / "map.tif", np.repeat([0.75, 0.25], 4)[:, None] * np.ones((1, 8)))
 
-    def score(threshold: float) -> dict[str, str | float]:
-        paths = {
-            name: tmp_path / file
-            for name, file in {"image": "image.tiff", "truth": "truth.png", "probability": "map.png"}.items()
-        }
-        case = evaluation.Case(id="7", organ="lung", data_source="HPA", threshold=threshold, **paths)
-        assert evaluation.masks(case)[1].shape == (40, 60)
-        return evaluation.score(case)
+    def make(threshold: float, *, smallest: float = 0, image: bool = True) -> Trial:
+        row = ImageRow("7", "train", "lung", "HPA", 40, 60, 2.0)
+        rule = Rule(threshold, smallest_object=smallest, largest_hole=0, foreground=math.nan)
+        case = masking.Case(row, [([tmp_path / "map.tif"], 1.0)], rule)
+        return Trial(case, tmp_path / "truth.png", tmp_path / "image.tiff" if image else None)
 
-    assert score(0.5) | {"otsu": 0} == {
-        "id": "7", "organ": "lung", "data_source": "HPA",
-        "dice": 1.0, "nothing": 0.0, "everything": round(2 / 3, 6), "otsu": 0,
+    return make
+
+
+def test_a_trial_is_scored_at_native_size(trial):
+    assert evaluation.score(trial(0.5), WAY) | {"otsu": 0} == {
+        "id": "7", "organ": "lung", "data_source": "HPA", "dice": 1.0, "objects": 1, "action": "",
+        "nothing": 0.0, "everything": round(2 / 3, 6), "otsu": 0,
     }  # fmt: skip
-    assert score(0.8)["dice"] == 0
-    assert score(0.2)["dice"] == round(2 / 3, 6)
+    assert evaluation.score(trial(0.2), WAY)["dice"] == round(2 / 3, 6)
+    assert list(evaluation.score(trial(0.5, image=False), WAY)) == evaluation.SCORES
+
+
+def test_an_empty_mask_is_scored_as_the_guard_leaves_it(trial):
+    """At 2 um per pixel the upper half is 4800 um2; above 0.8 there is nothing."""
+    for rule in (trial(0.8), trial(0.5, smallest=4801)):
+        row = evaluation.score(rule, WAY)
+        assert (row["dice"], row["objects"], row["action"]) == (0, 0, "empty")
+    assert evaluation.score(trial(0.5, smallest=4800), WAY)["dice"] == 1
+    row = evaluation.score(trial(0.8), WAY._replace(never_empty="lower"))
+    assert float(row["dice"]) > 0.95  # at 0.64 the level line lies a pixel further in
+    assert (row["objects"], row["action"]) == (1, "lowered")

@@ -1,5 +1,7 @@
 """The only reader and writer of pixels: its laws, literals that pin the channels, and what it refuses."""
 
+import itertools
+import resource
 from pathlib import Path
 
 import cv2
@@ -62,8 +64,8 @@ def test_a_mask_is_0_and_1_in_memory_and_0_and_255_on_disk(path, mask):
 
 @given(probability=PROBABILITIES)
 def test_a_probability_is_kept_to_half_a_step_of_16_bits(path, probability):
-    images.write_probability(path.with_suffix(".png"), probability)
-    read = images.read_probability(path.with_suffix(".png"))
+    images.write_probability(path.with_suffix(".tif"), probability)
+    read = images.read_probability(path.with_suffix(".tif"))
     assert read.dtype == np.float32
     assert np.abs(read - probability.astype(float)).max() <= 0.5 / 65535 + 2**-24  # float32's own rounding
     np.testing.assert_array_equal(read[probability == 0], 0)
@@ -71,9 +73,48 @@ def test_a_probability_is_kept_to_half_a_step_of_16_bits(path, probability):
 
 
 def test_a_probability_of_1_is_the_whole_scale_of_16_bits(path):
-    images.write_probability(path.with_suffix(".png"), np.array([[0, 0.5, 1]], np.float32))
-    on_disk = cv2.imread(str(path.with_suffix(".png")), cv2.IMREAD_UNCHANGED)
+    images.write_probability(path.with_suffix(".tif"), np.array([[0, 0.5, 1]], np.float32))
+    on_disk = cv2.imread(str(path.with_suffix(".tif")), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(on_disk, np.array([[0, 32768, 65535]], np.uint16))
+
+
+def random_map(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height * width).random((height, width), np.float32)
+
+
+@given(height=st.integers(1, 300), width=st.integers(1, 20), data=st.data())
+def test_the_bytes_of_a_probability_do_not_depend_on_the_parts_it_came_in(path, height, width, data):
+    whole, parts = path.with_name("whole.tif"), path.with_name("parts.tif")
+    probability = random_map(height, width)
+    images.write_probability(whole, probability)
+    cuts = sorted(data.draw(st.sets(st.integers(0, height), max_size=9)) | {0, height})
+    with images.probability_writer(parts, height, width) as write:
+        for top, bottom in itertools.pairwise(cuts):
+            write(probability[top:bottom])
+    assert parts.read_bytes() == whole.read_bytes()
+
+
+@given(data=st.data())
+def test_a_part_of_a_probability_is_that_part(path, data):
+    file, probability = path.with_name("part.tif"), random_map(150, 9)
+    if not file.exists():
+        images.write_probability(file, probability)
+    ends = (st.lists(st.integers(0, n), min_size=2, max_size=2, unique=True) for n in probability.shape)
+    rows, columns = (slice(*sorted(data.draw(pair))) for pair in ends)
+    whole = images.read_probability(file)
+    np.testing.assert_array_equal(images.read_probability(file, rows, columns), whole[rows, columns])
+
+
+@given(image=PIXELS, data=st.data())
+def test_an_image_is_read_by_rows_from_either_kind_of_file(path, image, data):
+    top, bottom = sorted(data.draw(st.tuples(st.integers(0, len(image) - 1), st.integers(1, len(image)))))
+    bottom = max(bottom, top + 1)
+    images.write_tiff(path, image)
+    images.write_rgb(path.with_suffix(".png"), image)
+    for file in path, path.with_suffix(".png"):
+        assert images.image_shape(file) == image.shape[:2]
+        with images.rgb_rows(file) as read:
+            np.testing.assert_array_equal(read(top, bottom), image[top:bottom])
 
 
 def test_red_comes_first_in_memory_and_is_red_on_disk(path):
@@ -227,12 +268,56 @@ def test_a_lost_or_damaged_artefact_can_be_made_again(tmp_path, read, content):
         read(tmp_path / "artefact.png")
 
 
+@given(data=st.data())
+def test_a_probability_cut_off_anywhere_is_refused(path, data):
+    whole, damaged = path.with_name("uncut.tif"), path.with_name("cut.tif")
+    if not whole.exists():
+        images.write_probability(whole, random_map(200, 30))
+    damaged.write_bytes(whole.read_bytes()[: data.draw(st.integers(0, whole.stat().st_size - 1))])
+    with pytest.raises(InputError, match=r"cut\.tif: is missing or damaged.*run `dvc repro`"):
+        images.read_probability(damaged)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "found"),
+    [
+        ("a.png", np.zeros((4, 5), np.uint16), "a PNG of 1 bands of uint16"),
+        ("a.tif", np.zeros((4, 5), np.uint8), "a GTiff of 1 bands of uint8"),
+        ("a.tif", np.zeros((4, 5, 3), np.uint16), "a GTiff of 3 bands of uint16"),
+    ],
+)
+def test_another_picture_is_no_probability(tmp_path, name, array, found):
+    cv2.imwrite(str(tmp_path / name), array)
+    with pytest.raises(InputError, match=rf"{name}: is {found}, no probability map .* run `dvc repro`"):
+        images.read_probability(tmp_path / name)
+
+
 @pytest.mark.parametrize("value", [np.nan, -0.001, 1.001, np.inf, -np.inf])
 def test_what_is_no_probability_is_refused_and_leaves_no_file(tmp_path, value):
     probability = np.full((2, 3), 0.5, np.float32)
     probability[1, 1] = value
-    with pytest.raises(ValueError, match=r"a\.png: .* no probabilities"):
-        images.write_probability(tmp_path / "a.png", probability)
+    with pytest.raises(ValueError, match=r"a\.tif: .* no probabilities"):
+        images.write_probability(tmp_path / "a.tif", probability)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_probability_that_ends_too_soon_leaves_no_file(tmp_path):
+    with (
+        pytest.raises(ValueError, match=r"a\.tif: 70 of 100 rows were written"),
+        images.probability_writer(tmp_path / "a.tif", 100, 3) as write,
+    ):
+        write(random_map(70, 3))
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_probability_that_finds_no_room_is_an_error_and_leaves_no_file(tmp_path):
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))
+    try:
+        with pytest.raises(OSError, match=r"a\.tif: could not be written"):
+            images.write_probability(tmp_path / "a.tif", random_map(400, 400))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert not any(tmp_path.iterdir())
 
 

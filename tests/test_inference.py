@@ -1,4 +1,4 @@
-"""Laws of inference: views and their mean, in probability and float32; batches change nothing."""
+"""Laws of inference: windows and batches change nothing, an image stands alone, bad windows are refused."""
 
 import numpy as np
 import pytest
@@ -7,108 +7,105 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ftu import images
-from ftu.inference import VIEWS, predict, with_tta
+from ftu import images, inference, views
+from ftu.errors import InputError
 from ftu.segmenter import Probabilities, build_segmenter
 from ftu.standardize import MEAN, STD, image_tensor
 
 SIZE = 64
-COUNTS = {"none": 1, "flips": 3, "d4": 8}
-FLIPS = (
-    (slice(None), slice(None)),
-    (slice(None), slice(None, None, -1)),
-    (slice(None, None, -1), slice(None)),
-)
+CPU = torch.device("cpu")
+NONE = {"none": views.groups("none", [])}
 
 
-def drawn(seed, *, count=2, size=6):
-    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
-
-
-class Grey(nn.Module):
-    """A network of single pixels: it turns and flips with its image."""
+class Red(nn.Module):
+    """An identity model: the probability is the red channel."""
 
     def forward(self, images):
-        return images.mean(dim=1, keepdim=True)
+        return images[:, :1]
 
 
-class Spy(Grey):
-    """Records the images that it is shown."""
+def pixels(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def predicted(network, image, **changes):
+    """The maps (N, H, W) of one image, in windows of 64 px."""
+    how = {
+        "sets": NONE, "window": SIZE, "overlap": 0.25, "blend": "smooth", "batch_size": 4,
+        "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "device": CPU,
+    }  # fmt: skip
+    read = lambda top, bottom: image[top:bottom]  # noqa: E731
+    return np.concatenate(
+        list(inference.predict_image(network, read, image.shape[:2], **(how | changes))), axis=1
+    )
+
+
+# ------------------------------------------------------------------ windows
+
+
+@settings(max_examples=30)
+@given(
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    blend=st.sampled_from(["smooth", "centre"]),
+    tta=st.sampled_from(["none", "flips", "d4"]),
+    shrink=st.booleans(),
+    batch_size=st.integers(1, 9),
+)
+def test_an_identity_model_gives_every_image_back(height, width, blend, tta, shrink, batch_size):
+    image = pixels(height, width)
+    sets = {tta: views.groups(tta, [])}
+    (given_,) = predicted(Red(), image, sets=sets, blend=blend, shrink=shrink, batch_size=batch_size)
+    assert given_.dtype == np.float32
+    np.testing.assert_allclose(given_, image[..., 0] / np.float32(255), rtol=0, atol=1e-5)
+
+
+@given(height=st.integers(1, 200), width=st.integers(1, 200))
+def test_what_is_stored_is_what_the_whole_image_gives(tmp_path_factory, height, width):
+    file, image = tmp_path_factory.mktemp("maps") / "a.tif", pixels(height, width)
+    (whole,) = predicted(Red(), image, window=256)
+    (by_windows,) = predicted(Red(), image)
+    for path, map_ in ((file, by_windows), (file.with_name("b.tif"), whole)):
+        images.write_probability(path, map_)
+    stored = [images.read_probability(file), images.read_probability(file.with_name("b.tif"))]
+    np.testing.assert_allclose(*stored, rtol=0, atol=1.5 / images.FULL_SCALE)
+    np.testing.assert_allclose(stored[0], image[..., 0] / 255, rtol=0, atol=1.5 / images.FULL_SCALE)
+
+
+class Sizes(Red):
+    """Notes the shapes that it is shown."""
 
     def __init__(self):
         super().__init__()
         self.seen = []
 
     def forward(self, images):
-        self.seen.append(images)
+        self.seen.append(tuple(images.shape))
         return super().forward(images)
 
 
-class Corner(nn.Module):
-    """A network that knows left from right and top from bottom: 1 in the upper left pixel, else 0."""
-
-    def forward(self, images):
-        answer = torch.zeros_like(images[:, :1])
-        answer[..., 0, 0] = 1
-        return answer
+def test_an_image_of_the_networks_size_is_one_pass_to_the_bit():
+    network, image = Sizes(), pixels(SIZE, SIZE)
+    (given_,) = predicted(network, image)
+    assert network.seen == [(1, 3, SIZE, SIZE)]
+    np.testing.assert_array_equal(given_, image_tensor(image, (0, 0, 0), (1, 1, 1))[0].numpy())
 
 
-@pytest.mark.parametrize("tta", VIEWS)
-@settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 999), size=st.integers(1, 8))
-def test_views_of_an_equivariant_network_agree(tta, seed, size):
-    batch = drawn(seed, size=size)
-    torch.testing.assert_close(with_tta(Grey(), tta)(batch), Grey()(batch), rtol=0, atol=1e-6)
+@pytest.mark.parametrize(("shrink", "seen"), [(True, (32, 64)), (False, (64, 64))])
+def test_a_smaller_image_is_mirrored_to_what_the_network_takes(shrink, seen):
+    network = Sizes()
+    predicted(network, pixels(20, 50), shrink=shrink)
+    assert network.seen == [(1, 3, *seen)]
 
 
-@pytest.mark.parametrize(("tta", "count"), COUNTS.items())
-def test_the_number_of_views(tta, count):
-    spy = Spy()
-    with_tta(spy, tta)(drawn(0))
-    assert len({view.contiguous().numpy().tobytes() for view in spy.seen}) == len(spy.seen) == count
+def test_no_more_than_a_batch_is_shown_at_a_time():
+    network = Sizes()
+    predicted(network, pixels(200, 300), batch_size=3, sets={"d4": views.groups("d4", [])})
+    assert {shape[0] for shape in network.seen} <= {1, 2, 3}
+    assert sum(shape[0] for shape in network.seen) % 8 == 0
 
 
-def test_flips_are_the_image_its_left_right_and_its_upside_down():
-    spy, batch = Spy(), drawn(0)
-    with_tta(spy, "flips")(batch)
-    for view, expected in zip(spy.seen, (batch, batch.flip(3), batch.flip(2)), strict=True):
-        assert torch.equal(view, expected)
-
-
-@pytest.mark.parametrize(
-    ("tta", "expected"),
-    [
-        ("none", [[1, 0, 0], [0, 0, 0], [0, 0, 0]]),
-        ("flips", [[1 / 3, 0, 1 / 3], [0, 0, 0], [1 / 3, 0, 0]]),
-        ("d4", [[1 / 4, 0, 1 / 4], [0, 0, 0], [1 / 4, 0, 1 / 4]]),
-    ],
-)
-def test_a_view_is_turned_back_before_the_mean(tta, expected):
-    given_ = with_tta(Corner(), tta)(drawn(0, count=1, size=3))[0, 0]
-    np.testing.assert_allclose(given_.numpy(), expected, rtol=1e-6)
-
-
-class Segments(nn.Module):
-    """Stands for a segmenter: its logits, in half precision, are 4 in the left column and -1 elsewhere."""
-
-    def __init__(self):
-        super().__init__()
-        self.encoder, self.decoder, self.head = nn.Identity(), nn.Identity(), self.logits
-
-    @staticmethod
-    def logits(images):
-        answer = torch.full_like(images[:, :1], -1, dtype=torch.float16)
-        answer[..., 0] = 4
-        return answer
-
-
-def test_the_mean_is_of_probabilities_in_float32_not_of_logits():
-    model = with_tta(Probabilities(Segments()), "flips")  # pyright: ignore[reportArgumentType]
-    high, low = 1 / (1 + np.exp(-4)), 1 / (1 + np.exp(1))
-    expected = [(2 * high + low) / 3, low, (high + 2 * low) / 3]  # the left column, the middle, the right one
-    given_ = model(drawn(0, count=1, size=3))
-    assert given_.dtype == torch.float32
-    np.testing.assert_allclose(given_[0, 0].numpy(), [expected] * 3, rtol=1e-6)
+# ------------------------------------------------------------------ a real network
 
 
 @pytest.fixture(scope="module")
@@ -118,66 +115,109 @@ def segmenter():
 
 
 @pytest.fixture(scope="module")
-def paths(tmp_path_factory):
-    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+def sources(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
     files = [folder / f"{name}.png" for name in "cabed"]
-    for path in files:
-        images.write_rgb(path, rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8))
+    for seed, path in enumerate(files):
+        images.write_rgb(path, pixels(SIZE + 30 * (seed % 2), SIZE, seed))
     return files
 
 
-def predicted(segmenter, paths, *, tta="none", batch_size=2, mean=MEAN, std=STD):
-    how = {"tta": tta, "batch_size": batch_size, "mean": mean, "std": std, "device": torch.device("cpu")}
-    return list(predict(segmenter, paths, **how))
+def stored(segmenter, sources, folder, *, tta="none", encoder="resnet18", facts=None, **changes):
+    """The maps of the files, as their bytes and as arrays."""
+    how = {"size": 0, "overlap": 0.25, "blend": "smooth", "batch_size": 2, "device": CPU}
+    known = {"architecture": {"encoder": encoder, "size": SIZE}, "mean": MEAN, "std": STD} | (facts or {})
+    targets = [[folder / f"{path.stem}.tif"] for path in sources]
+    sets = {tta: views.groups(tta, [0.8, 1.25])}
+    inference.predict_files(segmenter, known, sources, targets, sets=sets, **(how | changes))
+    return [target.read_bytes() for (target,) in targets], [
+        images.read_probability(target) for (target,) in targets
+    ]
 
 
 @pytest.fixture(scope="module")
-def one_by_one(segmenter, paths):
-    return predicted(segmenter, paths, batch_size=1)
+def as_they_stand(segmenter, sources, tmp_path_factory):
+    return stored(segmenter, sources, tmp_path_factory.mktemp("maps"))
 
 
-def test_each_path_comes_with_its_own_probabilities_in_order(segmenter, paths, one_by_one):
-    assert [path for path, _ in one_by_one] == paths
-    segmenter.eval()
-    for path, probability in one_by_one:
-        assert (probability.shape, probability.dtype) == ((SIZE, SIZE), np.float32)
+def test_each_file_has_its_own_probabilities(segmenter, sources, as_they_stand):
+    network = Probabilities(segmenter).eval()
+    for path, map_ in list(zip(sources, as_they_stand[1], strict=True))[::2]:  # those of one window
         with torch.no_grad():
-            logits = segmenter(image_tensor(images.read_rgb(path))[None]).logits
-        np.testing.assert_allclose(probability, logits[0, 0].sigmoid().numpy(), rtol=0, atol=1e-6)
+            expected = network(image_tensor(images.read_rgb(path))[None])[0, 0].numpy()
+        np.testing.assert_allclose(map_, expected, rtol=0, atol=1 / images.FULL_SCALE)
 
 
-@pytest.mark.parametrize("batch_size", [2, 5, 8])
-def test_the_size_of_a_batch_changes_nothing(segmenter, paths, one_by_one, batch_size):
-    for (path, given_), (expected_path, expected) in zip(
-        predicted(segmenter, paths, batch_size=batch_size), one_by_one, strict=True
-    ):
-        assert path == expected_path
-        np.testing.assert_allclose(given_, expected, rtol=0, atol=1e-6)
+def test_the_bytes_of_an_image_do_not_depend_on_the_others(segmenter, sources, as_they_stand, tmp_path):
+    assert stored(segmenter, sources[::-1], tmp_path)[0] == as_they_stand[0][::-1]
+    assert stored(segmenter, sources[3:4], tmp_path)[0] == as_they_stand[0][3:4]
 
 
-def test_a_network_in_training_mode_predicts_as_in_evaluation(segmenter, paths, one_by_one):
+@pytest.mark.parametrize("batch_size", [1, 5, 8])
+def test_another_batch_size_changes_the_last_bits_at_most(
+    segmenter, sources, as_they_stand, tmp_path, batch_size
+):
+    _, maps = stored(segmenter, sources, tmp_path, batch_size=batch_size)
+    for given_, expected in zip(maps, as_they_stand[1], strict=True):
+        np.testing.assert_allclose(given_, expected, rtol=0, atol=1.5 / images.FULL_SCALE)
+
+
+def test_a_network_in_training_mode_predicts_as_in_evaluation(segmenter, sources, as_they_stand, tmp_path):
     before = {key: value.clone() for key, value in segmenter.state_dict().items()}
     segmenter.train()
-    for (_, given_), (_, expected) in zip(predicted(segmenter, paths, batch_size=1), one_by_one, strict=True):
-        np.testing.assert_array_equal(given_, expected)
+    assert stored(segmenter, sources, tmp_path)[0] == as_they_stand[0]
     assert all(torch.equal(value, before[key]) for key, value in segmenter.state_dict().items())
 
 
-def test_other_statistics_of_the_image_are_used(segmenter, paths, one_by_one):
-    ((_, given_), *_) = predicted(segmenter, paths[:1], mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    assert not np.allclose(given_, one_by_one[0][1])
+def test_other_statistics_of_the_image_are_used(segmenter, sources, as_they_stand, tmp_path):
+    facts = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    _, (map_,) = stored(segmenter, sources[:1], tmp_path, facts=facts)
+    assert not np.allclose(map_, as_they_stand[1][0])
 
 
-def test_views_of_a_real_network_are_averaged(segmenter, paths, one_by_one):
-    pixels = [images.read_rgb(paths[0])[rows, columns] for rows, columns in FLIPS]
-    segmenter.eval()
-    with torch.no_grad():
-        maps = segmenter(torch.stack([image_tensor(view) for view in pixels])).logits.sigmoid()[:, 0].numpy()
-    turned_back = [view[rows, columns] for view, (rows, columns) in zip(maps, FLIPS, strict=True)]
-    ((_, given_),) = predicted(segmenter, paths[:1], tta="flips")
-    np.testing.assert_allclose(given_, np.mean(turned_back, axis=0), rtol=0, atol=1e-6)
-    assert not np.allclose(given_, one_by_one[0][1], atol=1e-6)
+def test_no_images_give_nothing(segmenter, tmp_path):
+    assert stored(segmenter, [], tmp_path) == ([], [])
 
 
-def test_no_images_give_nothing(segmenter):
-    assert predicted(segmenter, []) == []
+# ------------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"encoder": "coat_lite_tiny", "size": 128}, r"coat_lite_tiny was built for 64 px .* 128 px; use 0"),
+        ({"encoder": "coat_lite_tiny", "tta": "flips_scales"}, r"flips_scales resizes .* only; use flips,"),
+        ({"size": 50, "blend": "centre"}, r"blend centre .* 50 px have none; use 48 px"),
+    ],
+)
+def test_windows_that_do_not_fit_are_refused_before_work(segmenter, sources, tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        stored(segmenter, sources, tmp_path, **changes)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_window_larger_than_every_image_is_refused(sources):
+    inference.check_oversize(sources, 94)
+    inference.check_oversize(sources, 0)
+    with pytest.raises(InputError, match=r"predict\.window\.size: 95 px .* longest side is 94 px"):
+        inference.check_oversize(sources, 95)
+
+
+def test_a_damaged_image_is_refused_before_work(segmenter, sources, tmp_path):
+    (tmp_path / "bad.png").write_text("no picture")
+    with pytest.raises(InputError, match=r"bad\.png"):
+        stored(segmenter, [*sources, tmp_path / "bad.png"], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.png"]
+
+
+def test_what_is_made_ahead_comes_in_order_and_brings_its_errors():
+    assert list(inference.ahead(range(5))) == [0, 1, 2, 3, 4]
+
+    def broken():
+        yield 1
+        raise InputError("bad")
+
+    items = inference.ahead(broken())
+    assert next(items) == 1
+    with pytest.raises(InputError, match="bad"):
+        next(items)

@@ -82,7 +82,7 @@ def test_parameters_cannot_be_changed():
 @pytest.mark.parametrize(
     ("section", "field", "module", "table", "others"),
     [
-        (Predict, "tta", "inference", "VIEWS", set()),
+        (Predict, "tta", "views", "VIEWS", set()),
         (ModelParams, "decoder", "segmenter", "DECODERS", set()),
         (ModelParams, "fuse", "daformer", "FUSES", set()),
         (TrainParams, "checkpoint", "checkpoints", "CHOICES", set()),

@@ -36,10 +36,15 @@ def coat(name: str, size: int, output_stride: int) -> Encoder:  # noqa: ARG001
 
 def smp_encoder(name: str, size: int, output_stride: int) -> Encoder:
     """Any encoder of smp; those of timm that are built for one image size are built for this one."""
-    facts = timm.get_pretrained_cfg(name.removeprefix("tu-")) if name.startswith("tu-") else None
-    built_for = {"img_size": size} if facts and facts.fixed_input_size else {}
+    built_for = {"img_size": size} if takes_one_size(name) else {}
     net = smp.encoders.get_encoder(name, weights=None, output_stride=output_stride, **built_for)
     return Encoder(net, list(net.out_channels))
+
+
+def takes_one_size(name: str) -> bool:
+    """Whether the encoder called `name` is built for one image size and takes no other."""
+    facts = timm.get_pretrained_cfg(name.removeprefix("tu-")) if name.startswith(("coat_", "tu-")) else None
+    return bool(facts and facts.fixed_input_size)
 
 
 FAMILIES: dict[str, Callable[[str, int, int], Encoder]] = {"coat_": coat}

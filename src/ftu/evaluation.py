@@ -3,53 +3,57 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from ftu import images, metrics, postprocess
+from ftu import images, masking, metrics
+from ftu.masking import Case, Way
 
 BASELINES = ("nothing", "everything", "otsu")
+SCORES = ["id", "organ", "data_source", "dice", "objects", "action"]  # of any scored image
 
 
-class Case(NamedTuple):
-    """One image to score: where its parts lie, and the threshold of its organ and source."""
+class Trial(NamedTuple):
+    """One image to score: its case, where its true mask lies, and its image where baselines are asked for."""
 
-    id: str
-    organ: str
-    data_source: str
-    image: Path
+    case: Case
     truth: Path
-    probability: Path
-    threshold: float
+    image: Path | None
 
 
-def masks(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Truth and prediction at native resolution, each (H, W) uint8 of 0 and 1."""
-    truth = images.read_mask(case.truth)
-    height, width = truth.shape
-    probability = postprocess.mean_probability([images.read_probability(case.probability)])
-    return truth, postprocess.native_mask(probability, height=height, width=width, threshold=case.threshold)
-
-
-def score(case: Case) -> dict[str, str | float]:
-    """The row of one image: Dice of the prediction and of the baselines."""
-    truth, prediction = masks(case)
-    row = {"id": case.id, "organ": case.organ, "data_source": case.data_source}
-    scores = {"dice": metrics.dice(prediction, truth)} | metrics.baseline_dice(
-        images.read_image(case.image), truth
-    )
-    return row | {name: round(value, 6) for name, value in scores.items()}
-
-
-def summary(table: pd.DataFrame) -> dict:
-    """The competition's mean Dice, the means per organ and per data source, and the baselines' means."""
+def score(trial: Trial, way: Way) -> dict[str, str | float]:
+    """The row of one image: SCORES, and the Dice of BASELINES when the trial has an image."""
+    row, made, truth = trial.case.row, masking.cut(trial.case, way), images.read_mask(trial.truth)
+    scores = {"dice": metrics.dice(made.mask, truth)}
+    if trial.image:
+        scores |= metrics.baseline_dice(images.read_image(trial.image), truth)
     return {
+        "id": row.id,
+        "organ": row.organ,
+        "data_source": row.data_source,
+        **{name: round(value, 6) for name, value in scores.items()},
+        "objects": made.objects,
+        "action": made.action,
+    }
+
+
+def summary(table: pd.DataFrame, shifted: pd.DataFrame) -> dict:
+    """The mean Dice (the competition's score), per organ, per data source, of baselines; how many are empty.
+
+    `table` has SCORES and BASELINES; `shifted` has SCORES of images made to look like another source, and may
+    have no rows: then there is no `dice_shifted`.
+    """
+    content = {
         "dice": _mean(table["dice"]),
         "images": len(table),
+        "empty": int((table["objects"] == 0).sum()),
         "organ": {str(organ): _mean(rows["dice"]) for organ, rows in table.groupby("organ")},
         "data_source": {str(source): _mean(rows["dice"]) for source, rows in table.groupby("data_source")},
         "baseline": {name: _mean(table[name]) for name in BASELINES},
     }
+    if len(shifted):
+        organs = {str(organ): _mean(rows["dice"]) for organ, rows in shifted.groupby("organ")}
+        content["dice_shifted"] = organs | {"mean": _mean(shifted["dice"])}
+    return content
 
 
 def typical(table: pd.DataFrame) -> list[str]:
@@ -58,15 +62,23 @@ def typical(table: pd.DataFrame) -> list[str]:
     return [rows["id"].iloc[(len(rows) - 1) // 2] for _, rows in ranked.groupby(["organ", "data_source"])]
 
 
-def report(table: pd.DataFrame) -> str:
+def report(table: pd.DataFrame, shifted: pd.DataFrame) -> str:
     """The scores as a Markdown table for the terminal and for people, each with its number of images."""
-    scores, count = summary(table), len(table)
+    scores, count = summary(table, shifted), len(table)
     lines = [f"Mean out-of-fold Dice: {scores['dice']:.3f} over {count} images", ""]
     lines += ["| part | images | Dice |", "|---|---|---|"]
     for part in ("organ", "data_source"):
         sizes = table[part].value_counts()
         lines += [f"| {name} | {sizes[name]} | {dice:.3f} |" for name, dice in scores[part].items()]
+    if len(shifted):
+        sizes = shifted["organ"].value_counts().to_dict() | {"mean": len(shifted)}
+        lines += [
+            f"| shifted: {name} | {sizes[name]} | {dice:.3f} |"
+            for name, dice in scores["dice_shifted"].items()
+        ]
     lines += [f"| baseline: {name} | {count} | {dice:.3f} |" for name, dice in scores["baseline"].items()]
+    if scores["empty"]:
+        lines += ["", f"{scores['empty']} of {count} masks are empty."]
     return "\n".join(lines) + "\n"
 
 

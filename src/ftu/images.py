@@ -1,12 +1,12 @@
 """The only reader and writer of pixels.
 
 Images are (H, W, 3) uint8 RGB, masks (H, W) uint8 of 0 and 1 (0 and 255 on disk), probabilities
-(H, W) float32 in 0..1 (0..65535 on disk).
+(H, W) float32 in 0..1 (0..65535 on disk, in a TIFF, which can be written and read by rows).
 """
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,13 +15,23 @@ import numpy as np
 import rasterio
 from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.io import DatasetReader
+from rasterio.io import DatasetReader, DatasetWriter
+from rasterio.windows import Window
 
 from ftu.errors import InputError
 
 FULL_SCALE = 65535  # a probability of 1 in a 16-bit artefact
 AGREE = 1.05  # times by which a file and its row may differ about the size of a pixel
 SCREEN = 20.0  # um per px: coarser resolutions were stated for screens and printers
+STRIP = 64  # rows that are compressed together
+CACHE = 2**26  # bytes
+
+
+def _raster(path: Path, mode: str = "r", **profile: object) -> DatasetWriter:  # in mode "r", a reader
+    """Open with rasterio. Of all files GDAL keeps CACHE bytes at most; its own limit is a share of memory."""
+    with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # microscopes know no latitude
+        return rasterio.open(path, mode, **profile)  # pyright: ignore[reportArgumentType]
 
 
 @contextmanager
@@ -30,17 +40,35 @@ def _open(path: Path) -> Iterator[DatasetReader]:
     if not path.is_file():
         raise InputError(f"{path}: image is missing; restore it or remove its row from the table")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # microscopes know no latitude
-            with rasterio.open(path) as image:
-                if image.count != 3 or set(image.dtypes) != {"uint8"}:
-                    raise InputError(
-                        f"{path}: has {image.count} bands of {image.dtypes[0]}; "
-                        "an image must have 3 bands (RGB) of uint8"
-                    )
-                yield image
+        with _raster(path) as image:
+            if image.count != 3 or set(image.dtypes) != {"uint8"}:
+                raise InputError(
+                    f"{path}: has {image.count} bands of {image.dtypes[0]}; "
+                    "an image must have 3 bands (RGB) of uint8"
+                )
+            yield image
     except RasterioError as error:
         raise InputError(f"{path}: cannot be read as an image ({error}); fetch the file again") from error
+
+
+@contextmanager
+def rgb_rows(path: Path) -> Iterator[Callable[[int, int], np.ndarray]]:
+    """Yield a function of (top, bottom) that reads those rows of an RGB file, (bottom - top, W, 3) uint8.
+
+    PNG and TIFF alike; a PNG is decoded from its top, so ask for its rows in order.
+    """
+    with _open(path) as image:
+
+        def read(top: int, bottom: int) -> np.ndarray:
+            return np.moveaxis(image.read(window=Window.from_slices((top, bottom), (0, image.width))), 0, -1)
+
+        yield read
+
+
+def image_shape(path: Path) -> tuple[int, int]:
+    """(height, width) in px of an RGB file, from its head."""
+    with _open(path) as image:
+        return image.shape
 
 
 def check_image(path: Path, shape: tuple[int, int], pixel_size: float) -> None:
@@ -131,29 +159,93 @@ def write_mask(path: Path, mask: np.ndarray) -> None:
     _write(path, mask * np.uint8(255))
 
 
-def read_probability(path: Path) -> np.ndarray:
-    """A probability map that predict wrote, (H, W) float32 in 0..1."""
-    return _read(path, cv2.IMREAD_UNCHANGED).astype(np.float32) / np.float32(FULL_SCALE)
+def read_probability(path: Path, rows: slice | None = None, columns: slice | None = None) -> np.ndarray:
+    """A probability map that predict wrote, (H, W) float32 in 0..1; of it these rows and columns, or all.
+
+    Raises InputError when the file is missing, damaged, or something else.
+    """
+    remedy = "run `dvc repro` to make it again"
+    if not path.is_file():
+        raise InputError(f"{path}: is missing or damaged; {remedy}")
+    try:
+        with _raster(path) as tiff:
+            if (tiff.driver, tiff.count, tiff.dtypes[0]) != ("GTiff", 1, "uint16"):
+                raise InputError(
+                    f"{path}: is a {tiff.driver} of {tiff.count} bands of {tiff.dtypes[0]}, no probability "
+                    f"map (a GTiff of 1 band of uint16); {remedy}"
+                )
+            size = {"height": tiff.height, "width": tiff.width}  # for slices that count from the end
+            part = Window.from_slices(rows or (0, tiff.height), columns or (0, tiff.width), **size)
+            stored = tiff.read(1, window=part)
+    except RasterioError as error:
+        raise InputError(f"{path}: is missing or damaged ({error}); {remedy}") from error
+    return stored.astype(np.float32) / np.float32(FULL_SCALE)
+
+
+def check_probability(path: Path) -> None:
+    """Raise InputError unless the map is there down to its last row, which a file that was cut off lacks."""
+    read_probability(path, rows=slice(-1, None))
 
 
 def write_probability(path: Path, probability: np.ndarray) -> None:
-    """Write an (H, W) probability map in 0..1 as 16-bit PNG, rounded to 1/65535; ValueError if it is none."""
-    if not (probability.min() >= 0 and probability.max() <= 1):  # not so for nan either
-        raise ValueError(
-            f"{path}: holds {probability.min()} to {probability.max()}, which are no probabilities"
-        )
-    _write(path, np.rint(probability * FULL_SCALE).astype(np.uint16))
+    """Write an (H, W) probability map in 0..1, rounded to 1/65535; ValueError if it is none."""
+    with probability_writer(path, *probability.shape) as write:
+        write(probability)
+
+
+@contextmanager
+def probability_writer(path: Path, height: int, width: int) -> Iterator[Callable[[np.ndarray], None]]:
+    """Yield a function that takes a map's rows, (any, W) in 0..1, from top to bottom, in parts as they come.
+
+    The bytes do not depend on the parts. Raises ValueError when a value is no probability, or when the block
+    ends before the last row. Whatever goes wrong, no file is left.
+    """
+    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint16"}
+    packed = {"compress": "deflate", "predictor": 2, "blockysize": STRIP, "bigtiff": "if_safer"}
+    try:
+        with _raster(path, "w", **profile, **packed) as tiff:
+            strips = _Strips(path, tiff)
+            yield strips.write
+            strips.check_complete()
+    except RasterioError as error:
+        path.unlink(missing_ok=True)
+        raise OSError(f"{path}: could not be written ({error.__cause__ or error}; disk full?)") from error
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+class _Strips:
+    """Rows of a probability map on their way to disk, by strips: half of one would be compressed twice."""
+
+    def __init__(self, path: Path, tiff: DatasetWriter) -> None:
+        self.path, self.tiff, self.done = path, tiff, 0
+        self.waiting = np.empty((0, tiff.width), np.uint16)
+
+    def write(self, rows: np.ndarray) -> None:
+        if not (rows.min() >= 0 and rows.max() <= 1):  # not so for nan either
+            raise ValueError(f"{self.path}: holds {rows.min()} to {rows.max()}, which are no probabilities")
+        self.waiting = np.concatenate([self.waiting, np.rint(rows * FULL_SCALE).astype(np.uint16)])
+        ends = self.done + len(self.waiting) == self.tiff.height
+        whole = len(self.waiting) if ends else len(self.waiting) // STRIP * STRIP
+        for start in range(0, whole, STRIP):
+            strip = self.waiting[start : min(start + STRIP, whole)]
+            self.tiff.write(strip, 1, window=Window(0, self.done, self.tiff.width, len(strip)))  # pyright: ignore[reportCallIssue]
+            self.done += len(strip)
+        self.waiting = self.waiting[whole:]
+
+    def check_complete(self) -> None:
+        if self.done != self.tiff.height:
+            rows = self.done + len(self.waiting)
+            raise ValueError(f"{self.path}: {rows} of {self.tiff.height} rows were written")
 
 
 def write_tiff(path: Path, image: np.ndarray) -> None:
     """Write an (H, W, 3) uint8 image as the competition ships them: RGB, uncompressed, no georeference."""
     height, width, _ = image.shape
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(
-            path, "w", driver="GTiff", height=height, width=width, count=3, dtype="uint8", photometric="RGB"
-        ) as tiff:
-            tiff.write(np.moveaxis(image, -1, 0))
+    profile = {"driver": "GTiff", "height": height, "width": width, "count": 3, "dtype": "uint8"}
+    with _raster(path, "w", photometric="RGB", **profile) as tiff:
+        tiff.write(np.moveaxis(image, -1, 0))
 
 
 def _read(path: Path, flags: int) -> np.ndarray:

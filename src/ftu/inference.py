@@ -1,66 +1,194 @@
-"""Probabilities of whole images. Shapes: B batch, S image size (px)."""
+"""Probabilities of images of any size, of which only a row of windows is in memory.
 
-from collections.abc import Callable, Iterator, Sequence
+Shapes: H, W image; C windows of (h, w) at a time; N sets of views.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-import ttach
 from torch import nn
 from tqdm import tqdm
 
-from ftu import images
+from ftu import images, windows
+from ftu.encoders import takes_one_size
+from ftu.errors import InputError
+from ftu.predictor import Predictor
 from ftu.segmenter import Probabilities, Segmenter
-from ftu.standardize import image_tensor
+from ftu.views import Group
+from ftu.windows import STRIDE, Axis
+
+Item = TypeVar("Item")
+Read = Callable[[int, int], np.ndarray]  # (top, bottom) -> those rows of an image, (bottom - top, W, 3) uint8
 
 
-def flips() -> ttach.Compose:
-    """The paper's three views: identity, horizontal flip, vertical flip (section 6)."""
-    return ttach.Compose([FlipOnce()])
+class Picture(NamedTuple):
+    """An image to predict, and its windows."""
+
+    open: Callable[[], AbstractContextManager[Read]]
+    rows: Axis
+    columns: Axis
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows.length, self.columns.length
+
+    def chunks(self, size: int) -> Iterator[np.ndarray]:
+        """Its windows, (C, h, w, 3) uint8, `size` at a time."""
+        with self.open() as read:
+            chunk: list[np.ndarray] = []
+            for window in windows.cut(self.rows, self.columns, read):
+                chunk.append(window)
+                if len(chunk) == size:
+                    yield np.stack(chunk)
+                    chunk = []
+            if chunk:
+                yield np.stack(chunk)
 
 
-class FlipOnce(ttach.base.DualTransform):
-    """One transform with the views as its parameter: ttach's product of two flips would add both at once."""
-
-    identity_param = "none"
-
-    def __init__(self) -> None:
-        super().__init__("flip", ["none", "horizontal", "vertical"])
-
-    def apply_aug_image(self, image: torch.Tensor, flip: str = "none", **_: object) -> torch.Tensor:
-        dims = {"none": [], "horizontal": [3], "vertical": [2]}[flip]
-        return image.flip(dims) if dims else image
-
-    def apply_deaug_mask(self, mask: torch.Tensor, flip: str = "none", **_: object) -> torch.Tensor:
-        return self.apply_aug_image(mask, flip=flip)  # a flip undoes itself
-
-
-VIEWS: dict[str, Callable[[], ttach.Compose]] = {
-    "none": lambda: ttach.Compose([]),
-    "flips": flips,
-    "d4": ttach.aliases.d4_transform,
-}
-
-
-def with_tta(model: nn.Module, tta: str) -> nn.Module:
-    """A network whose (B, 1, S, S) float32 probabilities are the mean over the views that `tta` names."""
-    return ttach.SegmentationTTAWrapper(model, VIEWS[tta](), merge_mode="mean")
-
-
-@torch.inference_mode()
-def predict(
+def predict_files(
     segmenter: Segmenter,
-    paths: Sequence[Path],
+    facts: Mapping,
+    sources: Sequence[Path],
+    targets: Sequence[Sequence[Path]],
     *,
-    tta: str,
+    sets: Mapping[str, Sequence[Group]],
+    size: int,
+    overlap: float,
+    blend: str,
+    batch_size: int,
+    device: torch.device,
+) -> None:
+    """Write the probabilities of the RGB files `sources`, for each its maps of all `sets` to its `targets`.
+
+    `facts` is the network's model.json; `size`, `overlap` and `blend` are those of predict.window. Raises
+    InputError before it predicts anything when an image cannot be read or the windows do not fit.
+    """
+    side = window_side(size, facts["architecture"], sets)
+    pictures = plan(
+        sources, side, overlap, blend, shrink=not takes_one_size(facts["architecture"]["encoder"])
+    )
+    predictor = Predictor(
+        Probabilities(segmenter),
+        sets,
+        batch_size=batch_size,
+        mean=facts["mean"],
+        std=facts["std"],
+        device=device,
+    )
+    bands = groupby(predict_images(predictor, pictures), key=itemgetter(0))
+    for number, own in tqdm(bands, total=len(pictures), desc="predict", disable=None):
+        write_maps((band for _, band in own), pictures[number].shape, targets[number])
+
+
+def window_side(asked: int, architecture: Mapping, sets: Mapping[str, Sequence[Group]]) -> int:
+    """The side (px) of the windows: `asked`, or where that is 0 that of the images in training.
+
+    Raises InputError when the network of `architecture` (as in model.json) takes one size only, and the
+    windows or the scales of `sets` give it another.
+    """
+    trained, encoder = architecture["size"], architecture["encoder"]
+    if not takes_one_size(encoder):
+        return asked or trained
+    if asked and asked + -asked % STRIDE != trained + -trained % STRIDE:
+        raise InputError(
+            f"predict.window.size: {encoder} was built for {trained} px and takes no windows of {asked} px; "
+            "use 0"
+        )
+    for tta, groups in sets.items():
+        if any(group.scale != 1 for group in groups):
+            raise InputError(
+                f"predict: {tta} resizes windows, but {encoder} takes {trained} px only; use "
+                f"{tta.removesuffix('_scales')}, or train a network that takes any size"
+            )
+    return asked or trained
+
+
+def check_oversize(sources: Sequence[Path], size: int) -> None:
+    """Raise InputError when windows of `size` px (0: any) are larger than every one of the RGB files."""
+    largest = max((max(images.image_shape(path)) for path in sources), default=size)
+    if size > largest:
+        raise InputError(
+            f"predict.window.size: {size} px is larger than every image (the longest side is {largest} px); "
+            "use a smaller window, or 0"
+        )
+
+
+def plan(sources: Sequence[Path], window: int, overlap: float, blend: str, *, shrink: bool) -> list[Picture]:
+    """Lay windows of (window, window) px over RGB files, by the shapes in their heads.
+
+    `shrink`: where an image is smaller, its windows are. Raises InputError when an image is missing or
+    damaged, or when the windows cannot be laid.
+    """
+    lay = partial(windows.cover, window=window, overlap=overlap, blend=blend, shrink=shrink)
+    return [Picture(partial(images.rgb_rows, path), *lay(images.image_shape(path))) for path in sources]
+
+
+def write_maps(bands: Iterable[np.ndarray], shape: tuple[int, int], targets: Sequence[Path]) -> None:
+    """Write the N maps of one image of `shape`, which come in bands (N, any, W), each to its target."""
+    with ExitStack() as files:
+        writers = [files.enter_context(images.probability_writer(path, *shape)) for path in targets]
+        for band in bands:
+            for write, rows in zip(writers, band, strict=True):
+                write(rows)
+
+
+def predict_image(
+    network: nn.Module,
+    read: Read,
+    shape: tuple[int, int],
+    *,
+    sets: Mapping[str, Sequence[Group]],
+    window: int,
+    overlap: float,
+    blend: str,
     batch_size: int,
     mean: Sequence[float],
     std: Sequence[float],
     device: torch.device,
-) -> Iterator[tuple[Path, np.ndarray]]:
-    """Each path with its (S, S) float32 probabilities, one batch in memory at a time."""
-    model = with_tta(Probabilities(segmenter), tta).to(device).eval()
-    for start in tqdm(range(0, len(paths), batch_size), desc="predict", disable=None):
-        chosen = paths[start : start + batch_size]
-        batch = torch.stack([image_tensor(images.read_rgb(path), mean, std) for path in chosen])
-        yield from zip(chosen, model(batch.to(device))[:, 0].cpu().numpy(), strict=True)
+    shrink: bool = True,
+) -> Iterator[np.ndarray]:
+    """The probabilities of one image, as bands (N, any, W) float32 of whole rows from top to bottom.
+
+    `network` is (B, 3, h, w) float32 -> (B, 1, h, w) probabilities, `shape` the (height, width) of the image.
+    Its windows are (window, window), smaller where the image is, unless `shrink` is false.
+    """
+    rows, columns = windows.cover(shape, window=window, overlap=overlap, blend=blend, shrink=shrink)
+    predictor = Predictor(network, sets, batch_size=batch_size, mean=mean, std=std, device=device)
+    return (
+        band for _, band in predict_images(predictor, [Picture(lambda: nullcontext(read), rows, columns)])
+    )
+
+
+def predict_images(predictor: Predictor, pictures: Sequence[Picture]) -> Iterator[tuple[int, np.ndarray]]:
+    """Each picture's number with its next band (N, any, W) float32 of probabilities, picture by picture.
+
+    While a band is in use the next one is predicted, and the windows after it are read. A batch never mixes
+    pictures, so the bytes of one do not depend on the others.
+    """
+    return ahead(_bands(predictor, pictures))
+
+
+def _bands(predictor: Predictor, pictures: Sequence[Picture]) -> Iterator[tuple[int, np.ndarray]]:
+    chunks = (chunk for picture in pictures for chunk in picture.chunks(predictor.batch_size))
+    maps = (one for chunk in predictor.run(ahead(chunks)) for one in chunk)
+    for number, picture in enumerate(pictures):
+        for band in windows.stitch(picture.rows, picture.columns, maps):
+            yield number, np.clip(band, 0, 1, out=band)  # a weighted mean may pass 1 by its rounding
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items; a thread makes the next one while one is in use."""
+    source, end = iter(items), object()
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, source, end)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(next, source, end)
+            yield item  # pyright: ignore[reportReturnType]

@@ -22,6 +22,11 @@ SUBMISSION = Path("submissions/submission.csv")
 GUARD = Path("submissions/guard.csv")
 
 
+def project() -> Path:
+    """The project's own folder, even where DVC runs a copy of it: there are its experiments and its cache."""
+    return Path(os.environ.get("DVC_ROOT", "."))
+
+
 def model(fold: int) -> Path:
     """The folder of the model that holds out `fold`."""
     return MODELS / f"fold_{fold}"
@@ -34,4 +39,4 @@ def prediction(fold: int) -> Path:
 
 def state(fold: int, key: str) -> Path:
     """The state of an unfinished training, in the project's own folder even where DVC runs a copy of it."""
-    return Path(os.environ.get("DVC_ROOT", ".")) / ".ftu" / "training" / f"fold_{fold}-{key}.state"
+    return project() / ".ftu" / "training" / f"fold_{fold}-{key}.state"

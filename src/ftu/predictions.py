@@ -1,6 +1,10 @@
-"""A fold's predictions on disk: probabilities in oof/ and test/, and what made them in prediction.json."""
+"""A fold's predictions on disk: PART/SET/ID.tif, and what made them in prediction.json.
 
-from collections.abc import Iterable
+Parts are oof, the images that the fold holds out; shifted, the same ones made to look like another source;
+and test. Sets are those of ftu.views: of each image there is a map for every set that was asked for.
+"""
+
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ftu import jsonfile
@@ -9,18 +13,40 @@ from ftu.errors import InputError
 FACTS = "prediction.json"
 
 
-def check_fold(folder: Path, model: Path, *, oof: Iterable[str], test: Iterable[str]) -> None:
-    """Raise InputError unless `folder` holds just these ids, predicted by the weights in `model`."""
+def map_path(folder: Path, part: str, tta: str, name: str) -> Path:
+    """Where the map of one image and set lies in the folder of a fold."""
+    return folder / part / tta / f"{name}.tif"
+
+
+def set_names(tta: str, candidates: Iterable[str]) -> list[str]:
+    """The sets that are predicted: `tta` first, then every other one, once."""
+    return list(dict.fromkeys([tta, *candidates]))
+
+
+def check_fold(folder: Path, model: Path, *, tta: str, due: Mapping[str, Iterable[str]]) -> None:
+    """Raise InputError unless `folder` holds just the ids that are `due`, predicted by `model`'s weights.
+
+    `due` has the ids of each part (oof, shifted, test); `tta` is the set of views.
+    """
     remedy = "run `dvc repro`, or take the fold out of split.run"
     facts = jsonfile.read(folder / FACTS, f"the fold was not predicted: {remedy}")
     trained = jsonfile.read(model / "model.json", f"the fold was not trained: {remedy}")
-    if facts["weights_sha256"] != trained["weights_sha256"]:
+    if facts.get("weights_sha256") != trained["weights_sha256"]:
         raise InputError(f"{folder}: is stale, {model} was trained again since; run `dvc repro`")
-    for part, expected in (("oof", set(oof)), ("test", set(test))):
-        found = {path.stem for path in (folder / part).glob("*.png")}
-        if found != expected:
-            odd = ", ".join(sorted(found ^ expected)[:5])
-            raise InputError(
-                f"{folder / part}: holds {len(found)} images where {len(expected)} are due (at odds: {odd}); "
-                "run `dvc repro`"
-            )
+    if tta not in facts.get("sets", []):
+        raise InputError(
+            f"{folder}: has no set {tta} (predicted: {', '.join(facts.get('sets', []))}); name it in "
+            "predict.tta or predict.candidates, and run `dvc repro`"
+        )
+    for part, ids in due.items():
+        _check_set(folder / part / tta, set(ids))
+
+
+def _check_set(folder: Path, expected: set[str]) -> None:
+    found = {path.stem for path in folder.glob("*.tif")}
+    if found != expected:
+        odd = ", ".join(sorted(found ^ expected)[:5])
+        raise InputError(
+            f"{folder}: holds {len(found)} images where {len(expected)} are due (at odds: {odd}); "
+            "run `dvc repro`"
+        )

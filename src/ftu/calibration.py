@@ -1,0 +1,197 @@
+"""Rules chosen on out-of-fold predictions, so that they generalise rather than fit.
+
+- A threshold is the middle of the flat region: of the neighbours of the peak whose mean Dice is as good but
+  for a tolerance. The peak moves with every image that comes or goes; the middle is far from both slopes,
+  which is what counts when the test images differ.
+- Sizes of objects and holes are chosen with it: the pair with the best mean Dice, of equals the smaller.
+- An organ and source with few images keeps the rule that the parameters give.
+- A source that no training image comes from (Hubmap in the competition) takes its organ's threshold from the
+  source that has it, times the ratio of the two in the parameters' table. That table says how much lower the
+  other source has to be cut; calibration says how far this model is off from the table, where that can be
+  measured. The product keeps both, and an unchanged calibration gives exactly the table. Sizes are those of
+  tissue, in um2, and go over as they are.
+- For otsu and quantile each image finds its own threshold, and only sizes are chosen.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from ftu import images
+from ftu.curves import THRESHOLDS, Curves, Sizes
+from ftu.postprocess import Method, Rule
+from ftu.rules import Table
+
+Pair = tuple[str, str]  # data_source, organ
+
+
+class Case(NamedTuple):
+    """One image with a truth and out-of-fold predictions."""
+
+    id: str
+    organ: str
+    data_source: str
+    fold: int
+    part: Literal["oof", "shifted"]
+    truth: Path  # native mask
+    pixel_size: float  # um, of the native image
+    foreground: float  # share of the truth
+
+    @property
+    def pair(self) -> Pair:
+        return self.data_source, self.organ
+
+
+class Settings(NamedTuple):
+    """How rules are chosen."""
+
+    method: Method
+    sizes: Sizes
+    flat: float  # Dice below the best that counts as equally good
+    fewest: int  # images that a choice takes
+
+
+def share(truth: Path) -> float:
+    """The share of an image that its mask, a file, holds."""
+    return float(images.read_mask(truth).mean())
+
+
+def foreground(cases: Iterable[Case]) -> dict[str, float]:
+    """The mean share of foreground by organ, over the images as they were taken."""
+    shares = defaultdict(list)
+    for case in cases:
+        if case.part == "oof":
+            shares[case.organ].append(case.foreground)
+    return {organ: float(np.mean(shares[organ])) for organ in sorted(shares)}
+
+
+def too_few(cases: Iterable[Case], fewest: int) -> set[Pair]:
+    """The pairs with some images, but fewer than `fewest`."""
+    return {pair for pair, indices in by_pair(cases).items() if len(indices) < fewest}
+
+
+def by_pair(cases: Iterable[Case]) -> dict[Pair, list[int]]:
+    """The positions of the cases of each source and organ, sorted by both."""
+    found = defaultdict(list)
+    for position, case in enumerate(cases):
+        found[case.pair].append(position)
+    return dict(sorted(found.items()))
+
+
+def flat_region(dice: np.ndarray, flat: float) -> tuple[int, int]:
+    """The first and last position around the peak of (T,) mean Dice that are within `flat` of it."""
+    peak = int(np.argmax(dice))
+    below = np.flatnonzero(dice < dice[peak] - flat)
+    first = int(below[below < peak].max(initial=-1)) + 1
+    last = int(below[below > peak].min(initial=len(dice))) - 1
+    return first, last
+
+
+def choose_threshold(curves: Sequence[Curves], default: Rule, settings: Settings) -> tuple[Rule, str]:
+    """Threshold and sizes together, for the images of one pair; and in words where they come from."""
+    dice = np.mean([curve.dice for curve in curves], axis=0)  # (T, S, H)
+    best, found = -math.inf, (default, 0, 0)
+    for s, smallest in enumerate(settings.sizes.smallest_objects):
+        for h, largest in enumerate(settings.sizes.largest_holes):
+            first, last = flat_region(dice[:, s, h], settings.flat)
+            middle = (first + last) // 2  # the lower of two
+            if dice[middle, s, h] > best:
+                best = dice[middle, s, h]
+                found = Rule(float(THRESHOLDS[middle]), smallest, largest, default.foreground), first, last
+    rule, first, last = found
+    return rule, (
+        f"{len(curves)} images: the middle of {THRESHOLDS[first]:g} to {THRESHOLDS[last]:g}, "
+        f"which are within {settings.flat:g} of the best"
+    )
+
+
+def choose_sizes(curves: Sequence[Curves], default: Rule, settings: Settings) -> tuple[Rule, str]:
+    """Sizes alone, where each image of the pair finds its own threshold."""
+    dice = np.mean([curve.dice[curve.threshold(default, settings.method)] for curve in curves], axis=0)
+    s, h = np.unravel_index(np.argmax(dice), dice.shape)
+    rule = default._replace(
+        smallest_object=settings.sizes.smallest_objects[s], largest_hole=settings.sizes.largest_holes[h]
+    )
+    return rule, f"sizes of {len(curves)} images; each image has its own threshold ({settings.method})"
+
+
+CHOICES: dict[str, Callable[[Sequence[Curves], Rule, Settings], tuple[Rule, str]]] = {
+    "table": choose_threshold,
+    "otsu": choose_sizes,
+    "quantile": choose_sizes,
+}
+
+
+def choose_table(
+    cases: Sequence[Case],
+    curves: Sequence[Curves],
+    default: Table,
+    settings: Settings,
+    keep: Collection[Pair],
+) -> tuple[dict[str, dict[str, Rule]], dict[str, dict[str, str]]]:
+    """A rule for each pair of `default`, and why: chosen on these cases, kept, or carried over.
+
+    Pairs in `keep` have too few images and keep the default. Shares of foreground are those of the cases.
+    """
+    shares, groups = foreground(cases), by_pair(cases)
+    found: dict[Pair, tuple[Rule, str]] = {}
+    pairs = [(source, organ) for source, organs in default.items() for organ in organs]
+    for source, organ in sorted(pairs, key=lambda pair: pair not in groups):  # carried over from those before
+        rule = default[source][organ]._replace(foreground=shares.get(organ, math.nan))
+        if (source, organ) in keep:
+            found[source, organ] = rule, f"kept: fewer than {settings.fewest} training images"
+        elif (source, organ) in groups:
+            few = [curves[position] for position in groups[source, organ]]
+            found[source, organ] = CHOICES[settings.method](few, rule, settings)
+        elif donor := _donor(organ, groups):
+            chosen = found[donor, organ][0]
+            found[source, organ] = (
+                carry_over(chosen, default[donor][organ], rule),
+                (
+                    f"no training image: {donor}'s {chosen.threshold:g} x {rule.threshold:g} / "
+                    f"{default[donor][organ].threshold:g}, and its sizes"
+                ),
+            )
+        else:
+            found[source, organ] = rule, "kept: no training image of the organ"
+    return _nested(pairs, found, 0), _nested(pairs, found, 1)
+
+
+def carry_over(chosen: Rule, default: Rule, absent: Rule) -> Rule:
+    """The rule of a source without images: `chosen` elsewhere, moved as the table moves one to the other.
+
+    `default` and `absent` are the table's rules of the two sources. Where the table has 0 there is no ratio,
+    and the threshold stays the table's. The share of foreground is the organ's.
+    """
+    ratio = chosen.threshold / default.threshold if default.threshold else 1.0
+    return chosen._replace(threshold=min(absent.threshold * ratio, 1.0))
+
+
+def mean_dice(cases: Sequence[Case], curves: Sequence[Curves], table: Table, settings: Settings) -> float:
+    """What a table scores on these cases, by their curves."""
+    return float(np.mean([lookup(*one, table, settings) for one in zip(cases, curves, strict=True)]))
+
+
+def lookup(case: Case, curve: Curves, table: Table, settings: Settings) -> float:
+    """The Dice of one case under its rule, at the closest threshold and sizes that its curves hold."""
+    rule = table[case.data_source][case.organ]
+    s, h = settings.sizes.nearest(rule)
+    return float(curve.dice[curve.threshold(rule, settings.method), s, h])
+
+
+def _donor(organ: str, groups: Mapping[Pair, Sequence[int]]) -> str | None:
+    """The source with the most images of the organ, of equals the first by name."""
+    sources = [source for source, other in groups if other == organ]
+    return max(sources, key=lambda source: len(groups[source, organ]), default=None)
+
+
+def _nested(pairs: Sequence[Pair], found: Mapping[Pair, tuple], position: int) -> dict[str, dict[str, Any]]:
+    """One part of what was found, as data_source -> organ."""
+    table: dict[str, dict[str, Any]] = {source: {} for source, _ in pairs}
+    for source, organ in pairs:
+        table[source][organ] = found[source, organ][position]
+    return table

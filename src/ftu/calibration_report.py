@@ -1,0 +1,122 @@
+"""What calibration chose and what it is worth: as JSON for programs, in words, and as a picture."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ftu.calibration import Case, by_pair, flat_region
+from ftu.curves import THRESHOLDS, Curves
+from ftu.nested import WAYS, Choice, Search
+
+OFF = "Calibration is off: the thresholds of params.yaml hold.\n"
+READING = """\
+Dice is the mean over out-of-fold images at native size. *Nested*: each fold scored by what was chosen on the
+others, which is what the chosen rules are worth. *In-sample*: the final choice on the images that it was made
+on, which flatters it. *Table*: the thresholds of params.yaml, nothing chosen. *Gain*: nested minus table, by
+image. Intervals are 95 %, bootstrapped over images: they say what other images of this kind would give, not
+what another split or another training would, nor what images of another source would."""
+
+
+class Panel(NamedTuple):
+    """The mean Dice of one pair over thresholds, with what was chosen."""
+
+    title: str
+    dice: np.ndarray  # (T,)
+    table: float
+    chosen: float
+    flat: tuple[float, float] | None  # where it is flat, if the threshold was chosen there
+
+
+def facts(choice: Choice) -> dict:
+    """A choice as JSON holds it."""
+    return {
+        "tta": choice.mixture.tta,
+        "weights": list(choice.mixture.weights),
+        "rules": {
+            source: {
+                organ: {name: None if math.isnan(value) else value for name, value in rule._asdict().items()}
+                for organ, rule in organs.items()
+            }
+            for source, organs in choice.table.items()
+        },
+        "why": choice.why,
+    }
+
+
+def report(estimates: Mapping[str, dict], final: Choice, outer: Mapping[int, Choice]) -> str:
+    """Scores, then the choice with the thresholds of the outer folds beside it, as Markdown."""
+    lines = ["| images | count | nested | in-sample | table | gain |", "|---|---|---|---|---|---|"]
+    for name, row in estimates.items():
+        cells = [_interval(row[way]) for way in (*WAYS, "gain")]
+        lines.append(f"| {name} | {row['images']} | " + " | ".join(cells) + " |")
+    weights = ", ".join(f"{weight:g}" for weight in final.mixture.weights)
+    lines += ["", READING, "", f"Views: {final.mixture.tta} ({final.why['tta']})."]
+    lines += [f"Weights, own first: {weights} ({final.why['weights']}).", ""]
+    lines += ["| source | organ | threshold | without each fold | object, um2 | hole, um2 | why |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for source, organs in final.table.items():
+        for organ, rule in organs.items():
+            others = ", ".join(f"{choice.table[source][organ].threshold:g}" for choice in outer.values())
+            why = final.why["rules"][source][organ]
+            lines.append(
+                f"| {source} | {organ} | {rule.threshold:.3g} | {others} | {rule.smallest_object:g} | "
+                f"{rule.largest_hole:g} | {why} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def panels(cases: Sequence[Case], curves: Sequence[Curves], final: Choice, search: Search) -> list[Panel]:
+    """A panel for each pair with images, its Dice that of the chosen sizes."""
+    settings, default, found = search.settings, search.start.table, []
+    for (source, organ), positions in by_pair(cases).items():
+        rule = final.table[source][organ]
+        s, h = settings.sizes.nearest(rule)
+        dice = np.mean([curves[position].dice[:, s, h] for position in positions], axis=0)
+        chosen = settings.method == "table" and len(positions) >= settings.fewest
+        region = [float(THRESHOLDS[k]) for k in flat_region(dice, settings.flat)]
+        title = f"{organ}, {source}: {len(positions)} images"
+        flat = (region[0], region[1]) if chosen else None
+        found.append(Panel(title, dice, default[source][organ].threshold, rule.threshold, flat))
+    return found
+
+
+def draw(panels: Sequence[Panel], path: Path) -> None:
+    """Dice over thresholds, a panel for each pair: the flat region, the choice, and the table's threshold.
+
+    Without panels the picture says that calibration is off.
+    """
+    columns = min(len(panels), 3) or 1
+    rows = math.ceil(len(panels) / columns) or 1
+    figure = Figure(figsize=(4.2 * columns, 2.8 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for place, panel in zip(axes, panels, strict=False):
+        _draw_panel(place, panel)
+    for place in axes[len(panels) :]:
+        place.axis("off")
+    if panels:
+        fullest = max(range(len(panels)), key=lambda k: panels[k].flat is not None)
+        axes[fullest].legend(fontsize=8, loc="lower center")
+    else:
+        axes[0].text(0.5, 0.5, OFF.strip().replace(": ", ":\n"), ha="center", va="center")
+    figure.savefig(path, dpi=100, metadata={"Software": None})
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    axes.plot(THRESHOLDS, panel.dice, color="tab:blue")
+    if panel.flat:
+        axes.axvspan(*panel.flat, color="tab:green", alpha=0.2, label="equally good")
+        axes.axvline(panel.chosen, color="tab:green", label="chosen")
+    axes.axvline(panel.table, color="black", linestyle="dotted", label="table")
+    axes.set_title(panel.title, fontsize=9)
+    axes.set(xlabel="threshold", ylabel="mean Dice", xlim=(0, 1))
+
+
+def _interval(estimate: Mapping[str, float | None]) -> str:
+    if estimate["low"] is None:
+        return f"{estimate['dice']:.3f}"
+    return f"{estimate['dice']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"

@@ -1,0 +1,86 @@
+"""The one path from an image's maps to its mask, which evaluate and submit both take."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from ftu import fusion, images, postprocess, rle
+from ftu.postprocess import Cut, Guard, Method, Rule
+from ftu.rules import Rules
+from ftu.tables import ImageRow
+
+GUARDED = ["id", "organ", "data_source", "asked", "used", "objects", "action"]  # of guard.csv
+
+
+class Way(NamedTuple):
+    """How all images become masks: mean over experiments, choice of thresholds, never-empty guard."""
+
+    mean: fusion.Mean
+    method: Method
+    never_empty: Guard
+
+
+class Case(NamedTuple):
+    """An image without its pixels: what is known of it, its maps, and how these are cut."""
+
+    row: ImageRow
+    groups: fusion.Groups
+    rule: Rule
+
+
+def cases(
+    rows: Sequence[ImageRow], part: fusion.Part, experiments: Sequence[fusion.Experiment], rules: Rules
+) -> list[Case]:
+    """A case for each row, of the maps that the experiments hold under `part`.
+
+    Raises InputError when a map or a rule is missing, or a map was cut off: before any of the images is cut.
+    """
+    found = []
+    for row in rows:
+        groups = fusion.groups(experiments, part, row.id)
+        for path in (path for paths, _ in groups for path in paths):
+            images.check_probability(path)
+        found.append(Case(row, groups, rules.rule(row.data_source, row.organ)))
+    return found
+
+
+def cut(case: Case, way: Way) -> Cut:
+    """The (H, W) mask at native size and how it came about; only this image's maps are read."""
+    row = case.row
+    probability = fusion.native_probability(
+        case.groups, height=row.img_height, width=row.img_width, mean=way.mean
+    )
+    return postprocess.cut(
+        probability, case.rule, pixel_size=row.pixel_size, method=way.method, never_empty=way.never_empty
+    )
+
+
+def answer(case: Case, way: Way) -> dict[str, str | float]:
+    """The mask as text, and what the never-empty guard did: id, rle and the columns of GUARDED.
+
+    `asked` and `used` are thresholds (probability) before and after the guard.
+    """
+    row, made = case.row, cut(case, way)
+    return {
+        "id": row.id,
+        "rle": rle.encode(made.mask),
+        "organ": row.organ,
+        "data_source": row.data_source,
+        "asked": round(made.asked, 6),
+        "used": round(made.threshold, 6),
+        "objects": made.objects,
+        "action": made.action,
+    }
+
+
+def guard_in_words(table: pd.DataFrame, never_empty: Guard) -> str:
+    """What the guard did to the images of a table (GUARDED), in a line for each kind of deed."""
+    full = (table["objects"] > 0).sum()
+    lines = [f"never-empty guard ({never_empty}): {full} of {len(table)} masks hold an object"]
+    for action, words in (("lowered", "by a lower threshold"), ("empty", "empty")):
+        rows = table[table["action"] == action]
+        names = [f"{row.id} ({row.organ}, {row.asked:g} -> {row.used:g})" for row in rows.itertuples()]
+        if names:
+            lines.append(f"  {words}: {', '.join(names[:5])}" + (" ..." if len(names) > 5 else ""))
+    return "\n".join(lines)

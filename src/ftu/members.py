@@ -1,0 +1,169 @@
+"""Members of an ensemble: other trained experiments of this project, found by name, and their maps fetched.
+
+A member is named by a folder that holds a whole project, or by what DVC or git call one: an experiment, a
+branch, a commit. Its parameters and places are those of its own revision, whatever this one's are now.
+DVC is imported for a name only: that takes a second.
+"""
+
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from fsspec import AbstractFileSystem
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from ftu import admission, images
+from ftu.errors import InputError
+
+FACTS = "member.json"
+
+
+class Source(NamedTuple):
+    """A project: its files by their relative paths, and what tells it from others, its path or its commit."""
+
+    name: str
+    files: AbstractFileSystem
+    origin: dict[str, str]
+    failures: tuple[type[Exception], ...]  # by which it tells that a file is not there
+
+
+class Member(NamedTuple):
+    """An admitted experiment, and what member.json says of it."""
+
+    source: Source
+    facts: dict[str, Any]
+
+
+def find(name: str, project: Path, wanted: admission.Wanted) -> Member:
+    """The experiment called `name`, in or beside the folder `project`.
+
+    Raises InputError, with the value and the way out, when there is none of that name, it was not predicted,
+    its predictions are older than its models, or it lacks something that is wanted.
+    """
+    source = _open(name, project)
+    files = source.files
+    with _told(source):
+        params, lock = _bytes(files, "params.yaml"), _bytes(files, "dvc.lock")
+        settings = YAML(typ="safe").load(params.decode())
+        index = pd.read_csv(io.BytesIO(_bytes(files, "data/images.csv")), dtype={"id": str})
+        folds = sorted(settings["split"]["run"])
+        weights = {str(fold): _weights(name, files, fold) for fold in folds}
+        admission.check_alike(name, settings, index, wanted)
+        admission.check_maps(name, files, folds, wanted)
+    facts = {
+        "name": name,
+        "folder": re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "member",
+        **source.origin,
+        "folds": folds,
+        "parts": list(wanted.due),
+        "sets": list(wanted.sets),
+        "params_sha256": hashlib.sha256(params).hexdigest(),
+        "lock_sha256": hashlib.sha256(lock).hexdigest(),
+        "weights_sha256": weights,
+    }
+    return Member(source, facts)
+
+
+def check_different(found: Sequence[Member]) -> None:
+    """Raise InputError when two members are one experiment, or would lie in one folder."""
+    for key in ("commit", "path", "folder"):
+        names: dict[str, str] = {}
+        for facts in (member.facts for member in found if key in member.facts):
+            other = names.setdefault(facts[key], facts["name"])
+            if other != facts["name"]:
+                raise InputError(
+                    f"ensemble.members: {other!r} and {facts['name']!r} are both {key} {facts[key]}; "
+                    "keep one, with the sum of their weights"
+                )
+
+
+def fetch(member: Member, folder: Path) -> None:
+    """Copy the maps that were wanted to folder/fold_K/PART/TTA/ID.tif, and read each once.
+
+    Raises InputError when a map is neither in the cache nor in a remote, or is damaged.
+    """
+    source, facts = member
+    for fold in facts["folds"]:
+        for part in facts["parts"]:
+            for tta in facts["sets"]:
+                place = f"fold_{fold}/{part}/{tta}"
+                (folder / place).parent.mkdir(parents=True, exist_ok=True)
+                with _told(source):
+                    source.files.get(f"data/predictions/{place}", str(folder / place), recursive=True)
+                for path in sorted((folder / place).iterdir()):
+                    _check_map(source.name, f"data/predictions/{place}/{path.name}", path)
+
+
+def _open(name: str, project: Path) -> Source:
+    folder = (project / name).expanduser()
+    if folder.is_dir():
+        if folder.resolve() == project.resolve():
+            raise InputError(f"ensemble.members: {name!r} is this project itself, which ensemble.own weighs")
+        origin = {"path": os.path.relpath(folder.resolve(), project.resolve())}
+        return Source(name, DirFileSystem(str(folder), LocalFileSystem()), origin, (OSError,))
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from dvc_data.index import DataIndexDirError
+
+    try:
+        files = DVCFileSystem(project, rev=name)
+        origin = {"commit": str(files.repo.get_rev())}
+        return Source(name, files, origin, (OSError, DvcException, DataIndexDirError))
+    except DvcException as error:
+        raise InputError(
+            f"ensemble.members: {name!r} is no folder, and no experiment or revision of this project "
+            f"({error}); `dvc exp list --all-commits` names the experiments"
+        ) from error
+
+
+def _bytes(files: AbstractFileSystem, path: str) -> bytes:
+    with files.open(path, "rb") as file:
+        content = file.read()
+    assert isinstance(content, bytes)  # as the mode says
+    return content
+
+
+def _weights(name: str, files: AbstractFileSystem, fold: int) -> str:
+    """The hash of a fold's weights; InputError when others predicted."""
+    predicted = json.loads(_bytes(files, f"data/predictions/fold_{fold}/prediction.json"))["weights_sha256"]
+    trained = json.loads(_bytes(files, f"models/fold_{fold}/model.json"))["weights_sha256"]
+    if predicted != trained:
+        raise InputError(
+            f"ensemble.members: {name!r}: weights {predicted[:8]} predicted fold {fold}, where the model is "
+            f"{trained[:8]}; run `dvc repro` there"
+        )
+    return trained
+
+
+def _check_map(name: str, place: str, path: Path) -> None:
+    try:
+        images.read_probability(path)
+    except InputError as error:
+        raise InputError(f"ensemble.members: {name!r}: {place} is damaged; predict it again") from error
+
+
+@contextmanager
+def _told(source: Source) -> Iterator[None]:
+    """Tell of a file that is missing, or is not what it should be, as of this member's."""
+    name = source.name
+    remedy = (
+        f"run `dvc repro` or `dvc exp run` where {name!r} was made, or fetch its outputs with `dvc fetch`"
+    )
+    try:
+        yield
+    except InputError:
+        raise
+    except source.failures as error:
+        raise InputError(f"ensemble.members: {name!r} lacks a file ({error}); {remedy}") from error
+    except (KeyError, TypeError, ValueError, YAMLError) as error:
+        raise InputError(f"ensemble.members: {name!r} has a file without {error}; {remedy}") from error

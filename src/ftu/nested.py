@@ -1,0 +1,167 @@
+"""Nested cross-validation of everything that calibration chooses.
+
+What is chosen on images and scored on the same images flatters itself. So each fold is scored by what was
+chosen on the other folds (Varma and Simon, BMC Bioinformatics 7, 2006, doi:10.1186/1471-2105-7-91): the mean
+of these scores is the `nested` estimate of the way of choosing, made with a fold fewer. Beside it stand the
+`in_sample` score of the final choice, made on all folds, and that of the `table` of the parameters.
+
+Scores are Dice at native size, by the path that submit takes.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ftu import fusion, images, metrics
+from ftu.calibration import Case, Pair, Settings, choose_table, mean_dice, too_few
+from ftu.curves import PLAIN
+from ftu.fusion import Experiment, Mean
+from ftu.mixtures import Bag, Measured, Mixture, greedy, shares
+from ftu.postprocess import Guard, Method, Rule, cut
+from ftu.rules import Table
+
+LEVEL = 95  # per cent
+WAYS = ("nested", "in_sample", "table")
+
+
+class Choice(NamedTuple):
+    """Everything between the models' maps and the masks, and where it comes from."""
+
+    mixture: Mixture
+    table: Table
+    why: dict
+
+
+class Search(NamedTuple):
+    """What is chosen from."""
+
+    start: Choice  # of the parameters
+    sets: tuple[str, ...]  # of views; the first is the parameters'
+    weigh: bool  # choose weights, too
+    part: str  # of the cases whose mean Dice decides over views and weights: oof, shifted
+    settings: Settings
+
+
+def as_given(mixture: Mixture, table: Table) -> Choice:
+    """What the parameters say, nothing chosen."""
+    reasons = {source: dict.fromkeys(organs, "thresholds, postprocess") for source, organs in table.items()}
+    return Choice(mixture, table, {"tta": "predict.tta", "weights": "ensemble", "rules": reasons})
+
+
+def choose(measured: Measured, positions: Sequence[int], search: Search, keep: set[Pair]) -> Choice:
+    """Views, then weights, then rules, from the cases at `positions` alone."""
+    cases = [measured.cases[position] for position in positions]
+    plain = search.settings._replace(sizes=PLAIN)
+    deciding = [k for k, case in enumerate(cases) if case.part == search.part]
+
+    def value(mixtures: Sequence[Mixture]) -> list[float]:
+        values = []
+        for found in measured.of(mixtures, PLAIN):
+            curves = [found[position] for position in positions]
+            table, _ = choose_table(cases, curves, search.start.table, plain, keep)
+            decided = [cases[k] for k in deciding], [curves[k] for k in deciding]
+            values.append(mean_dice(*decided, table, plain))
+        return values
+
+    def value_of_bags(bags: Sequence[Bag]) -> list[float]:
+        return value([Mixture(mixture.tta, shares(bag)) for bag in bags])
+
+    mixture = search.start.mixture
+    why = dict(search.start.why)
+    if len(search.sets) > 1:
+        sets = [mixture._replace(tta=tta) for tta in search.sets]
+        values = value(sets)
+        mixture = sets[int(np.argmax(values))]
+        why["tta"] = "the best of " + _listed(zip(search.sets, values, strict=True))
+    if search.weigh and len(mixture.weights) > 1:
+        bag = greedy(value_of_bags, len(mixture.weights))
+        mixture = mixture._replace(weights=shares(bag))
+        why["weights"] = f"greedy selection on {len(deciding)} images"
+    curves = measured.of([mixture], search.settings.sizes)[0]
+    table, reasons = choose_table(
+        cases, [curves[position] for position in positions], search.start.table, search.settings, keep
+    )
+    return Choice(mixture, table, why | {"rules": reasons})
+
+
+def choices(
+    cases: Sequence[Case], choose: Callable[[Sequence[int]], Choice]
+) -> tuple[dict[int, Choice], Choice]:
+    """For each fold what is chosen without it, and what is chosen on all cases; `choose` takes positions."""
+    outer = {}
+    for fold in sorted({case.fold for case in cases}):
+        outer[fold] = choose([k for k, case in enumerate(cases) if case.fold != fold])
+    return outer, choose(range(len(cases)))
+
+
+def run(measured: Measured, search: Search) -> tuple[dict[int, Choice], Choice]:
+    """`choices` of the search; how many images a pair has is counted over all folds."""
+    keep = too_few(measured.cases, search.settings.fewest)
+    return choices(measured.cases, lambda positions: choose(measured, positions, search, keep))
+
+
+def score(
+    case: Case,
+    chosen: Sequence[Choice],
+    experiments: Sequence[Experiment],
+    mean: Mean,
+    method: Method,
+    never_empty: Guard,
+) -> list[float]:
+    """The Dice of one case at native size under each choice."""
+    truth = images.read_mask(case.truth)
+    height, width = truth.shape
+    native: dict[Mixture, np.ndarray] = {}
+    for mixture in dict.fromkeys(choice.mixture for choice in chosen):
+        groups = fusion.groups(mixture.of(experiments), case.part, case.id)
+        native[mixture] = fusion.native_probability(groups, height=height, width=width, mean=mean)
+    dice: dict[tuple[Mixture, Rule], float] = {}  # the choices are often one
+    ways = [(choice.mixture, choice.table[case.data_source][case.organ]) for choice in chosen]
+    for mixture, rule in dict.fromkeys(ways):
+        made = cut(native[mixture], rule, pixel_size=case.pixel_size, method=method, never_empty=never_empty)
+        dice[mixture, rule] = metrics.dice(made.mask, truth)
+    return [dice[way] for way in ways]
+
+
+def tidy(cases: Sequence[Case], scores: Sequence[Sequence[float]]) -> pd.DataFrame:
+    """A row per case: id, data_source, organ, part, and its Dice in each of WAYS."""
+    facts = pd.DataFrame([(case.id, case.data_source, case.organ, case.part) for case in cases])
+    facts.columns = ["id", "data_source", "organ", "part"]
+    return facts.join(pd.DataFrame(list(scores), columns=list(WAYS)))
+
+
+def estimates(table: pd.DataFrame, *, draws: int, seed: int) -> dict[str, dict]:
+    """Of a `tidy` table, for each part and each pair: images, and the mean of each way with its interval.
+
+    `gain` is nested minus table, paired by image.
+    """
+    table = table.assign(gain=table["nested"] - table["table"])
+    groups = [(f"all {part}", rows) for part, rows in table.groupby("part")]
+    groups += [
+        (f"{source} {organ}", rows) for (source, organ), rows in table.groupby(["data_source", "organ"])
+    ]
+    return {
+        name: {"images": len(rows)}
+        | {way: estimate(rows[way].to_numpy(), draws=draws, seed=seed) for way in (*WAYS, "gain")}
+        for name, rows in groups
+    }
+
+
+def estimate(values: np.ndarray, *, draws: int, seed: int) -> dict[str, float | None]:
+    """The mean of (images,) values with its 95 % percentile bootstrap interval; null for one image.
+
+    The interval says what other images of this kind would give. Each starts from the same `seed`, so that
+    equal input gives equal bytes.
+    """
+    mean = round(float(values.mean()), 6)
+    if len(values) < 2:
+        return {"dice": mean, "low": None, "high": None}
+    drawn = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
+    low, high = np.percentile(values[drawn].mean(axis=1), [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
+    return {"dice": mean, "low": round(float(low), 6), "high": round(float(high), 6)}
+
+
+def _listed(pairs: Iterable[tuple[str, float]]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in pairs)

@@ -1,0 +1,125 @@
+"""The means of a network's probabilities over views of windows.
+
+Shapes: C windows and B inputs of the network at a time, h, w window, N sets of views.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+import ttach
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ftu.errors import InputError
+from ftu.standardize import image_batch
+from ftu.views import Group
+from ftu.windows import STRIDE
+
+
+class Predictor:
+    """A network and the sets of views whose means it gives.
+
+    The views of one `Group`, of the windows at hand, share the network's batches with no others: so a set
+    gives the same bytes alone and beside other sets. Another `batch_size` may change the last bits of a
+    float, as other kernels may do the work.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        sets: Mapping[str, Sequence[Group]],
+        *,
+        batch_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: torch.device,
+    ) -> None:
+        self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        self.network = network.to(device).to(memory_format=self.layout).eval()  # pyright: ignore[reportCallIssue]
+        self.sets, self.batch_size, self.mean, self.std, self.device = sets, batch_size, mean, std, device
+        self.groups = sorted({group for groups in sets.values() for group in groups}, key=lambda g: g[::-1])
+        self.symmetries = list(ttach.aliases.d4_transform())  # pyright: ignore[reportArgumentType]
+
+    def run(self, chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The maps (C, N, h, w) of each chunk of windows (C, h, w, 3).
+
+        They come one chunk late: a GPU computes a chunk while the one before is copied and blended.
+        """
+        waiting = None
+        for chunk in chunks:
+            started = self._start(chunk)
+            if waiting:
+                yield waiting()
+            waiting = started
+        if waiting:
+            yield waiting()
+
+    @torch.inference_mode()
+    def _start(self, chunk: np.ndarray) -> Callable[[], np.ndarray]:
+        """Begin to predict a chunk; what is returned waits for its maps."""
+        pixels = torch.from_numpy(chunk)
+        if self.device.type == "cpu":
+            maps = self._maps(pixels).numpy()
+            return lambda: maps
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=True):
+            maps = self._maps(pixels.pin_memory().to(self.device, non_blocking=True))
+        on_host = maps.to("cpu", non_blocking=True)
+        copied = torch.cuda.Event()
+        copied.record()
+
+        def wait() -> np.ndarray:
+            copied.synchronize()
+            return on_host.numpy()
+
+        return wait
+
+    def _maps(self, pixels: Tensor) -> Tensor:
+        """(C, h, w, 3) uint8 -> (C, N, h, w) float32, the means of the sets' views."""
+        count, height, width, _ = pixels.shape
+        images = image_batch(pixels, self.mean, self.std)
+        totals = images.new_zeros(count, len(self.sets), height, width)
+        for group in self.groups:
+            takers = [number for number, groups in enumerate(self.sets.values()) if group in groups]
+            for place, answer in self._answers(images, group):
+                for number in takers:
+                    totals[place, number] += answer
+        views = [sum(len(group.symmetries) for group in groups) for groups in self.sets.values()]
+        return totals / totals.new_tensor(views)[:, None, None]
+
+    def _answers(self, images: Tensor, group: Group) -> Iterator[tuple[int, Tensor]]:
+        """Which image (of C), and its (h, w) probabilities as seen in one view of the group, turned back."""
+        size = images.shape[-2:]
+        scaled = resize(images, scaled_size(size, group.scale))
+        views = [(self.symmetries[turn], place) for turn in group.symmetries for place in range(len(images))]
+        for start in range(0, len(views), self.batch_size):
+            batch = views[start : start + self.batch_size]
+            inputs = torch.cat([view.augment_image(scaled[place, None]) for view, place in batch])
+            answers = self._probabilities(inputs.contiguous(memory_format=self.layout))
+            for (view, place), answer in zip(batch, answers.split(1), strict=True):
+                yield place, resize(view.deaugment_mask(answer), size)[0, 0]
+
+    def _probabilities(self, inputs: Tensor) -> Tensor:
+        try:
+            return self.network(inputs)
+        except torch.OutOfMemoryError as error:
+            count, _, height, width = inputs.shape
+            raise InputError(
+                f"predict.batch_size: out of GPU memory with {count} windows of {height} x {width} px at "
+                "a time; use a smaller one, or a smaller predict.window.size"
+            ) from error
+
+
+def scaled_size(size: Sequence[int], scale: float) -> tuple[int, int]:
+    """(height, width) px times `scale`, to the nearest multiple of 32, where no encoder needs a border."""
+    if scale == 1:
+        return size[0], size[1]
+    height, width = (max(round(side * scale / STRIDE), 1) * STRIDE for side in size)
+    return height, width
+
+
+def resize(images: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, C, h, w) to another (h, w): bilinear, over the whole footprint of a pixel where it shrinks."""
+    if tuple(images.shape[-2:]) == tuple(size):
+        return images
+    return F.interpolate(images, tuple(size), mode="bilinear", align_corners=False, antialias=True)

@@ -1,0 +1,154 @@
+"""data/rules.json: how probabilities become masks, for each organ and data source.
+
+calibrate writes it, evaluate and submit read it and nothing else:
+
+    {"tta": name, "own": weight, "members": {name: weight}, "method": table | otsu | quantile,
+     "rules": {source: {organ: {"threshold", "smallest_object", "largest_hole", "foreground"}}}, "why": {...}}
+
+Thresholds and shares lie in 0..1, sizes are in um2; a share that is not known is null.
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from ftu import jsonfile
+from ftu.errors import InputError
+from ftu.postprocess import Method, Rule
+from ftu.whole import whole_file
+
+LARGEST = 1e12  # um2 or a weight: more is a slip
+REMEDY = "run `dvc repro calibrate` to make it again"
+
+Table = Mapping[str, Mapping[str, Rule]]  # data_source -> organ
+
+
+class Rules(NamedTuple):
+    """Everything between the models' maps and the masks."""
+
+    tta: str
+    own: float  # weight of this experiment, >= 0
+    members: dict[str, float]  # weights of the others by name, > 0
+    method: Method
+    table: Table
+    why: dict  # where each value comes from, in words
+
+    def rule(self, source: str, organ: str) -> Rule:
+        """The rule of one organ and source; InputError when there is none."""
+        found = self.table.get(source, {}).get(organ)
+        if found is None:
+            known = ", ".join(f"{name}: {' '.join(sorted(organs))}" for name, organs in self.table.items())
+            raise InputError(
+                f"no rule for organ {organ!r} of data source {source!r}; data/rules.json knows {known}; "
+                "name it in data and thresholds of params.yaml, and run `dvc repro`"
+            )
+        return found
+
+
+def from_thresholds(
+    thresholds: Mapping[str, Mapping[str, float]],
+    *,
+    smallest_object: float,
+    largest_hole: float,
+    foreground: Mapping[str, float],
+) -> dict[str, dict[str, Rule]]:
+    """The table that parameters give: `thresholds` by source and organ, shares of `foreground` by organ."""
+    return {
+        source: {
+            organ: Rule(threshold, smallest_object, largest_hole, foreground.get(organ, math.nan))
+            for organ, threshold in organs.items()
+        }
+        for source, organs in thresholds.items()
+    }
+
+
+def write(path: Path, rules: Rules) -> None:
+    """Write the rules, all or nothing."""
+    content = {
+        "tta": rules.tta,
+        "own": rules.own,
+        "members": rules.members,
+        "method": rules.method,
+        "rules": {
+            source: {organ: _facts(rule) for organ, rule in organs.items()}
+            for source, organs in rules.table.items()
+        },
+        "why": rules.why,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
+        jsonfile.write(temporary, content)
+
+
+def read(path: Path, *, organs: Collection[str], sources: Collection[str]) -> Rules:
+    """The rules at `path`, checked; each of `sources` has a rule for each of `organs`.
+
+    Raises InputError that names the file, the key, the value and the way out.
+    """
+    content = jsonfile.read(path, REMEDY)
+    try:
+        rules = Rules(
+            tta=_text(content["tta"]),
+            own=_weight(content["own"]),
+            members={name: _weight(weight) for name, weight in content["members"].items()},
+            method=content["method"],
+            table={
+                source: {organ: _rule(source, organ, facts) for organ, facts in of_source.items()}
+                for source, of_source in content["rules"].items()
+            },
+            why=dict(content["why"]),
+        )
+        _check(rules, organs, sources)
+    except KeyError as error:
+        raise InputError(f"{path}: has no {error.args[0]}; {REMEDY}") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: {error}; {REMEDY}") from error
+    return rules
+
+
+def _facts(rule: Rule) -> dict[str, float | None]:
+    facts: dict[str, float | None] = rule._asdict()
+    return facts | {"foreground": None if math.isnan(rule.foreground) else rule.foreground}
+
+
+def _rule(source: str, organ: str, facts: dict) -> Rule:
+    where = f"rules.{source}.{organ}"
+    share = facts["foreground"]
+    return Rule(
+        threshold=_number(f"{where}.threshold", facts["threshold"], 1),
+        smallest_object=_number(f"{where}.smallest_object", facts["smallest_object"], LARGEST),
+        largest_hole=_number(f"{where}.largest_hole", facts["largest_hole"], LARGEST),
+        foreground=math.nan if share is None else _number(f"{where}.foreground", share, 1),
+    )
+
+
+def _number(where: str, value: Any, most: float) -> float:  # noqa: ANN401 JSON holds anything
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise ValueError(f"{where} is {value!r}, which is no number in 0..{most:g}")
+    return float(value)
+
+
+def _weight(value: Any) -> float:  # noqa: ANN401
+    return _number("a weight", value, LARGEST)
+
+
+def _text(value: Any) -> str:  # noqa: ANN401
+    if not isinstance(value, str):
+        raise ValueError(f"tta is {value!r}, which is no name")
+    return value
+
+
+def _check(rules: Rules, organs: Collection[str], sources: Collection[str]) -> None:
+    if rules.method not in get_args(Method):
+        raise ValueError(f"method is {rules.method!r}, not one of {', '.join(get_args(Method))}")
+    if not math.isfinite(total := rules.own + sum(rules.members.values())) or total <= 0:
+        raise ValueError(f"the weights add up to {total:g}, not to a positive number")
+    for source, of_source in rules.table.items():
+        if unknown := {source} - set(sources) or set(of_source) - set(organs):
+            raise ValueError(
+                f"rules.{source}: {', '.join(sorted(unknown))} is not in data.organs or data.sources"
+            )
+    for source in sources:
+        if missing := set(organs) - set(rules.table.get(source, {})):
+            raise ValueError(f"rules.{source} has no rule for {', '.join(sorted(missing))}")

@@ -1,0 +1,42 @@
+"""Fetch what the other experiments of the ensemble predicted; an ensemble of one has nothing to fetch."""
+
+from tqdm import tqdm
+
+from ftu import admission, folds, fusion, jsonfile, members, paths, predictions, tables
+from ftu.params import Params, load_params
+from ftu.stage import run
+from ftu.whole import whole_folder
+
+
+def main() -> None:
+    params = load_params(paths.PARAMS)
+    wanted = what_is_wanted(params)
+    names = [member.name for member in params.ensemble.members]
+    found = [members.find(name, paths.project(), wanted) for name in names]
+    members.check_different(found)
+    with whole_folder(paths.MEMBERS) as folder:
+        for member in tqdm(found, desc="fetch members", disable=None):
+            members.fetch(member, folder / member.facts["folder"])
+            jsonfile.write(folder / member.facts["folder"] / members.FACTS, member.facts)
+        listed = {member.facts["name"]: member.facts for member in found}
+        jsonfile.write(folder / fusion.LIST, {"members": listed})
+
+
+def what_is_wanted(params: Params) -> admission.Wanted:
+    """The same images and views as this project's own; what is scored here must be held out there."""
+    index, table = tables.read_index(paths.IMAGES), tables.read_folds(paths.FOLDS)
+    held_out = {name for fold in params.split.run for name in folds.divide(table, fold)[1]}
+    due = {"oof": held_out, "test": set(index.loc[index["set"] == "test", "id"])}
+    if params.shift.enabled:
+        due["shifted"] = held_out & set(tables.read_csv(paths.SHIFTED / "shifted.csv")["id"])
+    return admission.Wanted(
+        organs=params.data.organs,
+        images=index,
+        due=due,
+        sets=predictions.set_names(params.predict.tta, params.predict.candidates),
+        shift=params.shift.model_dump(),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,81 @@
+"""What the report says and draws."""
+
+import math
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from ftu.calibration import Settings
+from ftu.calibration_report import OFF, Panel, draw, facts, panels, report
+from ftu.curves import Sizes
+from ftu.mixtures import Mixture
+from ftu.nested import Search, as_given, estimates, tidy
+from ftu.postprocess import Rule
+from test_calibration import case, hill
+
+TABLE = {"HPA": {"kidney": Rule(0.5, 0, 0, 0.25), "lung": Rule(0.15, 0, 0, math.nan)}}
+GIVEN = as_given(Mixture("flips", (1.0, 0.5)), TABLE)
+FINAL = GIVEN._replace(table={"HPA": TABLE["HPA"] | {"kidney": Rule(0.32, 50, 20, 0.25)}})
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved."""
+    figures, save = [], Figure.savefig
+
+    def keep(figure: Figure, *arguments, **settings) -> None:
+        figures.append(figure)
+        save(figure, *arguments, **settings)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
+
+
+def test_scores_stand_beside_each_other_and_choices_beside_those_of_the_folds():
+    scores = estimates(tidy([case(0), case(1)], [[0.6, 0.7, 0.5], [0.8, 0.9, 0.7]]), draws=100, seed=0)
+    text = report(scores, FINAL, {0: FINAL, 1: GIVEN})
+    row = "| HPA kidney | 2 | 0.700 [0.600, 0.800] | 0.800 [0.700, 0.900] | 0.600 [0.500, 0.700] | 0.100 "
+    assert row in text
+    assert "| HPA | kidney | 0.32 | 0.32, 0.5 | 50 | 20 | thresholds, postprocess |" in text
+    assert "Weights, own first: 1, 0.5 (ensemble)." in text
+
+
+def test_one_image_has_no_interval():
+    scores = estimates(tidy([case(0)], [[0.6, 0.7, 0.5]]), draws=100, seed=0)
+    assert "| HPA kidney | 1 | 0.600 | 0.700 | 0.500 | 0.100 |" in report(scores, FINAL, {})
+
+
+def test_facts_hold_no_nan():
+    found = facts(FINAL)
+    assert found["rules"]["HPA"]["lung"]["foreground"] is None
+    assert found["weights"] == [1.0, 0.5]
+
+
+def test_the_picture_marks_the_flat_region_the_choice_and_the_table(tmp_path, drawn):
+    settings = Settings("table", Sizes((0.0, 50.0), (0.0, 20.0, 80.0)), flat=0.015, fewest=2)
+    search = Search(GIVEN, ("flips",), weigh=False, part="oof", settings=settings)
+    cases, curves = [case(0), case(1), case(2, "lung")], [hill(0.32, smallest=1, largest=1)] * 3
+    kidney, lung = panels(cases, curves, FINAL, search)
+    assert kidney.flat == (0.31, 0.33)
+    assert kidney.dice.max() == pytest.approx(0.8)
+    assert (lung.flat, lung.chosen, lung.table) == (None, 0.15, 0.15)  # too few images
+    draw([kidney, lung], tmp_path / "a.png")
+    draw([kidney, lung], tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    lines = [
+        {float(np.mean(np.asarray(line.get_xdata()))) for line in axes.lines[1:]} for axes in drawn[0].axes
+    ]
+    assert lines == [{0.32, 0.5}, {0.15}]
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_any_number_of_panels_is_drawn(tmp_path, drawn, count):
+    draw([Panel("lung", np.linspace(0, 1, 99), 0.1, 0.1, None)] * count, tmp_path / "a.png")
+    assert [bool(axes.lines) for axes in drawn[0].axes].count(True) == count
+
+
+def test_without_panels_the_picture_says_that_calibration_is_off(tmp_path, drawn):
+    draw([], tmp_path / "a.png")
+    (text,) = drawn[0].axes[0].texts
+    assert text.get_text().replace("\n", " ") == OFF.strip()

@@ -1,0 +1,76 @@
+"""The curves of an image say what its masks would score, for every threshold and size."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from ftu import metrics, postprocess
+from ftu.curves import PLAIN, THRESHOLDS, Sizes, by_size, by_threshold, curves, grid, on_grid
+from ftu.postprocess import Rule
+
+SIZES = Sizes((0.0, 3.0, 8.0), (0.0, 2.0, 6.0))
+shapes = st.shared(st.tuples(st.integers(1, 12), st.integers(1, 12)), key="shape")
+maps = arrays(np.float32, shapes, elements=st.floats(0, 1, width=32))
+levels = arrays(
+    np.float32, shapes, elements=st.sampled_from([np.float32(k / 100) for k in range(0, 101, 10)])
+)
+truths = arrays(np.uint8, shapes, elements=st.integers(0, 1))
+
+
+@settings(max_examples=40)
+@given(probability=maps | levels, truth=truths, pixel_size=st.sampled_from([0.5, 1.0, 1.7]))
+def test_dice_is_that_of_the_mask_that_cut_makes(probability, truth, pixel_size):
+    found = curves(probability, truth, pixel_size=pixel_size, sizes=SIZES)
+    assert found.dice.shape == (99, 3, 3)
+    for t in range(4, 99, 15):
+        for s, smallest in enumerate(SIZES.smallest_objects):
+            for h, largest in enumerate(SIZES.largest_holes):
+                rule = Rule(float(THRESHOLDS[t]), smallest, largest, math.nan)
+                made = postprocess.cut(
+                    probability, rule, pixel_size=pixel_size, method="table", never_empty="off"
+                )
+                assert found.dice[t, s, h] == pytest.approx(metrics.dice(made.mask, truth))
+
+
+@given(probability=maps | levels, truth=truths)
+def test_the_histogram_counts_what_labelling_counts(probability, truth):
+    counted = by_size(probability, truth, pixel_size=1.0, sizes=PLAIN)
+    for histogram, labelled in zip(by_threshold(probability, truth), counted, strict=True):
+        np.testing.assert_array_equal(histogram, labelled[:, 0, 0])
+
+
+@given(probability=maps | levels, truth=truths)
+def test_the_share_above_a_threshold_is_that_of_its_pixels(probability, truth):
+    found = curves(probability, truth, pixel_size=1.0, sizes=PLAIN)
+    expected = [(probability > np.float32(threshold)).mean() for threshold in THRESHOLDS]
+    np.testing.assert_allclose(found.above, expected)
+
+
+def test_each_method_finds_its_threshold_on_an_image():
+    ramp = np.linspace(0, 1, 10000, dtype=np.float32).reshape(100, 100)
+    found = curves(ramp, np.ones((100, 100), np.uint8), pixel_size=1.0, sizes=PLAIN)
+    rule = Rule(0.15, 0, 0, 0.3)
+    assert THRESHOLDS[found.threshold(rule, "table")] == 0.15
+    assert THRESHOLDS[found.threshold(rule, "otsu")] == 0.5
+    assert THRESHOLDS[found.threshold(rule, "quantile")] == 0.7
+
+
+@given(height=st.integers(1, 5000), width=st.integers(1, 5000))
+def test_the_grid_has_the_image_s_proportions_and_is_never_larger(height, width):
+    found = grid(height, width)
+    if max(height, width) <= 512:
+        assert found == (height, width)
+    else:
+        assert max(found) == 512
+        scale = max(height, width) / 512
+        assert all(abs(few - many / scale) <= 1 for few, many in zip(found, (height, width), strict=True))
+
+
+def test_a_mask_on_the_grid_is_one_where_at_least_half_is():
+    mask = np.array([[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]], np.uint8)
+    np.testing.assert_array_equal(on_grid(mask, (2, 2)), [[1, 0], [0, 1]])
+    np.testing.assert_array_equal(on_grid(mask, (4, 4)), mask)
