@@ -223,16 +223,25 @@ class _Strips:
         self.waiting = np.empty((0, tiff.width), np.uint16)
 
     def write(self, rows: np.ndarray) -> None:
-        if not (rows.min() >= 0 and rows.max() <= 1):  # not so for nan either
-            raise ValueError(f"{self.path}: holds {rows.min()} to {rows.max()}, which are no probabilities")
-        self.waiting = np.concatenate([self.waiting, np.rint(rows * FULL_SCALE).astype(np.uint16)])
-        ends = self.done + len(self.waiting) == self.tiff.height
-        whole = len(self.waiting) if ends else len(self.waiting) // STRIP * STRIP
-        for start in range(0, whole, STRIP):
-            strip = self.waiting[start : min(start + STRIP, whole)]
-            self.tiff.write(strip, 1, window=Window(0, self.done, self.tiff.width, len(strip)))  # pyright: ignore[reportCallIssue]
-            self.done += len(strip)
-        self.waiting = self.waiting[whole:]
+        for start in range(0, len(rows), STRIP):
+            part = rows[start : start + STRIP]
+            if not (part.min() >= 0 and part.max() <= 1):  # not so for nan either
+                raise ValueError(
+                    f"{self.path}: holds {part.min()} to {part.max()}, which are no probabilities"
+                )
+            stored = np.rint(part * FULL_SCALE).astype(np.uint16)
+            self.waiting = np.concatenate([self.waiting, stored])
+            ends = self.done + len(self.waiting) == self.tiff.height
+            if len(self.waiting) >= STRIP or ends:
+                self._put(self.waiting[:STRIP])
+                self.waiting = self.waiting[STRIP:]
+            if ends and len(self.waiting):
+                self._put(self.waiting)
+
+    def _put(self, strip: np.ndarray) -> None:
+        place = Window(0, self.done, self.tiff.width, len(strip))  # pyright: ignore[reportCallIssue]
+        self.tiff.write(strip, 1, window=place)
+        self.done += len(strip)
 
     def check_complete(self) -> None:
         if self.done != self.tiff.height:

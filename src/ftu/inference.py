@@ -83,9 +83,14 @@ def predict_files(
         std=facts["std"],
         device=device,
     )
+    write_files(predictor, pictures, targets)
+
+
+def write_files(predictor: Predictor, pictures: Sequence[Picture], targets: Sequence[Sequence[Path]]) -> None:
+    """Write the N maps of each picture, in the order of the predictor's sets, to its N targets."""
     bands = groupby(predict_images(predictor, pictures), key=itemgetter(0))
     for number, own in tqdm(bands, total=len(pictures), desc="predict", disable=None):
-        write_maps((band for _, band in own), pictures[number].shape, targets[number])
+        write_maps(map(itemgetter(1), own), pictures[number].shape, targets[number])
 
 
 def window_side(asked: int, architecture: Mapping, sets: Mapping[str, Sequence[Group]]) -> int:
@@ -162,23 +167,24 @@ def predict_image(
     """
     rows, columns = windows.cover(shape, window=window, overlap=overlap, blend=blend, shrink=shrink)
     predictor = Predictor(network, sets, batch_size=batch_size, mean=mean, std=std, device=device)
-    return (
-        band for _, band in predict_images(predictor, [Picture(lambda: nullcontext(read), rows, columns)])
-    )
+    picture = Picture(lambda: nullcontext(read), rows, columns)
+    return map(itemgetter(1), predict_images(predictor, [picture]))
 
 
 def predict_images(predictor: Predictor, pictures: Sequence[Picture]) -> Iterator[tuple[int, np.ndarray]]:
     """Each picture's number with its next band (N, any, W) float32 of probabilities, picture by picture.
 
-    While a band is in use the next one is predicted, and the windows after it are read. A batch never mixes
+    With a GPU, windows are read and bands are used while the next ones are predicted. A batch never mixes
     pictures, so the bytes of one do not depend on the others.
     """
-    return ahead(_bands(predictor, pictures))
-
-
-def _bands(predictor: Predictor, pictures: Sequence[Picture]) -> Iterator[tuple[int, np.ndarray]]:
     chunks = (chunk for picture in pictures for chunk in picture.chunks(predictor.batch_size))
-    maps = (one for chunk in predictor.run(ahead(chunks)) for one in chunk)
+    if predictor.device.type == "cpu":  # which has enough to do, and no memory to spare
+        return _bands(pictures, predictor.run(chunks))
+    return ahead(_bands(pictures, predictor.run(ahead(chunks))))
+
+
+def _bands(pictures: Sequence[Picture], chunks: Iterator[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    maps = (one for chunk in chunks for one in chunk)
     for number, picture in enumerate(pictures):
         for band in windows.stitch(picture.rows, picture.columns, maps):
             yield number, np.clip(band, 0, 1, out=band)  # a weighted mean may pass 1 by its rounding

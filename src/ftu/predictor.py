@@ -44,8 +44,11 @@ class Predictor:
     def run(self, chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """The maps (C, N, h, w) of each chunk of windows (C, h, w, 3).
 
-        They come one chunk late: a GPU computes a chunk while the one before is copied and blended.
+        Those of a GPU come one chunk late: it computes a chunk while the one before is copied and blended.
         """
+        if self.device.type == "cpu":
+            yield from map(self._at_once, chunks)
+            return
         waiting = None
         for chunk in chunks:
             started = self._start(chunk)
@@ -56,12 +59,13 @@ class Predictor:
             yield waiting()
 
     @torch.inference_mode()
+    def _at_once(self, chunk: np.ndarray) -> np.ndarray:
+        return self._maps(torch.from_numpy(chunk)).numpy()
+
+    @torch.inference_mode()
     def _start(self, chunk: np.ndarray) -> Callable[[], np.ndarray]:
-        """Begin to predict a chunk; what is returned waits for its maps."""
+        """Begin to predict a chunk on a GPU; what is returned waits for its maps."""
         pixels = torch.from_numpy(chunk)
-        if self.device.type == "cpu":
-            maps = self._maps(pixels).numpy()
-            return lambda: maps
         with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=True):
             maps = self._maps(pixels.pin_memory().to(self.device, non_blocking=True))
         on_host = maps.to("cpu", non_blocking=True)

@@ -19,6 +19,6 @@ def image_tensor(image: np.ndarray, mean: Sequence[float] = MEAN, std: Sequence[
 
 def image_batch(images: Tensor, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> Tensor:
     """(B, h, w, 3) uint8 -> (B, 3, h, w) float32 on the same device: `image_tensor` of each, to the bit."""
-    scaled = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format) / 255
+    scaled = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
     centre, spread = (scaled.new_tensor(values)[:, None, None] for values in (mean, std))
-    return (scaled - centre) / spread
+    return scaled.div_(255).sub_(centre).div_(spread)

@@ -119,7 +119,7 @@ def cut(rows: Axis, columns: Axis, read: Callable[[int, int], np.ndarray]) -> It
         if held is None or first >= top + len(held):
             held = read(first, bottom)
         else:
-            held = held[first - top :]
+            held = held[first - top :].copy()  # what lies above is let go before more is read
             if first + len(held) < bottom:
                 held = np.concatenate([held, read(first + len(held), bottom)])
         top = first
@@ -139,7 +139,7 @@ def stitch(rows: Axis, columns: Axis, maps: Iterator[np.ndarray]) -> Iterator[np
             band[:, : carry.shape[1]] += carry
         last = number + 1 == len(rows.starts)
         done = (rows.length if last else rows.inside(number + 1)[0]) - rows.inside(number)[0]
-        carry = band[:, done:]
+        carry = band[:, done:].copy()
         if done:
             yield band[:, :done]
 

@@ -1,0 +1,43 @@
+"""Predicts one large image with a small network, and prints the peak of this process's memory in MB.
+
+python tests/predict_large.py IMAGE TARGET
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ftu import images, inference, views
+
+WINDOW, OVERLAP = 768, 0.125
+
+
+def network() -> nn.Module:
+    """One convolution, cheap enough for 400 million pixels on one core."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 1, kernel_size=3, padding=1), nn.Sigmoid()).eval()
+
+
+def peak_memory() -> int:
+    """MB of resident memory at most; ru_maxrss would count the process that started this one as well."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) // 1024
+
+
+def main(source: Path, target: Path) -> None:
+    torch.set_num_threads(1)
+    shape = images.image_shape(source)
+    with images.rgb_rows(source) as read:
+        bands = inference.predict_image(
+            network(), read, shape,
+            sets={"none": views.groups("none", [])}, window=WINDOW, overlap=OVERLAP, blend="smooth",
+            batch_size=4, mean=(0.5,) * 3, std=(0.25,) * 3, device=torch.device("cpu"),
+        )  # fmt: skip
+        inference.write_maps(bands, shape, [target])
+    print(peak_memory())
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
