@@ -35,11 +35,13 @@ def main() -> None:
     rows = each(score, moved, workers=workers, doing="score shifted")
     shifted = pd.DataFrame(rows, columns=evaluation.SCORES)
 
-    report, typical = evaluation.report(table, shifted), evaluation.typical(table)
+    facts = jsonfile.read(paths.REPORTS / "calibration.json", "run `dvc repro`")
+    nested, typical = evaluation.nested(facts), evaluation.typical(table)
+    report = evaluation.report(table, shifted, nested)
     with whole_files(paths.REPORTS) as folder:
         table.to_csv(folder / "dice.csv", index=False)
         shifted.to_csv(folder / "dice_shifted.csv", index=False)
-        jsonfile.write(folder / "metrics.json", evaluation.summary(table, shifted))
+        jsonfile.write(folder / "metrics.json", evaluation.summary(table, shifted, nested))
         (folder / "summary.md").write_text(report)
         histories = {fold: pd.read_csv(paths.model(fold) / "history.csv") for fold in params.split.run}
         figures.draw_curves(histories, folder / "curves.png")

@@ -13,7 +13,15 @@ from ftu import images, jsonfile, metrics, predictions, rle, rules, submission, 
 from ftu.postprocess import Rule
 
 OUTPUTS = {
-    "reports": {"curves.png", "dice.csv", "dice_shifted.csv", "gallery.png", "metrics.json", "summary.md"},
+    "reports": {
+        "calibration.json",
+        "curves.png",
+        "dice.csv",
+        "dice_shifted.csv",
+        "gallery.png",
+        "metrics.json",
+        "summary.md",
+    },
     "submissions": {"guard.csv", "submission.csv"},
 }
 
@@ -51,6 +59,8 @@ def predicted_project(new_project, small_sample):
     moved.to_csv(data / "shifted" / "shifted.csv", index=False)
     shutil.copytree(data / "masks", data / "shifted" / "masks")
     predicted.predict(project.folder)
+    (project.folder / "reports").mkdir()
+    jsonfile.write(project.folder / "reports" / "calibration.json", {"enabled": False})
     (data / "members").mkdir()
     jsonfile.write(data / "members" / "members.json", {"members": {}})
     set_rules(project)
@@ -68,7 +78,10 @@ def project(predicted_project, new_project):
 def done(project, stage: str) -> str:
     result = project.run(stage)
     assert result.returncode == 0, result.stderr
-    assert {path.name for path in (project.folder / "reports").glob("*")} in (OUTPUTS["reports"], set())
+    assert {path.name for path in (project.folder / "reports").glob("*")} in (
+        OUTPUTS["reports"],
+        {"calibration.json"},
+    )
     assert {path.name for path in (project.folder / "submissions").glob("*")} in (
         OUTPUTS["submissions"],
         set(),
@@ -158,6 +171,14 @@ def test_evaluate_scores_the_mask_that_submit_would_make_of_the_fold_that_held_t
     )
     assert set(shifted["data_source"]) == {"Hubmap"}
     assert f"| shifted: mean | 6 | {scores['dice_shifted']['mean']:.3f} |" in printed
+
+
+def test_the_nested_estimate_of_chosen_rules_stands_beside_their_score(project):
+    nested = {"dice": 0.4321, "low": 0.4, "high": 0.5}
+    facts = {"enabled": True, "estimates": {"all oof": {"nested": nested}}}
+    jsonfile.write(project.folder / "reports" / "calibration.json", facts)
+    assert "chosen on other folds: 0.432\n" in done(project, "evaluate")
+    assert jsonfile.read(project.folder / "reports" / "metrics.json", "")["nested"] == nested
 
 
 def test_no_shifted_images_are_no_shifted_score(project):

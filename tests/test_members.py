@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 import predicted
 from ftu import admission, jsonfile, members, tables
 from ftu.errors import InputError
-from imports import ROOT
+from imports import ROOT, imported_packages
 from project import commit, run
 
 YAML_FILE = YAML(typ="safe")
@@ -112,6 +112,12 @@ def test_another_deal_of_the_same_images_is_no_hindrance(project, member):
     ask_for(project, "../other")
     done(project)
     assert len([path for path in fetched(project) if "/oof/" in path]) == 6
+
+
+def test_no_other_stage_can_import_dvc():
+    scripts = sorted((ROOT / "stages").glob("*.py"))
+    users = [path.stem for path in scripts if "dvc" in imported_packages(path.relative_to(ROOT))]
+    assert users == ["members"]
 
 
 # ------------------------------------------------------------------ refused

@@ -3,11 +3,12 @@
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-from ftu import images, postprocess, rle, submission, tables
+from ftu import images, rle, submission, tables
 from ftu.params import load_params
 from project import commit, copy_repository, run, set_params, stages_run
 
@@ -20,7 +21,7 @@ REDUCED = {
     "train": {"epochs": 2, "switch_epoch": 1},
 }
 OUTPUTS = ("data/sample/train.csv", "data/images.csv", "reports/dice.csv", "submissions/submission.csv")
-FOLDS = ("train@0", "train@1", "predict@0", "predict@1", "evaluate", "submit")
+FOLDS = ("train@0", "train@1", "predict@0", "predict@1", "calibrate", "evaluate", "submit")
 
 
 @pytest.fixture(scope="module")
@@ -56,20 +57,19 @@ def rows_of(project: Path) -> dict[str, tables.ImageRow]:
 
 def mask_of(project: Path, row: tables.ImageRow, maps: list[Path]) -> np.ndarray:
     """What the maps say of an image, by hand: the mean, native size, the threshold of the image's row."""
-    probabilities = np.stack([images.read_probability(path) for path in maps])
-    return postprocess.native_mask(
-        probabilities.mean(axis=0),
-        height=row.img_height,
-        width=row.img_width,
-        threshold=load_params(project / "params.yaml").thresholds[row.data_source][row.organ],
-    )
+    probability = np.asarray(np.mean([images.read_probability(path) for path in maps], axis=0))
+    native = cv2.resize(probability, (row.img_width, row.img_height), interpolation=cv2.INTER_LINEAR)
+    threshold = load_params(project / "params.yaml").thresholds[row.data_source][row.organ]
+    return (native > np.float32(threshold)).astype(np.uint8)
 
 
 def expected_rles(project: Path) -> dict[str, str]:
     return {
         name: rle.encode(
             mask_of(
-                project, row, [project / f"data/predictions/fold_{fold}/test/{name}.png" for fold in (0, 1)]
+                project,
+                row,
+                [project / f"data/predictions/fold_{fold}/test/flips/{name}.tif" for fold in (0, 1)],
             )
         )
         for name, row in rows_of(project).items()
@@ -94,7 +94,7 @@ def test_each_score_is_that_of_the_fold_that_held_the_image_out(project: Path) -
     table, rows = tables.read_folds(project / "data/folds.csv"), rows_of(project)
     assert sorted(scores.index) == sorted(table["id"])
     for name, fold in zip(table["id"], table["fold"], strict=True):
-        path = project / f"data/predictions/fold_{fold}/oof/{name}.png"
+        path = project / f"data/predictions/fold_{fold}/oof/flips/{name}.tif"
         found = mask_of(project, rows[name], [path])
         truth = images.read_mask(project / f"data/masks/{name}.png")
         assert scores[name] == pytest.approx(
@@ -114,7 +114,7 @@ def test_an_aux_loss_is_one_word(project: Path) -> None:
 
 def test_a_threshold_costs_no_training(project: Path) -> None:
     output = run(project, "dvc", "exp", "run", "-S", "thresholds.HPA.kidney=0.3")
-    assert stages_run(output) == ["evaluate", "submit"]
+    assert stages_run(output) == ["calibrate", "evaluate", "submit"]
 
 
 def test_a_threshold_changes_only_the_rows_of_its_organ_and_source(project: Path) -> None:
@@ -161,8 +161,8 @@ def test_a_dropped_fold_is_not_used(project: Path) -> None:
 
 def test_a_fold_that_is_missing_or_stale_is_named(project: Path) -> None:
     environment = ["env", "PYTHONPATH=src", "python", "stages/submit.py"]
-    next((project / "data/predictions/fold_1/test").glob("*.png")).unlink()
-    assert "data/predictions/fold_1/test: holds 3 images where 4 are due" in run(
+    next((project / "data/predictions/fold_1/test/flips").glob("*.tif")).unlink()
+    assert "data/predictions/fold_1/test/flips: holds 3 images where 4 are due" in run(
         project, *environment, status=2
     )
     shutil.rmtree(project / "data/predictions/fold_0")
@@ -173,5 +173,5 @@ def test_a_fold_that_is_missing_or_stale_is_named(project: Path) -> None:
 
 def test_a_temporary_experiment_runs_its_own_copy(project: Path) -> None:
     output = run(project, "dvc", "exp", "run", "--temp", "-S", "thresholds.HPA.spleen=0.9")
-    assert stages_run(output) == ["evaluate", "submit"]
+    assert stages_run(output) == ["calibrate", "evaluate", "submit"]
     assert run(project, "git", "status", "--short") == ""

@@ -12,6 +12,9 @@ BASELINES = ("nothing", "everything", "otsu")
 SCORES = ["id", "organ", "data_source", "dice", "objects", "action"]  # of any scored image
 
 
+Nested = dict[str, float]  # dice, low, high: the mean and its 95 % interval
+
+
 class Trial(NamedTuple):
     """One image to score: its case, where its true mask lies, and its image where baselines are asked for."""
 
@@ -36,11 +39,17 @@ def score(trial: Trial, way: Way) -> dict[str, str | float]:
     }
 
 
-def summary(table: pd.DataFrame, shifted: pd.DataFrame) -> dict:
+def nested(calibration: dict) -> Nested | None:
+    """What rules chosen on other folds score, of calibrate's facts; None where it chose nothing."""
+    return calibration["estimates"]["all oof"]["nested"] if calibration["enabled"] else None
+
+
+def summary(table: pd.DataFrame, shifted: pd.DataFrame, nested: Nested | None = None) -> dict:
     """The mean Dice (the competition's score), per organ, per data source, of baselines; how many are empty.
 
     `table` has SCORES and BASELINES; `shifted` has SCORES of images made to look like another source, and may
-    have no rows: then there is no `dice_shifted`.
+    have no rows: then there is no `dice_shifted`. `nested` is there for rules chosen on these very images:
+    their `dice` flatters the choice.
     """
     content = {
         "dice": _mean(table["dice"]),
@@ -53,6 +62,8 @@ def summary(table: pd.DataFrame, shifted: pd.DataFrame) -> dict:
     if len(shifted):
         organs = {str(organ): _mean(rows["dice"]) for organ, rows in shifted.groupby("organ")}
         content["dice_shifted"] = organs | {"mean": _mean(shifted["dice"])}
+    if nested:
+        content["nested"] = nested
     return content
 
 
@@ -62,10 +73,12 @@ def typical(table: pd.DataFrame) -> list[str]:
     return [rows["id"].iloc[(len(rows) - 1) // 2] for _, rows in ranked.groupby(["organ", "data_source"])]
 
 
-def report(table: pd.DataFrame, shifted: pd.DataFrame) -> str:
+def report(table: pd.DataFrame, shifted: pd.DataFrame, nested: Nested | None = None) -> str:
     """The scores as a Markdown table for the terminal and for people, each with its number of images."""
     scores, count = summary(table, shifted), len(table)
     lines = [f"Mean out-of-fold Dice: {scores['dice']:.3f} over {count} images", ""]
+    if nested:
+        lines += [f"The rules were chosen on these images; chosen on other folds: {nested['dice']:.3f}", ""]
     lines += ["| part | images | Dice |", "|---|---|---|"]
     for part in ("organ", "data_source"):
         sizes = table[part].value_counts()

@@ -78,9 +78,13 @@ def guard_in_words(table: pd.DataFrame, never_empty: Guard) -> str:
     """What the guard did to the images of a table (GUARDED), in a line for each kind of deed."""
     full = (table["objects"] > 0).sum()
     lines = [f"never-empty guard ({never_empty}): {full} of {len(table)} masks hold an object"]
-    for action, words in (("lowered", "by a lower threshold"), ("empty", "empty")):
+    told = {
+        "lowered": "{organ}, {asked:g} lowered to {used:g}",
+        "empty": "{organ}, nothing left at {asked:g}",
+    }
+    for action, words in told.items():
         rows = table[table["action"] == action]
-        names = [f"{row.id} ({row.organ}, {row.asked:g} -> {row.used:g})" for row in rows.itertuples()]
+        names = [f"{row['id']} ({words.format_map(row)})" for row in rows.to_dict("records")]
         if names:
-            lines.append(f"  {words}: {', '.join(names[:5])}" + (" ..." if len(names) > 5 else ""))
+            lines.append(f"  {action}: {', '.join(names[:5])}" + (" ..." if len(names) > 5 else ""))
     return "\n".join(lines)
