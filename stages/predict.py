@@ -20,8 +20,10 @@ def predict(fold: int, params: Params) -> None:
     names = predictions.set_names(settings.tta, settings.candidates)
     sets = {name: views.groups(name, settings.scales) for name in names}
     table, index = tables.read_folds(paths.FOLDS), tables.read_index(paths.IMAGES)
+    moved, oof = tables.read_index(paths.SHIFTED / "shifted.csv"), folds.divide(table, fold)[1]
     parts = {
-        "oof": (paths.NORMALIZED / "train", folds.divide(table, fold)[1]),
+        "oof": (paths.NORMALIZED / "train", oof),
+        "shifted": (paths.SHIFTED / "images", moved.loc[moved["id"].isin(oof), "id"].tolist()),
         "test": (paths.NORMALIZED / "test", index.loc[index["set"] == "test", "id"].tolist()),
     }
     due = [(part, source, name) for part, (source, ids) in parts.items() for name in ids]

@@ -21,17 +21,20 @@ def test_deps_are_the_script_and_the_modules_that_it_imports(stage: str) -> None
 
 RAW = {"${data.root}/train_images", "${data.root}/test_images"}
 MODEL = {"models/fold_${item.fold}/weights.safetensors", "models/fold_${item.fold}/model.json"}
+PREDICTED = {"data/folds.csv", "data/images.csv", "data/members", "data/predictions", "models"}
 DATA = {
     "sample": set(),
     "decode": RAW | {"data/sample/SYNTHETIC.md", "${data.root}/train.csv", "${data.root}/test.csv"},
     "resize": RAW | {"data/images.csv", "data/masks"},
     "normalize": {"data/images.csv", "data/resized"},
+    "shift": {"${data.root}/train_images", "data/images.csv", "data/masks", "data/resized"},
     "split": {"data/images.csv"},
     "train": {"data/folds.csv", "data/normalized/train", "data/resized/masks"},
-    "predict": {"data/folds.csv", "data/images.csv", "data/normalized"} | MODEL,
-    "evaluate": {"${data.root}/train_images", "data/folds.csv", "data/images.csv", "data/masks"}
-    | {"data/predictions", "models"},
-    "submit": {"data/folds.csv", "data/images.csv", "data/predictions", "models"},
+    "predict": {"data/folds.csv", "data/images.csv", "data/normalized", "data/shifted"} | MODEL,
+    "members": {"data/folds.csv", "data/images.csv", "data/shifted"},
+    "calibrate": PREDICTED | {"data/masks", "data/shifted"},
+    "evaluate": PREDICTED | {"${data.root}/train_images", "data/masks", "data/rules.json", "data/shifted"},
+    "submit": PREDICTED | {"data/rules.json"},
 }
 
 
@@ -77,6 +80,6 @@ def test_only_train_and_predict_import_torch() -> None:
     assert heavy["predict"] == HEAVY - {"albumentations"}  # a change of augmentation predicts nothing again
 
 
-def test_only_normalize_imports_staintools() -> None:
+def test_only_what_normalizes_imports_staintools() -> None:
     users = {stage for stage in STAGES if "staintools" in imported_packages(Path(f"stages/{stage}.py"))}
-    assert users == {"normalize"}
+    assert users == {"normalize", "shift"}

@@ -1,0 +1,94 @@
+"""The files of shifted images: network inputs, masks, and a table with a row for each."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import pandas as pd
+
+from ftu import images
+from ftu.errors import InputError
+from ftu.normalization import Work
+from ftu.shift import Look, shift
+from ftu.tables import ImageRow
+
+SET = "shifted"  # their `set`, beside train and test
+COLUMNS = [*ImageRow._fields, "reason"]  # of shifted.csv; tables.read_index reads it
+
+
+class Recipe(NamedTuple):
+    """What is the same for all images."""
+
+    source: str  # the data_source that they are made to look like
+    looks: Mapping[str, Look]  # by organ
+    seed: int  # draws the pixels that stains are learnt from
+    masks: Path  # folder of native masks
+    shape: Callable[[int, int, float], tuple[int, int]]  # (height, width, um) -> the network's size
+    normalize: Work
+
+
+class Made(NamedTuple):
+    """What became of one image; the rows are empty when none of its foreground lies in the field of view."""
+
+    id: str
+    row: dict  # of shifted.csv
+    quality: dict  # of qc.csv, as normalize writes it
+
+
+def rows_to_shift(rows: Sequence[ImageRow], source: str) -> list[ImageRow]:
+    """The training images of other sources; InputError when there are none."""
+    chosen = [row for row in rows if row.set == "train" and row.data_source != source]
+    if not chosen:
+        raise InputError(
+            f"shift.source: every training image is of {source!r} already; name another, or set "
+            "shift.enabled: false"
+        )
+    return chosen
+
+
+def shift_file(row: ImageRow, raw: Path, folder: Path, *, recipe: Recipe) -> Made:
+    """Write folder/images/ID.png and folder/masks/ID.png of one image, whose TIFF is `raw`.
+
+    The shifted image takes the way of every other one: a TIFF, the functions of resize, those of normalize.
+    Raises InputError when the image or its mask cannot be read.
+    """
+    look, mask = recipe.looks[row.organ], images.read_mask(recipe.masks / f"{row.id}.png")
+    made = shift(images.read_image(raw), mask, pixel_size=row.pixel_size, look=look, seed=recipe.seed)
+    if mask.any() and not made.mask.any():
+        return Made(row.id, {}, {})
+    height, width = made.mask.shape
+    images.write_mask(folder / "masks" / f"{row.id}.png", made.mask)
+    with TemporaryDirectory(dir=folder) as scratch:
+        native, resized = Path(scratch) / f"{row.id}.tiff", Path(scratch) / f"{row.id}.png"
+        images.write_tiff(native, made.image)
+        images.resize_image_file(native, resized, recipe.shape(height, width, made.pixel_size))
+        quality = recipe.normalize(resized, folder / "images") | {"set": SET}
+    moved = ImageRow(row.id, SET, row.organ, recipe.source, height, width, made.pixel_size)
+    return Made(row.id, moved._asdict() | {"reason": made.reason}, quality)
+
+
+def write_tables(folder: Path, made: Sequence[Made]) -> None:
+    """shifted.csv and qc.csv; the first with its header only, and no second, when nothing was made."""
+    kept = [one for one in made if one.row]
+    pd.DataFrame([one.row for one in kept], columns=COLUMNS).to_csv(folder / "shifted.csv", index=False)
+    if kept:
+        pd.DataFrame([one.quality for one in kept]).to_csv(folder / "qc.csv", index=False)
+
+
+def warnings(rows: Sequence[ImageRow], made: Sequence[Made], looks: Mapping[str, Look]) -> Iterator[str]:
+    """A sentence for each way in which images are not what was asked for; `made` is of `rows`, in order."""
+    empty = [one.id for one in made if not one.row]
+    colours = [f"{one.id} ({one.row['reason']})" for one in made if one.row.get("reason")]
+    coarse = [row for row in rows if row.pixel_size > looks[row.organ].pixel_size]
+    organs = ", ".join(sorted({row.organ for row in coarse}))
+    for names, what in (
+        (empty, "hold no foreground in the field of view and are left out"),
+        (colours, "keep their own colours"),
+        (
+            [row.id for row in coarse],
+            f"of {organs} keep their pixel size, as smaller pixels show no more",
+        ),
+    ):
+        if names:
+            yield f"{len(names)} of {len(made)} images {what}: {', '.join(names[:5])}"
