@@ -118,9 +118,10 @@ def shifted(cases: Sequence[Case]) -> list[Case]:
 def find_search(params: Params, cases: Sequence[Case]) -> Search:
     """What is chosen from, and how."""
     settings = params.calibrate
+    candidates = params.predict.candidates if settings.choose_tta else []
     return Search(
         start=from_params(params, cases),
-        sets=(params.predict.tta, *(params.predict.candidates if settings.choose_tta else ())),
+        sets=tuple(predictions.set_names(params.predict.tta, candidates)),
         weigh=settings.choose_weights,
         part="shifted" if settings.metric == "dice_shifted" else "oof",
         settings=calibration.Settings(

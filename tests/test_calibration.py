@@ -91,10 +91,11 @@ def test_threshold_and_sizes_are_chosen_together():
     assert chosen["HPA"]["kidney"].foreground == pytest.approx(0.2)
 
 
-def test_of_equal_sizes_the_smaller_are_chosen():
-    flat = Curves(np.full((99, 2, 3), 0.7), np.linspace(1, 0, 99), 0.5)
-    chosen, _ = choose_table([case(0)], [flat], PAPER, SETTINGS, set())
-    assert chosen["HPA"]["kidney"][:3] == (0.5, 0.0, 0.0)
+@pytest.mark.parametrize(("flat", "sizes"), [(0.0, (50.0, 20.0)), (0.15, (0.0, 20.0)), (0.25, (0.0, 0.0))])
+def test_of_sizes_that_are_as_good_the_smallest_are_chosen(flat, sizes):
+    curves = [hill(0.5, smallest=1, largest=1)] * 3
+    chosen, _ = choose_table([case(k) for k in range(3)], curves, PAPER, SETTINGS._replace(flat=flat), set())
+    assert chosen["HPA"]["kidney"][:3] == (0.5, *sizes)
 
 
 def test_too_few_images_keep_the_rule_and_say_so():

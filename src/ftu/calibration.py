@@ -3,7 +3,8 @@
 - A threshold is the middle of the flat region: of the neighbours of the peak whose mean Dice is as good but
   for a tolerance. The peak moves with every image that comes or goes; the middle is far from both slopes,
   which is what counts when the test images differ.
-- Sizes of objects and holes are chosen with it: the pair with the best mean Dice, of equals the smaller.
+- Sizes of objects and holes are chosen with it: of the pairs that are as good as the best but for the same
+  tolerance the smallest object, then the smallest hole. Post-processing that brings less is noise.
 - An organ and source with few images keeps the rule that the parameters give.
 - A source that no training image comes from (Hubmap in the competition) takes its organ's threshold from the
   source that has it, times the ratio of the two in the parameters' table. That table says how much lower the
@@ -94,17 +95,13 @@ def flat_region(dice: np.ndarray, flat: float) -> tuple[int, int]:
 def choose_threshold(curves: Sequence[Curves], default: Rule, settings: Settings) -> tuple[Rule, str]:
     """Threshold and sizes together, for the images of one pair; and in words where they come from."""
     dice = np.mean([curve.dice for curve in curves], axis=0)  # (T, S, H)
-    best, found = -math.inf, (default, 0, 0)
-    for s, smallest in enumerate(settings.sizes.smallest_objects):
-        for h, largest in enumerate(settings.sizes.largest_holes):
-            first, last = flat_region(dice[:, s, h], settings.flat)
-            middle = (first + last) // 2  # the lower of two
-            if dice[middle, s, h] > best:
-                best = dice[middle, s, h]
-                found = Rule(float(THRESHOLDS[middle]), smallest, largest, default.foreground), first, last
-    rule, first, last = found
+    regions = np.apply_along_axis(flat_region, 0, dice, settings.flat)  # (2, S, H)
+    middles = regions.sum(axis=0) // 2  # (S, H), the lower of two
+    s, h = _least(np.take_along_axis(dice, middles[None], axis=0)[0], settings.flat)
+    low, high = THRESHOLDS[regions[:, s, h]]
+    rule = _sized(default, settings.sizes, s, h)._replace(threshold=float(THRESHOLDS[middles[s, h]]))
     return rule, (
-        f"{len(curves)} images: the middle of {THRESHOLDS[first]:g} to {THRESHOLDS[last]:g}, "
+        f"{len(curves)} images: the middle of {low:g} to {high:g}, "
         f"which are within {settings.flat:g} of the best"
     )
 
@@ -112,10 +109,7 @@ def choose_threshold(curves: Sequence[Curves], default: Rule, settings: Settings
 def choose_sizes(curves: Sequence[Curves], default: Rule, settings: Settings) -> tuple[Rule, str]:
     """Sizes alone, where each image of the pair finds its own threshold."""
     dice = np.mean([curve.dice[curve.threshold(default, settings.method)] for curve in curves], axis=0)
-    s, h = np.unravel_index(np.argmax(dice), dice.shape)
-    rule = default._replace(
-        smallest_object=settings.sizes.smallest_objects[s], largest_hole=settings.sizes.largest_holes[h]
-    )
+    rule = _sized(default, settings.sizes, *_least(dice, settings.flat))
     return rule, f"sizes of {len(curves)} images; each image has its own threshold ({settings.method})"
 
 
@@ -181,6 +175,16 @@ def lookup(case: Case, curve: Curves, table: Table, settings: Settings) -> float
     rule = table[case.data_source][case.organ]
     s, h = settings.sizes.nearest(rule)
     return float(curve.dice[curve.threshold(rule, settings.method), s, h])
+
+
+def _least(dice: np.ndarray, flat: float) -> tuple[int, int]:
+    """The position of the smallest sizes among those whose (S, H) Dice is within `flat` of the best."""
+    s, h = np.argwhere(dice >= dice.max() - flat)[0]
+    return int(s), int(h)
+
+
+def _sized(rule: Rule, sizes: Sizes, s: int, h: int) -> Rule:
+    return rule._replace(smallest_object=sizes.smallest_objects[s], largest_hole=sizes.largest_holes[h])
 
 
 def _donor(organ: str, groups: Mapping[Pair, Sequence[int]]) -> str | None:
