@@ -33,7 +33,9 @@ DATA = {
     "predict": {"data/folds.csv", "data/images.csv", "data/normalized", "data/shifted"} | MODEL,
     "members": {"data/folds.csv", "data/images.csv", "data/shifted"},
     "calibrate": PREDICTED | {"data/masks", "data/shifted"},
-    "evaluate": PREDICTED | {"${data.root}/train_images", "data/masks", "data/rules.json", "data/shifted"},
+    "evaluate": PREDICTED
+    | {"${data.root}/train_images", "data/masks", "data/rules.json", "data/shifted"}
+    | {"reports/calibration.json"},
     "submit": PREDICTED | {"data/rules.json"},
 }
 
