@@ -11,7 +11,7 @@ from torch import nn
 
 from ftu import images, inference, views
 
-WINDOW, OVERLAP = 768, 0.125
+WINDOW, OVERLAP = 512, 0.125
 
 
 def network() -> nn.Module:

@@ -4,7 +4,10 @@ Images are (H, W, 3) uint8 RGB, masks (H, W) uint8 of 0 and 1 (0 and 255 on disk
 (H, W) float32 in 0..1 (0..65535 on disk, in a TIFF, which can be written and read by rows).
 """
 
+import errno
+import os
 import re
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -201,15 +204,17 @@ def probability_writer(path: Path, height: int, width: int) -> Iterator[Callable
     ends before the last row. Whatever goes wrong, no file is left.
     """
     profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint16"}
-    packed = {"compress": "deflate", "predictor": 2, "blockysize": STRIP, "bigtiff": "if_safer"}
+    packed = {"compress": "deflate", "zlevel": 1, "predictor": 2, "blockysize": STRIP, "bigtiff": "if_safer"}
     try:
         with _raster(path, "w", **profile, **packed) as tiff:
             strips = _Strips(path, tiff)
             yield strips.write
             strips.check_complete()
-    except RasterioError as error:
+    except RasterioError as error:  # which does not say that the disk is full
+        full = shutil.disk_usage(path.parent).free < 2 * width * STRIP
+        number = errno.ENOSPC if full else errno.EIO
         path.unlink(missing_ok=True)
-        raise OSError(f"{path}: could not be written ({error.__cause__ or error}; disk full?)") from error
+        raise OSError(number, os.strerror(number), str(path)) from error
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -37,8 +37,11 @@ class Predictor:
     ) -> None:
         self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
         self.network = network.to(device).to(memory_format=self.layout).eval()  # pyright: ignore[reportCallIssue]
-        self.sets, self.batch_size, self.mean, self.std, self.device = sets, batch_size, mean, std, device
+        self.sets, self.batch_size, self.device = sets, batch_size, device
+        self.mean, self.std = (torch.tensor(values, device=device) for values in (mean, std))
         self.groups = sorted({group for groups in sets.values() for group in groups}, key=lambda g: g[::-1])
+        counts = [sum(len(group.symmetries) for group in groups) for groups in sets.values()]
+        self.counts = torch.tensor(counts, device=device)[:, None, None]
         self.symmetries = list(ttach.aliases.d4_transform())  # pyright: ignore[reportArgumentType]
 
     def run(self, chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -88,8 +91,7 @@ class Predictor:
             for place, answer in self._answers(images, group):
                 for number in takers:
                     totals[place, number] += answer
-        views = [sum(len(group.symmetries) for group in groups) for groups in self.sets.values()]
-        return totals / totals.new_tensor(views)[:, None, None]
+        return totals.div_(self.counts)
 
     def _answers(self, images: Tensor, group: Group) -> Iterator[tuple[int, Tensor]]:
         """Which image (of C), and its (h, w) probabilities as seen in one view of the group, turned back."""

@@ -17,8 +17,10 @@ def image_tensor(image: np.ndarray, mean: Sequence[float] = MEAN, std: Sequence[
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(scaled, -1, 0)))
 
 
-def image_batch(images: Tensor, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> Tensor:
+def image_batch(
+    images: Tensor, mean: Sequence[float] | Tensor = MEAN, std: Sequence[float] | Tensor = STD
+) -> Tensor:
     """(B, h, w, 3) uint8 -> (B, 3, h, w) float32 on the same device: `image_tensor` of each, to the bit."""
     scaled = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    centre, spread = (scaled.new_tensor(values)[:, None, None] for values in (mean, std))
+    centre, spread = (torch.as_tensor(values).to(scaled)[:, None, None] for values in (mean, std))
     return scaled.div_(255).sub_(centre).div_(spread)
