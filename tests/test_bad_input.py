@@ -300,6 +300,10 @@ def torch_project(new_project, monkeypatch):
     (project.folder / "data" / "images.csv").write_text(
         "id,set,organ,data_source,img_height,img_width,pixel_size\n3,test,lung,HPA,300,300,1\n"
     )
+    (project.folder / "data" / "shifted").mkdir()
+    (project.folder / "data" / "shifted" / "shifted.csv").write_text(
+        "id,set,organ,data_source,img_height,img_width,pixel_size\n"
+    )
     return project
 
 
@@ -312,6 +316,27 @@ def test_a_fold_that_was_not_dealt_is_refused(torch_project, stage):
 def test_a_gpu_that_is_not_there_is_refused(torch_project, stage):
     torch_project.set(**{stage: {"device": "cuda"}})
     refused(torch_project, stage, "device cuda: torch sees no GPU", f"{stage}.device", "to cpu")
+
+
+def test_windows_larger_than_every_image_are_refused(torch_project):
+    torch_project.set(
+        resize={"mode": "microns"}, predict={"window": {"size": 512, "overlap": 0.25, "blend": "smooth"}}
+    )
+    for part, name in (("train", "1"), ("test", "3")):
+        folder = torch_project.folder / "data" / "normalized" / part
+        folder.mkdir(parents=True)
+        cv2.imwrite(str(folder / f"{name}.png"), np.zeros((300, 200, 3), np.uint8))
+    refused(
+        torch_project, "predict", "predict.window.size: 512 px is larger", "longest side is 300 px", "or 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("scales", "part"), [([0.1, 1.0], "0.1 lies outside"), ([1.0], "so that d4_scales would be d4")]
+)
+def test_odd_scales_are_refused(torch_project, scales, part):
+    torch_project.set(predict={"candidates": ["d4_scales"], "scales": scales})
+    refused(torch_project, "predict", "predict.scales: ", part)
 
 
 @pytest.mark.parametrize(

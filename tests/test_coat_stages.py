@@ -34,8 +34,8 @@ CHANGES = {
         "checkpoint": "best_after_switch",
     },
 }
-BEFORE = ["sample", "decode", "resize", "normalize", "split"]
-STAGES = [*BEFORE, "train --fold 0", "predict --fold 0", "evaluate", "submit"]
+BEFORE = ["sample", "decode", "resize", "normalize", "shift", "split"]
+STAGES = [*BEFORE, "train --fold 0", "predict --fold 0", "members", "calibrate", "evaluate", "submit"]
 
 
 def run(folder, stage):
@@ -123,9 +123,8 @@ def test_evaluate_scores_the_images_of_the_fold(folder):
     held_out = folds.divide(tables.read_folds(folder / "data/folds.csv"), 0)[1]
     assert sorted(table["id"]) == sorted(held_out)
     assert table["dice"].astype(float).between(0, 1).all()
-    assert {path.name for path in (folder / "reports").iterdir()} == {
-        "dice.csv", "metrics.json", "summary.md", "curves.png", "gallery.png"
-    }  # fmt: skip
+    written = {path.name for path in (folder / "reports").iterdir()}
+    assert {"dice.csv", "metrics.json", "summary.md", "curves.png", "gallery.png"} <= written
 
 
 def test_the_submission_answers_the_test_table(folder):
