@@ -24,11 +24,18 @@ def target_image(
 ) -> np.ndarray:
     """The image that all others are to look like, (H, W, 3) uint8.
 
-    image: the one of `ids`; mosaic: all of `ids`; mosaic_by_organ: the first image (by id) of each organ
-    of the data_source `source`, so that different stains are not mixed; file: any RGB file.
+    image: the one of `ids`; mosaic: all of `ids`; mosaic_by_organ: the first training image (by id) of each
+    organ of the data_source `source`, so that different stains are not mixed; file: any RGB file.
     """
     if kind == "file":
         return read_target(Path(file))
+    files = target_files(index, kind=kind, ids=ids, source=source)
+    chosen = [images.read_rgb(resized / name) for name in files]
+    return stain.mosaic(chosen) if kind.startswith("mosaic") else chosen[0]
+
+
+def target_files(index: pd.DataFrame, *, kind: str, ids: Sequence[str], source: str) -> list[str]:
+    """The images that make up the target, SET/ID.png each."""
     if kind == "mosaic_by_organ":
         ids = first_of_each_organ(index, source)
     sets = dict(zip(index["id"], index["set"], strict=True))
@@ -36,8 +43,7 @@ def target_image(
         raise InputError(
             f"stain.target.ids: {unknown[0]!r} is in neither table; name ids of train.csv or test.csv"
         )
-    chosen = [images.read_rgb(resized / sets[name] / f"{name}.png") for name in ids]
-    return stain.mosaic(chosen) if kind.startswith("mosaic") else chosen[0]
+    return [f"{sets[name]}/{name}.png" for name in ids]
 
 
 def read_target(file: Path) -> np.ndarray:
@@ -51,11 +57,14 @@ def read_target(file: Path) -> np.ndarray:
 
 
 def first_of_each_organ(index: pd.DataFrame, source: str) -> list[str]:
-    """The first id of each organ of a data_source, organs in alphabetical order."""
-    rows = index[index["data_source"] == source].sort_values("id")
+    """The first training image of each organ of a data_source, organs in alphabetical order.
+
+    Of training alone: what the models learn from must not hang on which test images are there.
+    """
+    rows = index[(index["data_source"] == source) & (index["set"] == "train")].sort_values("id")
     if rows.empty:
         raise InputError(
-            f"stain.target.source: no image has the data_source {source!r}; name one of the tables'"
+            f"stain.target.source: no training image has the data_source {source!r}; name one of train.csv"
         )
     return list(rows.groupby("organ")["id"].first())
 
