@@ -77,6 +77,40 @@ def test_a_bad_rle_is_refused_with_its_row_and_the_size_of_that_image(text, foun
     refused(GOOD.assign(rle=["", "", text]), "id 127: rle", found)
 
 
+def test_all_that_is_wrong_is_said_at_once():
+    wrong = build_submission(["127", "127", "x", ""], ["1 7", "3 1 1 1", "", ""]).assign(extra=1)
+    with pytest.raises(InputError) as caught:
+        check_submission(wrong, TEST, name="mine.csv")
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith("mine.csv: ") for line in lines)
+    said = [line.removeprefix("mine.csv: ") for line in lines]
+    assert said[:5] == [
+        "columns are id, rle, extra; they must be id, rle",
+        "line 5 has no id",
+        "has no row for id 00008, 78",
+        "id x is not in the test table",
+        "id 127 stands in more than one row",
+    ]
+    assert "not within 1 to 6" in said[5]
+    assert "must be sorted" in said[6]
+    assert len(said) == 7
+
+
+def test_an_index_that_pandas_wrote_is_recognised(tmp_path):
+    GOOD.to_csv(tmp_path / "mine.csv")
+    refused(pd.read_csv(tmp_path / "mine.csv", dtype={"id": str}), "without the table's index")
+
+
+def test_a_word_for_nothing_is_no_rle():
+    refused(GOOD.assign(rle=["2 1", "nan", "1 4"]), "id 00008: rle", "'nan'")
+
+
+def test_many_ids_are_counted():
+    test = pd.DataFrame({"id": [f"{i:03}" for i in range(30)], "img_height": 2, "img_width": 2})
+    with pytest.raises(InputError, match=r"has no row for id 000, 001, .*, 019, \.\.\. \(30 in all\)"):
+        check_submission(build_submission([], []), test)
+
+
 def test_tables_are_taken_as_pandas_reads_them(tmp_path):
     """Ids as integers, an empty rle as nan."""
     test = TEST.assign(id=["78", "8", "127"])
@@ -123,9 +157,12 @@ def test_the_command_line_accepts(tmp_path):
     assert done.stdout == "mine.csv: valid, 3 rows\n"
 
 
-def test_the_command_line_refuses_with_a_line_and_a_status(tmp_path):
+def test_the_command_line_refuses_with_a_line_for_each_problem_and_a_status(tmp_path):
     done = check(tmp_path, GOOD.assign(rle="13 1"))
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("error: mine.csv: id 78: rle: RLE pair 1: start 13")
-    assert done.stderr.count("\n") == 1
+    lines = done.stderr.splitlines()
+    assert [line.removeprefix("error: ").split(": rle")[0] for line in lines] == [
+        f"mine.csv: id {image_id}" for image_id in IDS
+    ]

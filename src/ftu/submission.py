@@ -1,33 +1,43 @@
 """The submission table: id, rle; the ids of test.csv in their order.
 
-`python -m ftu.submission check FILE --test test.csv` checks any CSV.
+`python -m ftu.submission check FILE --test test.csv` checks any CSV, and says all that is wrong with it.
 """
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from ftu import tables
+from ftu import rle, tables
 from ftu.errors import InputError
 
 COLUMNS = ["id", "rle"]
+NAMED = 20  # ids that one sentence names
 
 
 def check_submission(submission: pd.DataFrame, test: pd.DataFrame, *, name: str = "submission") -> None:
-    """Raise InputError unless `submission` answers `test` (id, img_height, img_width).
+    """Raise InputError, with a line for each of its problems, unless `submission` answers `test`.
 
-    Checked: columns, ids and their order, and that each rle decodes: pairs, bounds, order, no overlap.
-    Ids may be numbers, and an empty rle may be nan, as pandas reads them.
+    `test` has id, img_height and img_width. Checked: columns, ids and their order, and that each rle decodes:
+    pairs, bounds, order, no overlap. Ids may be numbers, and an empty rle may be nan, as pandas reads them.
     """
-    if list(submission.columns) != COLUMNS:
-        raise InputError(f"{name}: columns are {', '.join(submission.columns)}; they must be id, rle")
-    submission = submission.astype(object).fillna("").astype(str)  # an all-nan column is of floats
-    _check_ids(list(submission["id"]), list(test["id"].astype(str)), name)
-    sizes = test[["img_height", "img_width"]].reset_index(drop=True)
-    tables.check_rles(name, submission.reset_index(drop=True).join(sizes))
+    if found := problems(submission, test):
+        raise InputError("\n".join(f"{name}: {problem}" for problem in found))
+
+
+def problems(submission: pd.DataFrame, test: pd.DataFrame) -> list[str]:
+    """Everything that is wrong with a submission, a sentence each; none when Kaggle will take it."""
+    found = list(_about_columns(list(submission.columns)))
+    if not set(COLUMNS) <= set(submission.columns):
+        return found
+    rows = submission[COLUMNS].astype(object).fillna("").astype(str)  # an all-nan column is of floats
+    expected = test["id"].astype(str)
+    found += _about_ids(list(rows["id"]), list(expected))
+    sizes = dict(zip(expected, zip(test["img_height"], test["img_width"], strict=True), strict=True))
+    return found + list(_about_rles(rows, sizes))
 
 
 def build_submission(ids: Iterable[str], rles: Iterable[str]) -> pd.DataFrame:
@@ -35,21 +45,42 @@ def build_submission(ids: Iterable[str], rles: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame({"id": list(ids), "rle": list(rles)}, columns=COLUMNS)
 
 
-def _check_ids(found: list[str], expected: list[str], name: str) -> None:
-    missing = sorted(set(expected) - set(found))
-    unknown = sorted(set(found) - set(expected))
-    if missing:
-        raise InputError(f"{name}: has no row for id {', '.join(missing[:5])} ({len(missing)} in all)")
-    if unknown:
-        raise InputError(
-            f"{name}: id {', '.join(unknown[:5])} is not in the test table ({len(unknown)} in all)"
-        )
-    if len(found) != len(set(found)):
-        repeated = next(image_id for image_id in found if found.count(image_id) > 1)
-        raise InputError(f"{name}: id {repeated} stands in more than one row")
-    wrong = next((pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]), None)
-    if wrong:
-        raise InputError(f"{name}: id {wrong[0]} stands where the test table has {wrong[1]}; keep its order")
+def _about_columns(columns: list[str]) -> Iterator[str]:
+    if columns == COLUMNS:
+        return
+    index = "; write it without the table's index" if set(columns) - {"Unnamed: 0"} == set(COLUMNS) else ""
+    yield f"columns are {', '.join(columns)}; they must be id, rle{index}"
+
+
+def _about_ids(found: list[str], expected: list[str]) -> Iterator[str]:
+    empty = [str(line) for line, image_id in enumerate(found, start=2) if not image_id]
+    if empty:
+        yield f"line {_first(empty)} has no id"
+    if missing := sorted(set(expected) - set(found)):
+        yield f"has no row for id {_first(missing)}"
+    if unknown := sorted(set(found) - set(expected) - {""}):
+        yield f"id {_first(unknown)} is not in the test table"
+    if repeated := sorted(image_id for image_id, times in Counter(found).items() if times > 1 and image_id):
+        yield f"id {_first(repeated)} stands in more than one row"
+    if sorted(found) == sorted(expected) and found != expected:
+        ours, theirs = next(pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1])
+        yield f"id {ours} stands where the test table has {theirs}; keep its order"
+
+
+def _about_rles(rows: pd.DataFrame, sizes: Mapping[str, tuple[int, int]]) -> Iterator[str]:
+    """The rles that do not decode; of an unknown id no size is known."""
+    for image_id, text in zip(rows["id"], rows["rle"], strict=True):
+        if image_id in sizes:
+            height, width = sizes[image_id]
+            try:
+                rle.check(text, height=height, width=width)
+            except ValueError as error:
+                yield f"id {image_id}: rle: {error}; correct the row"
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first of many names, and how many there are."""
+    return ", ".join(names[:NAMED]) + (f", ... ({len(names)} in all)" if len(names) > NAMED else "")
 
 
 def main() -> None:
