@@ -1,0 +1,197 @@
+"""Inference where Kaggle runs it: a bundle's models on the competition's folder, one image at a time.
+
+`python -m ftu.kaggle --data DIR --bundle DIR --out submission.csv` answers every row of test.csv. An image
+goes through files as in the stages decode, resize, normalize, predict and submit, by the same functions, in
+a folder that holds this image alone: so the CSV has the bytes of the pipeline's own, and memory and disk hold
+one image, whatever the number of images and models.
+"""
+
+import argparse
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from tqdm import tqdm
+
+from ftu import (
+    artifact,
+    fusion,
+    geometry,
+    images,
+    inference,
+    jsonfile,
+    masking,
+    normalization,
+    payload,
+    predictions,
+    rules,
+    runtime,
+    submission,
+    tables,
+    views,
+)
+from ftu.params import Params, load_params
+from ftu.rules import Rules
+from ftu.segmenter import Segmenter
+from ftu.stage import run
+from ftu.tables import ImageRow
+from ftu.whole import whole_file
+
+HIDDEN = 550  # images of the hidden test set, about
+HOURS, GIGABYTES = 9, 13  # that a notebook may take
+PATIENCE = 30  # s between two lines of progress
+
+
+class Trained(NamedTuple):
+    """An experiment that is ready to predict."""
+
+    name: str
+    weight: float
+    params: Params
+    normalize: normalization.Work
+    networks: Mapping[int, tuple[Segmenter, dict]]  # fold -> network, and the facts of its model.json
+
+
+class Loaded(NamedTuple):
+    """What a bundle holds, in memory."""
+
+    params: Params  # of the experiment itself
+    rules: Rules
+    experiments: Sequence[Trained]  # those that count, the experiment itself first
+    device: str
+
+
+class Cost(NamedTuple):
+    """What a run took."""
+
+    images: int
+    loading: float  # s, once
+    predicting: float  # s
+    peak: float  # GB of resident memory
+
+
+def load(bundle: Path) -> Loaded:
+    """Everything in a bundle; InputError names what is missing, damaged or does not fit."""
+    facts = jsonfile.read(bundle / payload.FACTS, "give the folder that `make bundle` wrote")
+    params = load_params(bundle / facts["own"] / payload.PARAMS)
+    known = rules.read(bundle / payload.RULES, organs=params.data.organs, sources=params.data.sources)
+    weights = {name: known.members[name] for name in facts["members"]}
+    folders = {"own": facts["own"], **facts["members"]}
+    counted = {name: weight for name, weight in {"own": known.own, **weights}.items() if weight}
+    experiments = [load_experiment(bundle / folders[name], name, weight) for name, weight in counted.items()]
+    return Loaded(params, known, experiments, facts["device"])
+
+
+def load_experiment(folder: Path, name: str, weight: float) -> Trained:
+    """One experiment with the networks of all its folds."""
+    params = load_params(folder / payload.PARAMS)
+    stain, target = params.stain, folder / payload.TARGET
+    work = normalization.prepare(stain.backend, lambda: images.read_rgb(target), seed=stain.seed)
+    networks = {fold: artifact.load(folder / f"fold_{fold}") for fold in params.split.run}
+    return Trained(name, weight, params, work, networks)
+
+
+def answers(loaded: Loaded, rows: Sequence[ImageRow], data: Path) -> Iterator[dict[str, str | float]]:
+    """What `masking.answer` says of each row, in order."""
+    params = loaded.params
+    way = masking.Way(params.ensemble.mean, loaded.rules.method, params.postprocess.never_empty)
+    for row in tqdm(rows, desc="images", mininterval=PATIENCE, maxinterval=PATIENCE):
+        with tempfile.TemporaryDirectory() as scratch:
+            predicted = [
+                predict(each, row, data=data, to=Path(scratch) / str(number), loaded=loaded)
+                for number, each in enumerate(loaded.experiments)
+            ]
+            (case,) = masking.cases([row], "test", predicted, loaded.rules)
+            yield masking.answer(case, way)
+
+
+def predict(each: Trained, row: ImageRow, *, data: Path, to: Path, loaded: Loaded) -> fusion.Experiment:
+    """The maps of one image by all folds of one experiment, under the folder `to`."""
+    settings, tta = each.params.predict, loaded.rules.tta
+    normalized = prepare(each, row, tables.image_path(data, row), to)
+    # An experiment's bytes depend on its number of threads; nothing is drawn.
+    runtime.fix_randomness(0, settings.threads, loaded.device)
+    for fold, (network, facts) in each.networks.items():
+        target = predictions.map_path(to / f"fold_{fold}", "test", tta, row.id)
+        target.parent.mkdir(parents=True)
+        inference.predict_files(
+            network,
+            facts,
+            [normalized],
+            [[target]],
+            sets={tta: views.groups(tta, settings.scales)},
+            **settings.window.model_dump(),
+            batch_size=settings.batch_size,
+            device=runtime.choose_device(loaded.device),
+        )
+    return fusion.Experiment(each.name, to, tuple(each.networks), each.weight, tta)
+
+
+def prepare(each: Trained, row: ImageRow, image: Path, folder: Path) -> Path:
+    """The image resized and normalised as the experiment's own were, a file under `folder`."""
+    resized, normalized = folder / "resized" / row.set, folder / "normalized"
+    for part in (resized, normalized):
+        part.mkdir(parents=True)
+    size = each.params.resize.model_dump()
+    shape = geometry.network_shape(row.img_height, row.img_width, row.pixel_size, **size)
+    images.resize_image_file(image, resized / f"{row.id}.png", shape)
+    each.normalize(resized / f"{row.id}.png", normalized)
+    return normalized / f"{row.id}.png"
+
+
+def submit(data: Path, bundle: Path, out: Path) -> Cost:
+    """Answer test.csv in the folder `data` with the models of `bundle`; `out` is written whole or not at all.
+
+    Raises InputError for a bad table, and for an image that is missing, damaged or not of its row's size,
+    before any is predicted.
+    """
+    started = time.perf_counter()
+    loaded = load(bundle)
+    known = loaded.params.data
+    test = tables.read_test(data / "test.csv", organs=known.organs, sources=known.sources).assign(set="test")
+    rows = tables.image_rows(test)
+    for row in rows:
+        images.check_image(tables.image_path(data, row), (row.img_height, row.img_width), row.pixel_size)
+    ready = time.perf_counter()
+    answered = pd.DataFrame(answers(loaded, rows, data))
+    table = submission.build_submission(answered["id"], answered["rle"])
+    submission.check_submission(table, test)
+    with whole_file(out) as path:
+        table.to_csv(path, index=False)
+    sys.stdout.write(masking.guard_in_words(answered, loaded.params.postprocess.never_empty) + "\n")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # Linux counts in KiB
+    return Cost(len(test), ready - started, time.perf_counter() - ready, peak)
+
+
+def report(cost: Cost) -> str:
+    """What a run took, and what the hidden test set would take against Kaggle's limits."""
+    each = cost.predicting / cost.images
+    hours = (cost.loading + HIDDEN * each) / 3600
+    over = [f"{HOURS} hours"] if hours > HOURS else []
+    over += [f"{GIGABYTES} GB"] if cost.peak > GIGABYTES else []
+    return (
+        f"{cost.images} images: {each:.2f} s each after {cost.loading:.1f} s of loading and checking, "
+        f"{cost.peak:.2f} GB of memory at most\n"
+        f"{HIDDEN} such images: {hours:.2f} of {HOURS} hours, {cost.peak:.2f} of {GIGABYTES} GB"
+        + (f"\nwarning: over Kaggle's {' and '.join(over)}" if over else "")
+    )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m ftu.kaggle", description="Infer with a bundle's models.")
+    parser.add_argument("--data", type=Path, required=True, help="folder with test.csv and test_images/")
+    parser.add_argument("--bundle", type=Path, required=True, help="the data set that `make bundle` wrote")
+    parser.add_argument("--out", type=Path, required=True, help="the CSV to write")
+    arguments = parser.parse_args()
+    cost = submit(arguments.data, arguments.bundle, arguments.out)
+    sys.stdout.write(f"{arguments.out}: valid for Kaggle\n{report(cost)}\n")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,57 @@
+"""Under which licences the parts of a bundle are: code, models and the packages that travel with them."""
+
+from collections.abc import Mapping
+from email.parser import HeaderParser
+from pathlib import Path
+from zipfile import ZipFile
+
+INTRODUCTION = """\
+# Licences
+
+| part | licence |
+|---|---|
+| the code in src/ftu | MIT |
+"""
+MODELS = """
+Models. Weights that training started from pass their terms on to the weights that came of it; what was
+trained on the competition's images is under the competition's rules besides.
+
+| model | encoder | first weights | their licence |
+|---|---|---|---|
+"""
+PACKAGES = """
+Packages, unchanged; each holds its own licence.
+
+| wheel | licence |
+|---|---|
+"""
+
+
+def text(models: Mapping[str, dict], wheels: Path) -> str:
+    """The document, in Markdown: a row for each of `models` (path -> model.json) and each of the wheels."""
+    lines = [INTRODUCTION, MODELS]
+    for path, facts in models.items():
+        first = facts["encoder_weights"]
+        lines.append(
+            f"| {path} | {facts['architecture']['encoder']} | {first['source']} | {first['licence']} |\n"
+        )
+    lines.append(PACKAGES)
+    lines += [f"| {path.name} | {of_wheel(path)} |\n" for path in sorted(wheels.glob("*.whl"))]
+    return "".join(lines)
+
+
+def of_wheel(path: Path) -> str:
+    """What a wheel says of its licence; the first line where that is the whole text.
+
+    https://packaging.python.org/en/latest/specifications/core-metadata
+    """
+    with ZipFile(path) as wheel:
+        name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = HeaderParser().parsestr(wheel.read(name).decode())
+    classified = [each for each in metadata.get_all("Classifier", []) if each.startswith("License ::")]
+    stated = [
+        metadata["License-Expression"],
+        metadata["License"],
+        *(each.split(" :: ")[-1] for each in classified),
+    ]
+    return next((each.strip().splitlines()[0] for each in stated if each and each.strip()), "not stated")
