@@ -53,3 +53,21 @@ GRID ?= sweeps/table2.yaml
 table2: env ## the paper's Table 2: MODELS="CoaT,PVTv2" MODES="none switched" SEEDS="42 43" FOLDS=0 SET="..." GRID=...
 	PYTHONPATH=src python sweeps/table2.py --models "$(MODELS)" --modes "$(MODES)" --seeds "$(SEEDS)" \
 	  --folds "$(FOLDS)" --set "$(SET)" --grid "$(GRID)"
+
+# Empty for the project as it lies here, the running Python, no name yet, and predict.device.
+EXPERIMENT ?=
+PYTHONS ?=
+KAGGLE_USER ?=
+DEVICE ?=
+
+.PHONY: bundle
+bundle: env ## inference for Kaggle in bundle/: EXPERIMENT=name PYTHONS="3.11 3.12" KAGGLE_USER=you DEVICE=cuda
+	PYTHONPATH=src python -m ftu.bundle --experiment "$(EXPERIMENT)" --pythons "$(PYTHONS)" \
+	  --user "$(KAGGLE_USER)" --device "$(DEVICE)"
+
+# Images that the hidden test set of a rehearsal has more than the visible one.
+HIDDEN ?= 12
+
+.PHONY: rehearsal
+rehearsal: env ## run the notebook of bundle/ as Kaggle would, and compare its CSV with the pipeline's: HIDDEN=12
+	PYTHONPATH=src python -m ftu.rehearsal --hidden $(HIDDEN)

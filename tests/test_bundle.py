@@ -1,0 +1,250 @@
+"""What is packed for Kaggle: the library that inference imports and no more, wheels as locked, metadata."""
+
+import ast
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
+from ruamel.yaml import YAML
+
+from ftu import artifact, bundle, images, jsonfile, licences, notebook, payload, wheels
+from ftu.errors import InputError
+from ftu.segmenter import build_segmenter
+from imports import ROOT, imported_modules, imported_packages
+
+RUNNER = Path("src/ftu/kaggle.py")
+NOT_ON_KAGGLE = {"dvc", "albumentations", "staintools", "spams", "matplotlib", "accelerate", "fsspec"}
+LOCK = wheels.read_lock(ROOT / "uv.lock")
+
+# ------------------------------------------------------------------ the library
+
+
+def test_the_modules_packed_are_those_that_the_runner_imports():
+    walked = {Path(path).stem for path in imported_modules(RUNNER)} | {"kaggle"}
+    assert set(bundle.needs("kaggle").modules) == walked - {"staintools_backend"}
+
+
+def test_inference_needs_nothing_of_training():
+    found = bundle.needs("kaggle")
+    assert not set(found.packages) & NOT_ON_KAGGLE
+    assert not {"augment", "dataset", "training", "weights", "members", "bundle"} & set(found.modules)
+    # The other backend is imported by name, and only where it is asked for.
+    assert imported_packages(RUNNER) - {"staintools", "spams", "sys"} >= set(found.packages)
+
+
+def test_the_library_that_is_packed_is_whole(tmp_path):
+    bundle.pack_library(bundle.needs("kaggle").modules, tmp_path)
+    there = {path.stem for path in (tmp_path / "ftu").iterdir()}
+    for path in (tmp_path / "ftu").iterdir():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "ftu":
+                assert {alias.name for alias in node.names} <= there, path
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ftu."):
+                assert (node.module or "").split(".")[1] in there, path
+
+
+# ------------------------------------------------------------------ wheels
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_all_that_inference_imports_is_locked_or_preinstalled(python):
+    names = wheels.distributions(bundle.needs("kaggle").packages)
+    found = {package["name"] for package in wheels.pinned(LOCK, names, python)}
+    assert set(names) - wheels.PREINSTALLED <= found
+    assert {"timm", "segmentation-models-pytorch", "ttach", "rasterio"} <= found
+    assert not found & (wheels.PREINSTALLED | {"dvc", "albumentations", "staintools", "spams-bin"})
+
+
+def test_what_kaggle_preinstalls_is_in_the_lock():
+    assert {package["name"] for package in LOCK} >= wheels.PREINSTALLED
+
+
+def test_a_package_that_is_pinned_several_times_is_taken_for_its_python():
+    lock = [
+        {"name": "old", "version": "1", "resolution-markers": ["python_full_version < '3.12'"]},
+        {"name": "old", "version": "2", "resolution-markers": ["python_full_version >= '3.12'"]},
+        {"name": "top", "version": "1", "dependencies": [
+            {"name": "old"}, {"name": "numpy"}, {"name": "absent", "marker": "sys_platform == 'win32'"}
+        ]},
+    ]  # fmt: skip
+    for python, version in (("3.11", "1"), ("3.12", "2")):
+        found = {package["name"]: package["version"] for package in wheels.pinned(lock, ["top"], python)}
+        assert found == {"old": version, "top": "1"}
+    with pytest.raises(InputError, match=r"no absent for Python 3\.12"):
+        wheels.pinned(lock, ["absent"], "3.12")
+
+
+def test_a_module_that_is_not_installed_is_named():
+    assert wheels.distributions(["cv2", "os", "numpy"]) == ["numpy", "opencv-python-headless"]
+    with pytest.raises(InputError, match="no_such_module"):
+        wheels.distributions(["no_such_module"])
+
+
+def test_a_wheel_says_its_licence(tmp_path):
+    said = {
+        "License-Expression: MIT\nLicense: other": "MIT",
+        "License: BSD\n": "BSD",
+        "Classifier: License :: OSI Approved :: MIT License": "MIT License",
+        "Summary: none": "not stated",
+    }
+    for number, (line, expected) in enumerate(said.items()):
+        path = tmp_path / f"{number}.whl"
+        with zipfile.ZipFile(path, "w") as wheel:
+            wheel.writestr("a-1.dist-info/METADATA", f"Metadata-Version: 2.4\nName: a\n{line}\n")
+        assert licences.of_wheel(path) == expected
+
+
+# ------------------------------------------------------------------ metadata and notebook
+
+
+def test_the_notebook_is_one_of_plain_python():
+    found = json.loads(json.dumps(notebook.notebook()))
+    assert (found["nbformat"], found["nbformat_minor"]) == (4, 4)
+    assert set(found) == {"cells", "metadata", "nbformat", "nbformat_minor"}
+    assert [cell["cell_type"] for cell in found["cells"]] == ["markdown", *["code"] * 4]
+    for cell in found["cells"]:
+        keys = {"cell_type", "metadata", "source"}
+        assert set(cell) == keys | ({"execution_count", "outputs"} if cell["cell_type"] == "code" else set())
+        assert all(line.endswith("\n") for line in cell["source"][:-1])
+        if cell["cell_type"] == "code":
+            ast.parse("".join(cell["source"]))
+
+
+def test_the_notebook_runs_offline_on_a_gpu_on_the_competition():
+    found = notebook.kernel_metadata("someone")
+    assert found["id"] == "someone/" + re.sub(r"\W+", "-", found["title"].lower())  # as Kaggle makes slugs
+    assert (found["enable_internet"], found["enable_gpu"], found["is_private"]) == (False, True, True)
+    assert found["competition_sources"] == ["hubmap-organ-segmentation"]
+    assert found["dataset_sources"] == [notebook.dataset_metadata("someone", "")["id"]]
+    assert (found["kernel_type"], found["language"]) == ("notebook", "python")
+    assert len(found["title"]) >= 5
+
+
+def test_the_data_set_keeps_to_the_lengths_that_kaggle_asks_for():
+    found = notebook.dataset_metadata("someone", "all about it")
+    user, slug = found["id"].split("/")
+    assert user == "someone"
+    assert 3 <= len(slug) <= 50
+    assert 6 <= len(found["title"]) <= 50
+    assert 20 <= len(found["subtitle"]) <= 80
+    assert found["licenses"] == [{"name": "other"}]  # exactly one, and this one refers to the description
+
+
+# ------------------------------------------------------------------ packing
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two small random networks, resized images and a rule."""
+    folder = tmp_path_factory.mktemp("trained")
+    params = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    params["split"] |= {"count": 2, "run": [0, 1]}
+    YAML(typ="safe").dump(params, folder / "params.yaml")
+    architecture = {"encoder": "resnet18", "decoder": "unet", "width": 16, "fuse": "conv1x1", "size": 32}
+    for fold in (0, 1):
+        place = folder / "models" / f"fold_{fold}"
+        place.mkdir(parents=True)
+        model = build_segmenter(**architecture)
+        first = {"source": "none", "licence": "none"}
+        artifact.save(place, model, model.state_dict(), architecture, {"encoder_weights": first})
+    rows = []
+    for number, organ in enumerate(params["data"]["organs"]):
+        for part in ("train", "test"):
+            name = f"{part}{number}"
+            rows.append([name, part, organ, "HPA", 300, 300, 0.4])
+            path = folder / "data" / "resized" / part / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            images.write_rgb(path, np.full((32, 32, 3), 40 * number + 10 * (part == "test"), np.uint8))
+    columns = ["id", "set", "organ", "data_source", "img_height", "img_width", "pixel_size"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "data" / "images.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def project(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "project"))
+
+
+def change(project: Path, section: str, **values: object) -> None:
+    yaml = YAML(typ="safe")
+    params = yaml.load((project / "params.yaml").read_text())
+    params[section].update(values)
+    yaml.dump(params, project / "params.yaml")
+
+
+def pack(project: Path) -> Path:
+    folder = project / "packed"
+    bundle.pack(bundle.source("", project), folder)
+    return folder
+
+
+def test_an_experiment_is_packed_with_its_own_bytes(project):
+    folder = pack(project)
+    for name in ("params.yaml", "fold_0/model.json", "fold_1/weights.safetensors"):
+        origin = project / (f"models/{name}" if "fold" in name else name)
+        assert (folder / name).read_bytes() == origin.read_bytes()
+
+
+def test_the_target_is_that_of_the_training_images_alone(project):
+    target = images.read_rgb(pack(project) / payload.TARGET)
+    assert set(np.unique(target)) == {0, 40, 80, 120, 160}  # 10 more in test images
+
+
+def test_a_target_may_be_a_visible_test_image(project):
+    change(project, "stain", target={"kind": "image", "ids": ["test3"], "source": "HPA", "file": ""})
+    assert set(np.unique(images.read_rgb(pack(project) / payload.TARGET))) == {130}
+
+
+def test_no_target_is_packed_where_stains_stay(project):
+    change(project, "stain", backend="none")
+    assert not (pack(project) / payload.TARGET).exists()
+
+
+def test_the_other_stain_backend_cannot_travel(project):
+    change(project, "stain", backend="staintools")
+    with pytest.raises(InputError, match=r"stain\.backend staintools cannot be bundled.*train with exact"):
+        pack(project)
+
+
+@pytest.mark.parametrize(
+    "missing", ["models/fold_1/weights.safetensors", "models/fold_0/model.json", "data/images.csv"]
+)
+def test_what_is_missing_is_named(project, missing):
+    (project / missing).unlink()
+    with pytest.raises(InputError, match=rf"{missing} is not there.*dvc repro"):
+        pack(project)
+
+
+def test_weights_that_are_not_those_of_the_facts_are_refused(project):
+    facts = project / "models/fold_1/model.json"
+    jsonfile.write(facts, jsonfile.read(facts, "") | {"weights_sha256": "0"})
+    with pytest.raises(InputError, match=r"models/fold_1: weights are not model\.json's"):
+        pack(project)
+
+
+def test_a_source_is_a_folder_or_what_dvc_knows(project, tmp_path):
+    here = bundle.source("", project)
+    assert isinstance(here.files, DirFileSystem)
+    assert isinstance(here.files.fs, LocalFileSystem)
+    with pytest.raises(InputError, match="'nobody' is no folder, and no experiment"):
+        bundle.source("nobody", ROOT if (ROOT / ".git").exists() else tmp_path)
+
+
+def test_the_licences_name_first_weights_and_warn_of_those_that_are_not_for_every_use(project, capsys):
+    facts = project / "models/fold_1/model.json"
+    bound = {"source": "imagenet", "licence": "NVIDIA Source Code License, non-commercial"}
+    jsonfile.write(facts, jsonfile.read(facts, "") | {"encoder_weights": bound})
+    data = project / "data set"
+    bundle.pack(bundle.source("", project), data / "own")
+    bundle.pack_licences(data, ROOT)
+    text = (data / payload.LICENCES).read_text()
+    assert "| own/fold_0 | resnet18 | none | none |" in text
+    assert "| own/fold_1 | resnet18 | imagenet | NVIDIA Source Code License, non-commercial |" in text
+    assert "own/fold_1: trained from weights for non-commercial use only" in capsys.readouterr().err
