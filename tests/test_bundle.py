@@ -8,16 +8,14 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
-from ruamel.yaml import YAML
 
-from ftu import artifact, bundle, images, jsonfile, licences, notebook, payload, wheels
+from ftu import bundle, images, jsonfile, licences, notebook, payload, wheels
 from ftu.errors import InputError
-from ftu.segmenter import build_segmenter
 from imports import ROOT, imported_modules, imported_packages
+from trained import change, write_project
 
 RUNNER = Path("src/ftu/kaggle.py")
 NOT_ON_KAGGLE = {"dvc", "albumentations", "staintools", "spams", "matplotlib", "accelerate", "fsspec"}
@@ -142,41 +140,14 @@ def test_the_data_set_keeps_to_the_lengths_that_kaggle_asks_for():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with two small random networks, resized images and a rule."""
     folder = tmp_path_factory.mktemp("trained")
-    params = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
-    params["split"] |= {"count": 2, "run": [0, 1]}
-    YAML(typ="safe").dump(params, folder / "params.yaml")
-    architecture = {"encoder": "resnet18", "decoder": "unet", "width": 16, "fuse": "conv1x1", "size": 32}
-    for fold in (0, 1):
-        place = folder / "models" / f"fold_{fold}"
-        place.mkdir(parents=True)
-        model = build_segmenter(**architecture)
-        first = {"source": "none", "licence": "none"}
-        artifact.save(place, model, model.state_dict(), architecture, {"encoder_weights": first})
-    rows = []
-    for number, organ in enumerate(params["data"]["organs"]):
-        for part in ("train", "test"):
-            name = f"{part}{number}"
-            rows.append([name, part, organ, "HPA", 300, 300, 0.4])
-            path = folder / "data" / "resized" / part / f"{name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            images.write_rgb(path, np.full((32, 32, 3), 40 * number + 10 * (part == "test"), np.uint8))
-    columns = ["id", "set", "organ", "data_source", "img_height", "img_width", "pixel_size"]
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "data" / "images.csv", index=False)
+    write_project(folder)
     return folder
 
 
 @pytest.fixture
 def project(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "project"))
-
-
-def change(project: Path, section: str, **values: object) -> None:
-    yaml = YAML(typ="safe")
-    params = yaml.load((project / "params.yaml").read_text())
-    params[section].update(values)
-    yaml.dump(params, project / "params.yaml")
 
 
 def pack(project: Path) -> Path:
@@ -225,7 +196,7 @@ def test_what_is_missing_is_named(project, missing):
 def test_weights_that_are_not_those_of_the_facts_are_refused(project):
     facts = project / "models/fold_1/model.json"
     jsonfile.write(facts, jsonfile.read(facts, "") | {"weights_sha256": "0"})
-    with pytest.raises(InputError, match=r"models/fold_1: weights are not model\.json's"):
+    with pytest.raises(InputError, match=r"models/fold_1: weights are not those of model\.json"):
         pack(project)
 
 

@@ -103,7 +103,7 @@ def pack(found: Source, folder: Path) -> Params:
             found.get(f"models/fold_{fold}/{name}", place / name)
         if digest.sha256(place / name) != jsonfile.read(place / "model.json", "")["weights_sha256"]:
             raise InputError(
-                f"{found.name}: models/fold_{fold}: weights and model.json differ; run `dvc repro`"
+                f"{found.name}: models/fold_{fold}: weights are not those of model.json; run `dvc repro`"
             )
     if params.stain.backend != "none":
         images.write_rgb(folder / payload.TARGET, stain_target(found, params.stain.target))

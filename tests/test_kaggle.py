@@ -1,0 +1,117 @@
+"""The runner answers each image by itself, names a bad one before it predicts, and writes all or nothing."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ftu import bundle, jsonfile, kaggle, payload, rules, submission, tables
+from ftu.errors import InputError
+from ftu.kaggle import Cost
+from ftu.params import load_params
+from trained import change, write_project
+
+pytestmark = pytest.mark.usefixtures("torch_as_before")
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set of a bundle, without wheels and library; do not write into it."""
+    project, data = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("data set")
+    write_project(project)
+    change(project, "stain", backend="none")
+    change(project, "postprocess", never_empty="lower")
+    params = bundle.pack(bundle.source("", project), data / "own")
+    table = rules.from_thresholds(params.thresholds, smallest_object=0, largest_hole=0, foreground={})
+    rules.write(data / payload.RULES, rules.Rules("flips", 1.0, {}, "table", table, {}))
+    jsonfile.write(data / payload.FACTS, {"own": "own", "members": {}, "device": "cpu"})
+    return data
+
+
+@pytest.fixture
+def data(small_sample: Path, tmp_path: Path) -> Path:
+    """A copy of the competition's folder."""
+    return Path(shutil.copytree(small_sample, tmp_path / "data"))
+
+
+def answered(packed: Path, data: Path, out: Path) -> dict[str, str]:
+    kaggle.submit(data, packed, out)
+    table = tables.read_csv(out)
+    return dict(zip(table["id"], table["rle"], strict=True))
+
+
+def test_a_submission_is_valid_and_repeats_itself(packed, data, tmp_path):
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    for out in (first, second):
+        kaggle.submit(data, packed, out)
+    assert first.read_bytes() == second.read_bytes()
+    test = tables.read_sizes(data / "test.csv")
+    submission.check_submission(tables.read_csv(first), test)
+    assert tables.read_csv(first)["rle"].ne("").all()  # the guard saw to it
+
+
+def test_an_image_is_answered_as_if_it_were_alone(packed, data, tmp_path):
+    together = answered(packed, data, tmp_path / "all.csv")
+    table = tables.read_csv(data / "test.csv")
+    for name in together:
+        table[table["id"] == name].to_csv(data / "test.csv", index=False)
+        assert answered(packed, data, tmp_path / f"{name}.csv") == {name: together[name]}
+
+
+def test_weight_decides_which_experiments_are_loaded(packed, data, tmp_path):
+    both = shutil.copytree(packed, tmp_path / "both")
+    shutil.copytree(both / "own", both / "member-1")
+    jsonfile.write(both / payload.FACTS, {"own": "own", "members": {"other": "member-1"}, "device": "cpu"})
+    params = load_params(both / "own" / payload.PARAMS)
+    known = rules.read(both / payload.RULES, organs=params.data.organs, sources=params.data.sources)
+    alone = answered(packed, data, tmp_path / "alone.csv")
+    for own in (0.0, 1.0):
+        rules.write(both / payload.RULES, known._replace(own=own, members={"other": 2.0}))
+        names = [each.name for each in kaggle.load(both).experiments]
+        assert names == (["own", "other"] if own else ["other"])
+        assert answered(both, data, tmp_path / "both.csv").keys() == alone.keys()
+    assert answered(both, data, tmp_path / "both.csv") == alone  # a mean of two equal experiments
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"), [(damage, "cannot be read"), (Path.unlink, "is missing")], ids=["damaged", "missing"]
+)
+def test_a_bad_image_is_named_before_anything_is_predicted(packed, data, tmp_path, spoil, said):
+    name = tables.read_csv(data / "test.csv")["id"].iloc[-1]
+    spoil(data / "test_images" / f"{name}.tiff")
+    out = tmp_path / "submission.csv"
+    out.write_text("before")
+    with pytest.raises(InputError, match=rf"{name}\.tiff: .*{said}"):
+        kaggle.submit(data, packed, out)
+    assert out.read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir() if ".tmp-" in path.name] == []
+
+
+def test_an_unknown_organ_is_refused(packed, data, tmp_path):
+    table = pd.read_csv(data / "test.csv", dtype=str)
+    table.assign(organ="liver").to_csv(data / "test.csv", index=False)
+    with pytest.raises(InputError, match="organ 'liver'"):
+        kaggle.submit(data, packed, tmp_path / "submission.csv")
+
+
+def test_a_folder_that_is_no_bundle_is_refused(data, tmp_path):
+    with pytest.raises(InputError, match=r"bundle\.json: is missing.*make bundle"):
+        kaggle.submit(data, tmp_path, tmp_path / "submission.csv")
+
+
+def test_costs_are_extrapolated_to_the_hidden_test_set():
+    said = kaggle.report(Cost(images=10, loading=40.0, predicting=20.0, peak=1.5))
+    assert said.splitlines()[1] == "550 such images: 0.32 of 9 hours, 1.50 of 13 GB"
+    assert "warning" not in said
+
+
+@pytest.mark.parametrize(
+    ("cost", "limit"), [(Cost(1, 0, 60, 1), "9 hours"), (Cost(1, 0, 1, 14), "13 GB")], ids=["time", "memory"]
+)
+def test_what_is_over_the_limits_is_said(cost, limit):
+    assert kaggle.report(cost).endswith(f"warning: over Kaggle's {limit}")
