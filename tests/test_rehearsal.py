@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from ftu import isolation, rehearsal, tables
+from ftu import bundle, isolation, rehearsal, tables
 from ftu.errors import InputError
-from project import copy_repository, run, set_params
+from project import commit, copy_repository, run, set_params
 
 REDUCED = {
     "sample": {"train": 10, "test": 4},
     "resize": {"size": 64},
     "split": {"count": 2, "run": [0, 1]},
     "train": {"epochs": 2, "switch_epoch": 1},
-    "postprocess": {"never_empty": "lower"},  # so short a training finds little
+    "postprocess": {"threshold": "otsu"},  # cuts every map through its middle, however short the training
 }
 
 
@@ -29,7 +29,7 @@ def python(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_the_notebook_gives_the_bytes_of_the_pipeline(tmp_path):
+def test_the_notebook_gives_the_bytes_of_the_pipeline_and_an_experiment_is_packed_by_name(tmp_path):
     project = tmp_path / "ftu"
     copy_repository(project)
     set_params(project, REDUCED)
@@ -43,6 +43,17 @@ def test_the_notebook_gives_the_bytes_of_the_pipeline(tmp_path):
     assert "submission.csv: valid, 7 rows" in done.stdout
     assert "550 such images" in done.stdout
     assert done.stdout.endswith("the notebook's CSV is the pipeline's, byte by byte: 7 images\n")
+
+    commit(project)
+    run(project, "dvc", "exp", "run", "-n", "plain", "-S", "postprocess.threshold=table")
+    run(project, "git", "checkout", "-q", ".")
+    found = bundle.source("plain", project)
+    assert bundle.pack(found, tmp_path / "packed").postprocess.threshold == "table"
+    assert found.commit != run(project, "git", "rev-parse", "HEAD").strip()
+    for file in ("fold_0/weights.safetensors", "target.png"):
+        assert (tmp_path / "packed" / file).read_bytes() == (
+            project / "bundle/dataset/own" / file
+        ).read_bytes()
 
 
 @pytest.mark.slow
