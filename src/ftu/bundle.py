@@ -16,17 +16,9 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import numpy as np
-from fsspec import AbstractFileSystem
-from fsspec.implementations.dirfs import DirFileSystem
-from fsspec.implementations.local import LocalFileSystem
-
-from ftu import digest, images, jsonfile, licences, normalization, notebook, payload, rules, tables, wheels
-from ftu.errors import InputError
-from ftu.params import Params, StainTarget, load_params
+from ftu import jsonfile, licences, notebook, packing, payload, wheels
 from ftu.stage import run, warn
 from ftu.whole import whole_folder
 
@@ -35,93 +27,11 @@ ANOTHER_LICENCE = "staintools_backend"  # drags in GPL code; never imported by t
 USER = "your-kaggle-name"  # until one is given
 
 
-class Source(NamedTuple):
-    """A trained experiment, where DVC or a folder keeps it."""
-
-    name: str  # as ensemble.members has it
-    files: AbstractFileSystem  # by their paths in the project
-    commit: str  # empty for a folder
-
-    def get(self, path: str, to: Path) -> Path:
-        """Copy a file; InputError when there is none."""
-        to.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self.files.get_file(path, str(to))
-        except OSError as error:
-            raise InputError(
-                f"{self.name}: {path} is not there ({error}); run `dvc repro`, or `dvc fetch` what another "
-                "machine made"
-            ) from error
-        return to
-
-    def digest(self, path: str) -> str:
-        """The sha256 of a file."""
-        with TemporaryDirectory() as scratch:
-            return digest.sha256(self.get(path, Path(scratch) / "file"))
-
-
 class Code(NamedTuple):
     """What a module of the library needs, followed through its imports."""
 
     modules: list[str]  # of the library, itself included
     packages: list[str]  # importable names of others
-
-
-def source(name: str, project: Path) -> Source:
-    """The experiment called `name`: the folder of a project, or what DVC calls one; empty for `project`."""
-    folder = project / name
-    if folder.is_dir():
-        return Source(name or "this project", DirFileSystem(str(folder), LocalFileSystem()), "")
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-
-    try:
-        files = DVCFileSystem(str(project), rev=name)
-        return Source(name, files, str(files.repo.get_rev()))
-    except DvcException as error:
-        raise InputError(
-            f"{name!r} is no folder, and no experiment of this project ({error}); "
-            "`dvc exp list --all-commits` names the experiments"
-        ) from error
-
-
-def pack(found: Source, folder: Path) -> Params:
-    """An experiment's parameters, models and stain target in `folder`, as ftu.kaggle loads them.
-
-    Raises InputError when a part is missing, when weights are not those of their model.json, and when the
-    stain backend cannot travel.
-    """
-    params = load_params(found.get("params.yaml", folder / payload.PARAMS))
-    if params.stain.backend == "staintools":
-        raise InputError(
-            f"{found.name}: stain.backend staintools cannot be bundled: it does not repeat itself, and needs "
-            "a package under the GPL; train with exact"
-        )
-    for fold in params.split.run:
-        place = folder / f"fold_{fold}"
-        for name in ("model.json", "weights.safetensors"):
-            found.get(f"models/fold_{fold}/{name}", place / name)
-        if digest.sha256(place / name) != jsonfile.read(place / "model.json", "")["weights_sha256"]:
-            raise InputError(
-                f"{found.name}: models/fold_{fold}: weights are not those of model.json; run `dvc repro`"
-            )
-    if params.stain.backend != "none":
-        images.write_rgb(folder / payload.TARGET, stain_target(found, params.stain.target))
-    return params
-
-
-def stain_target(found: Source, target: StainTarget) -> np.ndarray:
-    """The image that normalize took for its target, (H, W, 3) uint8.
-
-    It travels, because it must not hang on which test images are there.
-    """
-    if target.kind == "file":
-        return normalization.read_target(Path(target.file))
-    with TemporaryDirectory() as scratch:
-        index = tables.read_index(found.get("data/images.csv", Path(scratch) / "images.csv"))
-        for name in normalization.target_files(index, kind=target.kind, ids=target.ids, source=target.source):
-            found.get(f"data/resized/{name}", Path(scratch) / name)
-        return normalization.target_image(Path(scratch), index, **target.model_dump())
 
 
 def needs(module: str) -> Code:
@@ -150,12 +60,12 @@ def build(
     """
     with whole_folder(out) as folder:
         data = folder / "dataset"
-        own = source(experiment, project)
-        params = pack(own, data / "own")
+        own = packing.source(experiment, project)
+        params = packing.pack(own, data / "own")
         members = {member.name: f"member-{n}" for n, member in enumerate(params.ensemble.members, start=1)}
         for name, place in members.items():
-            pack(source(name, project), data / place)
-        pack_rules(own, params, data / payload.RULES)
+            packing.pack(packing.source(name, project), data / place)
+        packing.pack_rules(own, params, data / payload.RULES)
         code = needs(RUNNER)
         pack_library(code.modules, data / payload.LIBRARY)
         (data / payload.WHEELS).mkdir()
@@ -172,20 +82,21 @@ def build(
             "dvc_lock_sha256": own.digest("dvc.lock"),
         }
         jsonfile.write(data / payload.FACTS, facts)
+        warn(doubt(own, project))
         pack_licences(data, project)
         publishable(folder, user)
     return facts
 
 
-def pack_rules(own: Source, params: Params, to: Path) -> None:
-    """data/rules.json; InputError where it weighs other members than the parameters name."""
-    known = rules.read(own.get("data/rules.json", to), organs=params.data.organs, sources=params.data.sources)
-    named = {member.name for member in params.ensemble.members}
-    if set(known.members) != named:
-        raise InputError(
-            f"{own.name}: data/rules.json weighs {sorted(known.members)}, ensemble.members names "
-            f"{sorted(named)}; run `dvc repro`"
-        )
+def doubt(own: packing.Source, project: Path) -> str:
+    """A warning where the models may not be what this code and these parameters make, empty otherwise."""
+    if own.commit:
+        made_here = _git(project, "diff", "--stat", own.commit, "HEAD", "--", "src", "stages") == ""
+        return "" if made_here else f"{own.name} was made by other code; check out its commit to bundle that"
+    status = [sys.executable, "-m", "dvc", "status", "--quiet"]
+    if subprocess.run(status, cwd=project, capture_output=True, check=False).returncode == 0:
+        return ""
+    return "DVC finds changes since the last run (`dvc status`): what is packed may not fit together"
 
 
 def pack_library(modules: Sequence[str], folder: Path) -> None:

@@ -159,8 +159,8 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=12, help="images that the hidden test set has more")
     arguments = parser.parse_args()
     bundle = arguments.bundle
-    params = load_params(bundle / "dataset" / "own" / payload.PARAMS)
-    root = Path(params.data.root)
+    facts = jsonfile.read(bundle / "dataset" / payload.FACTS, "run `make bundle`")
+    root = Path(load_params(bundle / "dataset" / facts["own"] / payload.PARAMS).data.root)
     tables.check_root(root)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
