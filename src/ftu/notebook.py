@@ -34,7 +34,8 @@ subprocess.run([*PIP, BUNDLE / "wheels", *PINS], check=True)
 """
 
 INFER = """\
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(BUNDLE / "src")}
+# Threads that spin briefly while they wait: see ftu.stage, which comes too late for torch here.
+ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"} | os.environ | {"PYTHONPATH": str(BUNDLE / "src")}
 OURS = [sys.executable, "-m", "ftu.kaggle", "--data", DATA, "--bundle", BUNDLE, "--out", "submission.csv"]
 subprocess.run(OURS, env=ENVIRONMENT, check=True)
 """
