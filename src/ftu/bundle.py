@@ -149,8 +149,9 @@ def _imports(path: Path) -> list[str]:
 
 
 def _git(project: Path, *words: str) -> str:
+    """What git says, empty where it refuses: no repository, or no commit yet."""
     done = subprocess.run(["git", *words], cwd=project, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def main() -> None:
