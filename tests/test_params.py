@@ -14,7 +14,7 @@ from ftu.params import Params, Predict, Section, Stain, StainTarget, load_params
 from ftu.params import Train as TrainParams
 from imports import ROOT
 
-PROFILES = [*sorted((ROOT / "profiles").glob("*.yaml")), ROOT / "benchmarks/ftu-real/params.yaml"]
+PROFILES = [*(ROOT / "profiles").glob("*.yaml"), *(ROOT / "benchmarks/ftu-real").rglob("params*.yaml")]
 
 
 def read(path: Path) -> dict[str, Any]:

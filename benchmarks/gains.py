@@ -1,0 +1,48 @@
+"""What a step brings: paired differences of out-of-fold Dice between runs over the same images.
+
+PYTHONPATH=src python benchmarks/gains.py benchmarks/ftu-real/dice/fixed-none.csv benchmarks/ftu-real/dice/fixed-d4.csv
+
+Each file is a run's reports/dice.csv (gzipped or not); the first is what the others are compared with. Intervals
+are percentile bootstraps over images (95 %), so they say what other images of this kind would give, and
+nothing of another seed of training.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from ftu.comparison import Interval, interval_over_images
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("first", type=Path)
+    parser.add_argument("others", type=Path, nargs="*")
+    words = parser.parse_args()
+    baseline = read(words.first)
+    print(f"| run | Dice | over images | minus {words.first.stem} | over images |\n|---|---|---|---|---|")
+    for path in [words.first, *words.others]:
+        dice = read(path)
+        if set(dice.index) != set(baseline.index):
+            raise SystemExit(f"{path}: scores other images than {words.first}; give runs over the same folds")
+        cells = [path.stem, f"{dice.mean():.4f}", spelled(interval_over_images(dice.to_numpy()))]
+        if path != words.first:
+            gain = dice - baseline[dice.index]
+            cells += [f"{gain.mean():+.4f}", spelled(interval_over_images(gain.to_numpy()), sign="+")]
+        print("| " + " | ".join(cells) + " |" + " |" * (5 - len(cells)))
+
+
+def read(path: Path) -> pd.Series:
+    """Dice by image id."""
+    return pd.read_csv(path, dtype={"id": str}).set_index("id")["dice"]
+
+
+def spelled(interval: Interval, sign: str = "") -> str:
+    return f"{interval.low:{sign}.4f} to {interval.high:{sign}.4f}"
+
+
+if __name__ == "__main__":
+    main()
