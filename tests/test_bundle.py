@@ -12,7 +12,7 @@ import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from ftu import bundle, images, jsonfile, licences, notebook, packing, payload, wheels
+from ftu import bundle, images, jsonfile, licences, notebook, packing, payload, sources, wheels
 from ftu.errors import InputError
 from imports import ROOT, imported_modules, imported_packages
 from trained import change, write_project
@@ -152,7 +152,7 @@ def project(trained: Path, tmp_path: Path) -> Path:
 
 def pack(project: Path) -> Path:
     folder = project / "packed"
-    packing.pack(packing.source("", project), folder)
+    packing.pack(sources.find("", project), folder)
     return folder
 
 
@@ -201,11 +201,11 @@ def test_weights_that_are_not_those_of_the_facts_are_refused(project):
 
 
 def test_a_source_is_a_folder_or_what_dvc_knows(project, tmp_path):
-    here = packing.source("", project)
+    here = sources.find("", project)
     assert isinstance(here.files, DirFileSystem)
     assert isinstance(here.files.fs, LocalFileSystem)
     with pytest.raises(InputError, match="'nobody' is no folder, and no experiment"):
-        packing.source("nobody", ROOT if (ROOT / ".git").exists() else tmp_path)
+        sources.find("nobody", ROOT if (ROOT / ".git").exists() else tmp_path)
 
 
 def test_the_licences_name_first_weights_and_warn_of_those_that_are_not_for_every_use(project, capsys):
@@ -213,7 +213,7 @@ def test_the_licences_name_first_weights_and_warn_of_those_that_are_not_for_ever
     bound = {"source": "imagenet", "licence": "NVIDIA Source Code License, non-commercial"}
     jsonfile.write(facts, jsonfile.read(facts, "") | {"encoder_weights": bound})
     data = project / "data set"
-    packing.pack(packing.source("", project), data / "own")
+    packing.pack(sources.find("", project), data / "own")
     bundle.pack_licences(data, ROOT)
     text = (data / payload.LICENCES).read_text()
     assert "| own/fold_0 | resnet18 | none | none |" in text

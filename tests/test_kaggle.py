@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ftu import jsonfile, kaggle, packing, payload, rules, submission, tables
+from ftu import jsonfile, kaggle, packing, payload, rules, sources, submission, tables
 from ftu.errors import InputError
 from ftu.kaggle import Cost
 from ftu.params import load_params
@@ -22,7 +22,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_project(project)
     change(project, "stain", backend="none")
     change(project, "postprocess", never_empty="lower")
-    params = packing.pack(packing.source("", project), data / "own")
+    params = packing.pack(sources.find("", project), data / "own")
     table = rules.from_thresholds(params.thresholds, smallest_object=0, largest_hole=0, foreground={})
     rules.write(data / payload.RULES, rules.Rules("flips", 1.0, {}, "table", table, {}))
     jsonfile.write(data / payload.FACTS, {"own": "own", "members": {}, "device": "cpu"})

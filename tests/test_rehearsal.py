@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftu import isolation, packing, rehearsal, tables
+from ftu import isolation, packing, rehearsal, sources, tables
 from ftu.errors import InputError
 from project import commit, copy_repository, run, set_params
 
@@ -47,7 +47,7 @@ def test_the_notebook_gives_the_bytes_of_the_pipeline_and_an_experiment_is_packe
     commit(project)
     run(project, "dvc", "exp", "run", "-n", "plain", "-S", "postprocess.threshold=table")
     run(project, "git", "checkout", "-q", ".")
-    found = packing.source("plain", project)
+    found = sources.find("plain", project)
     assert packing.pack(found, tmp_path / "packed").postprocess.threshold == "table"
     assert found.commit != run(project, "git", "rev-parse", "HEAD").strip()
     for file in ("fold_0/weights.safetensors", "target.png"):

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftu import jsonfile, licences, notebook, packing, payload, wheels
+from ftu import jsonfile, licences, notebook, packing, payload, sources, wheels
 from ftu.stage import run, warn
 from ftu.whole import whole_folder
 
@@ -60,11 +60,11 @@ def build(
     """
     with whole_folder(out) as folder:
         data = folder / "dataset"
-        own = packing.source(experiment, project)
+        own = sources.find(experiment, project)
         params = packing.pack(own, data / "own")
         members = {member.name: f"member-{n}" for n, member in enumerate(params.ensemble.members, start=1)}
         for name, place in members.items():
-            packing.pack(packing.source(name, project), data / place)
+            packing.pack(sources.find(name, project), data / place)
         packing.pack_rules(own, params, data / payload.RULES)
         code = needs(RUNNER)
         pack_library(code.modules, data / payload.LIBRARY)
@@ -88,7 +88,7 @@ def build(
     return facts
 
 
-def doubt(own: packing.Source, project: Path) -> str:
+def doubt(own: sources.Source, project: Path) -> str:
     """A warning where the models may not be what this code and these parameters make, empty otherwise."""
     if own.commit:
         made_here = _git(project, "diff", "--stat", own.commit, "HEAD", "--", "src", "stages") == ""

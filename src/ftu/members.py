@@ -1,8 +1,6 @@
 """Members of an ensemble: other trained experiments of this project, found by name, and their maps fetched.
 
-A member is named by a folder that holds a whole project, or by what DVC or git call one: an experiment, a
-branch, a commit. Its parameters and places are those of its own revision, whatever this one's are now.
-DVC is imported for a name only: that takes a second.
+A member's parameters and places are those of its own folder or revision, whatever this project's are now.
 """
 
 import hashlib
@@ -17,24 +15,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from fsspec import AbstractFileSystem
-from fsspec.implementations.dirfs import DirFileSystem
-from fsspec.implementations.local import LocalFileSystem
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from ftu import admission, images
+from ftu import admission, images, sources
 from ftu.errors import InputError
+from ftu.sources import Source
 
 FACTS = "member.json"
-
-
-class Source(NamedTuple):
-    """A project: its files by their relative paths, and what tells it from others, its path or its commit."""
-
-    name: str
-    files: AbstractFileSystem
-    origin: dict[str, str]
-    failures: tuple[type[Exception], ...]  # by which it tells that a file is not there
 
 
 class Member(NamedTuple):
@@ -50,7 +38,10 @@ def find(name: str, project: Path, wanted: admission.Wanted) -> Member:
     Raises InputError, with the value and the way out, when there is none of that name, it was not predicted,
     its predictions are older than its models, or it lacks something that is wanted.
     """
-    source = _open(name, project)
+    folder, here = (project / name).expanduser().resolve(), project.resolve()
+    if folder == here:
+        raise InputError(f"ensemble.members: {name!r} is this project itself, which ensemble.own weighs")
+    source = _find(name, project)
     files = source.files
     with _told(source):
         params, lock = _bytes(files, "params.yaml"), _bytes(files, "dvc.lock")
@@ -63,7 +54,7 @@ def find(name: str, project: Path, wanted: admission.Wanted) -> Member:
     facts = {
         "name": name,
         "folder": re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "member",
-        **source.origin,
+        **({"commit": source.commit} if source.commit else {"path": os.path.relpath(folder, here)}),
         "folds": folds,
         "parts": list(wanted.due),
         "sets": list(wanted.sets),
@@ -104,26 +95,11 @@ def fetch(member: Member, folder: Path) -> None:
                     _check_map(source.name, f"data/predictions/{place}/{path.name}", path)
 
 
-def _open(name: str, project: Path) -> Source:
-    folder = (project / name).expanduser()
-    if folder.is_dir():
-        if folder.resolve() == project.resolve():
-            raise InputError(f"ensemble.members: {name!r} is this project itself, which ensemble.own weighs")
-        origin = {"path": os.path.relpath(folder.resolve(), project.resolve())}
-        return Source(name, DirFileSystem(str(folder), LocalFileSystem()), origin, (OSError,))
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-    from dvc_data.index import DataIndexDirError
-
+def _find(name: str, project: Path) -> Source:
     try:
-        files = DVCFileSystem(project, rev=name)
-        origin = {"commit": str(files.repo.get_rev())}
-        return Source(name, files, origin, (OSError, DvcException, DataIndexDirError))
-    except DvcException as error:
-        raise InputError(
-            f"ensemble.members: {name!r} is no folder, and no experiment or revision of this project "
-            f"({error}); `dvc exp list --all-commits` names the experiments"
-        ) from error
+        return sources.find(name, project)
+    except InputError as error:
+        raise InputError(f"ensemble.members: {error}") from error
 
 
 def _bytes(files: AbstractFileSystem, path: str) -> bytes:

@@ -2,59 +2,13 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 import numpy as np
-from fsspec import AbstractFileSystem
-from fsspec.implementations.dirfs import DirFileSystem
-from fsspec.implementations.local import LocalFileSystem
 
 from ftu import digest, images, jsonfile, normalization, payload, rules, tables
 from ftu.errors import InputError
 from ftu.params import Params, StainTarget, load_params
-
-
-class Source(NamedTuple):
-    """A trained experiment, where DVC or a folder keeps it."""
-
-    name: str  # as ensemble.members has it
-    files: AbstractFileSystem  # by their paths in the project
-    commit: str  # empty for a folder
-
-    def get(self, path: str, to: Path) -> Path:
-        """Copy a file; InputError when there is none."""
-        to.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self.files.get_file(path, str(to))
-        except OSError as error:
-            raise InputError(
-                f"{self.name}: {path} is not there ({error}); run `dvc repro`, or `dvc fetch` what another "
-                "machine made"
-            ) from error
-        return to
-
-    def digest(self, path: str) -> str:
-        """The sha256 of a file."""
-        with TemporaryDirectory() as scratch:
-            return digest.sha256(self.get(path, Path(scratch) / "file"))
-
-
-def source(name: str, project: Path) -> Source:
-    """The experiment called `name`: the folder of a project, or what DVC calls one; empty for `project`."""
-    folder = (project / name).expanduser()
-    if folder.is_dir():
-        return Source(name or "this project", DirFileSystem(str(folder), LocalFileSystem()), "")
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-
-    try:
-        files = DVCFileSystem(str(project), rev=name)
-        return Source(name, files, str(files.repo.get_rev()))
-    except DvcException as error:
-        raise InputError(
-            f"{name!r} is no folder, and no experiment of this project ({error}); "
-            "`dvc exp list --all-commits` names the experiments"
-        ) from error
+from ftu.sources import Source
 
 
 def pack(found: Source, folder: Path) -> Params:

@@ -1,0 +1,64 @@
+"""A project's files: those of a folder, or of what DVC or git call one (an experiment, a branch, a commit).
+
+DVC is imported for a name only: that takes a second.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from fsspec import AbstractFileSystem
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
+
+from ftu import digest
+from ftu.errors import InputError
+
+
+class Source(NamedTuple):
+    """A project, where DVC or a folder keeps it."""
+
+    name: str
+    files: AbstractFileSystem  # by their paths in the project
+    commit: str  # empty for a folder
+    failures: tuple[type[Exception], ...]  # by which it tells that a file is not there
+
+    def get(self, path: str, to: Path) -> Path:
+        """Copy a file; InputError when there is none."""
+        to.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.files.get_file(path, str(to))
+        except self.failures as error:
+            raise InputError(
+                f"{self.name}: {path} is not there ({error}); run `dvc repro`, or `dvc fetch` what another "
+                "machine made"
+            ) from error
+        return to
+
+    def digest(self, path: str) -> str:
+        """The sha256 of a file."""
+        with TemporaryDirectory() as scratch:
+            return digest.sha256(self.get(path, Path(scratch) / "file"))
+
+
+def find(name: str, project: Path) -> Source:
+    """The project called `name`: a folder, seen from the folder `project`, or a revision that `project` has.
+
+    An empty name is `project` itself. Raises InputError, with the value and the way out, for any other name.
+    """
+    folder = (project / name).expanduser()
+    if folder.is_dir():
+        files = DirFileSystem(str(folder), LocalFileSystem())
+        return Source(name or "this project", files, "", (OSError,))
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from dvc_data.index import DataIndexDirError
+
+    try:
+        files = DVCFileSystem(str(project), rev=name)
+        return Source(name, files, str(files.repo.get_rev()), (OSError, DvcException, DataIndexDirError))
+    except DvcException as error:
+        raise InputError(
+            f"{name!r} is no folder, and no experiment or revision of this project ({error}); "
+            "`dvc exp list --all-commits` names the experiments"
+        ) from error
