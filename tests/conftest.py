@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from matplotlib.figure import Figure
 from ruamel.yaml import YAML
 
 from ftu.sample import write_sample
@@ -77,6 +78,19 @@ def torch_as_before() -> Iterator[None]:
 
     with toy.torch_as_before():
         yield
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are saved."""
+    figures, save = [], Figure.savefig
+
+    def keep(figure: Figure, *arguments: Any, **settings: Any) -> None:
+        figures.append(figure)
+        save(figure, *arguments, **settings)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import gaussian_filter1d
 
 from ftu import calibration
-from ftu.calibration import Case, Settings, carry_over, choose_table, flat_region, too_few
+from ftu.calibration import Settings, carry_over, choose_table, flat_region
 from ftu.curves import PLAIN, THRESHOLDS, Curves, Sizes
+from ftu.evidence import Case, foreground, too_few
 from ftu.postprocess import Rule
 
 SIZES = Sizes((0.0, 50.0), (0.0, 20.0, 80.0))
@@ -156,4 +157,4 @@ def test_where_an_image_has_its_own_threshold_only_sizes_are_chosen(method):
 def test_foreground_is_the_organ_s_mean_share():
     cases = [case(0, share=0.1), case(1, share=0.3), case(2, "lung", share=0.6)]
     shifted = case(0, source="Hubmap", share=0.9)._replace(part="shifted")
-    assert calibration.foreground([*cases, shifted]) == {"kidney": pytest.approx(0.2), "lung": 0.6}
+    assert foreground([*cases, shifted]) == {"kidney": pytest.approx(0.2), "lung": 0.6}

@@ -4,10 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from ftu.calibration import Settings
-from ftu.calibration_report import OFF, Panel, draw, facts, panels, report
+from ftu.calibration_report import OFF, Panel, draw, facts, panels, words
 from ftu.curves import Sizes
 from ftu.mixtures import Mixture
 from ftu.nested import Search, as_given, estimates, tidy
@@ -19,22 +18,9 @@ GIVEN = as_given(Mixture("flips", (1.0, 0.5)), TABLE)
 FINAL = GIVEN._replace(table={"HPA": TABLE["HPA"] | {"kidney": Rule(0.32, 50, 20, 0.25)}})
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that are saved."""
-    figures, save = [], Figure.savefig
-
-    def keep(figure: Figure, *arguments, **settings) -> None:
-        figures.append(figure)
-        save(figure, *arguments, **settings)
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    return figures
-
-
 def test_scores_stand_beside_each_other_and_choices_beside_those_of_the_folds():
     scores = estimates(tidy([case(0), case(1)], [[0.6, 0.7, 0.5], [0.8, 0.9, 0.7]]), draws=100, seed=0)
-    text = report(scores, FINAL, {0: FINAL, 1: GIVEN})
+    text = words(scores, FINAL, {0: FINAL, 1: GIVEN})
     row = "| HPA kidney | 2 | 0.700 [0.600, 0.800] | 0.800 [0.700, 0.900] | 0.600 [0.500, 0.700] | 0.100 "
     assert row in text
     assert "| HPA | kidney | 0.32 | 0.32, 0.5 | 50 | 20 | thresholds, postprocess |" in text
@@ -43,7 +29,7 @@ def test_scores_stand_beside_each_other_and_choices_beside_those_of_the_folds():
 
 def test_one_image_has_no_interval():
     scores = estimates(tidy([case(0)], [[0.6, 0.7, 0.5]]), draws=100, seed=0)
-    assert "| HPA kidney | 1 | 0.600 | 0.700 | 0.500 | 0.100 |" in report(scores, FINAL, {})
+    assert "| HPA kidney | 1 | 0.600 | 0.700 | 0.500 | 0.100 |" in words(scores, FINAL, {})
 
 
 def test_facts_hold_no_nan():
@@ -78,4 +64,4 @@ def test_any_number_of_panels_is_drawn(tmp_path, drawn, count):
 def test_without_panels_the_picture_says_that_calibration_is_off(tmp_path, drawn):
     draw([], tmp_path / "a.png")
     (text,) = drawn[0].axes[0].texts
-    assert text.get_text().replace("\n", " ") == OFF.strip()
+    assert text.get_text().replace("\n", " ") == OFF.words.strip()

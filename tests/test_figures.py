@@ -25,19 +25,6 @@ def history(aux_loss: str, *, epochs: int = 6, switch_epoch: int = 4) -> pd.Data
     return pd.DataFrame(rows)
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that are saved."""
-    figures, save = [], Figure.savefig
-
-    def keep(figure: Figure, *arguments, **settings) -> None:
-        figures.append(figure)
-        save(figure, *arguments, **settings)
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    return figures
-
-
 def marks(figure: Figure) -> list[tuple[list[float], list[tuple[float, str]]]]:
     """For each panel, where its vertical lines stand, and its texts with where they stand."""
     marked = []

@@ -5,9 +5,9 @@ import pytest
 
 from blobs import write_map
 from ftu import mixtures
-from ftu.calibration import Case
 from ftu.curves import PLAIN
 from ftu.errors import InputError
+from ftu.evidence import Case
 from ftu.fusion import Experiment
 from ftu.images import write_mask
 from ftu.mixtures import Measured, Mixture, greedy, shares

@@ -9,8 +9,9 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 
 from ftu import nested
-from ftu.calibration import Case, Settings, lookup
+from ftu.calibration import Settings, lookup
 from ftu.curves import THRESHOLDS, Curves, Sizes
+from ftu.evidence import Case
 from ftu.mixtures import Measured, Mixture
 from ftu.nested import Search, as_given
 from ftu.postprocess import Rule

@@ -15,36 +15,15 @@
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ftu import images
 from ftu.curves import THRESHOLDS, Curves, Sizes
+from ftu.evidence import Case, Pair, by_pair, foreground
 from ftu.postprocess import Method, Rule
 from ftu.rules import Table
-
-Pair = tuple[str, str]  # data_source, organ
-
-
-class Case(NamedTuple):
-    """One image with a truth and out-of-fold predictions."""
-
-    id: str
-    organ: str
-    data_source: str
-    fold: int
-    part: Literal["oof", "shifted"]
-    truth: Path  # native mask
-    pixel_size: float  # um, of the native image
-    foreground: float  # share of the truth
-
-    @property
-    def pair(self) -> Pair:
-        return self.data_source, self.organ
 
 
 class Settings(NamedTuple):
@@ -54,33 +33,6 @@ class Settings(NamedTuple):
     sizes: Sizes
     flat: float  # Dice below the best that counts as equally good
     fewest: int  # images that a choice takes
-
-
-def share(truth: Path) -> float:
-    """The share of an image that its mask, a file, holds."""
-    return float(images.read_mask(truth).mean())
-
-
-def foreground(cases: Iterable[Case]) -> dict[str, float]:
-    """The mean share of foreground by organ, over the images as they were taken."""
-    shares = defaultdict(list)
-    for case in cases:
-        if case.part == "oof":
-            shares[case.organ].append(case.foreground)
-    return {organ: float(np.mean(shares[organ])) for organ in sorted(shares)}
-
-
-def too_few(cases: Iterable[Case], fewest: int) -> set[Pair]:
-    """The pairs with some images, but fewer than `fewest`."""
-    return {pair for pair, indices in by_pair(cases).items() if len(indices) < fewest}
-
-
-def by_pair(cases: Iterable[Case]) -> dict[Pair, list[int]]:
-    """The positions of the cases of each source and organ, sorted by both."""
-    found = defaultdict(list)
-    for position, case in enumerate(cases):
-        found[case.pair].append(position)
-    return dict(sorted(found.items()))
 
 
 def flat_region(dice: np.ndarray, flat: float) -> tuple[int, int]:

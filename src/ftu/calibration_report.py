@@ -9,11 +9,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ftu.calibration import Case, by_pair, flat_region
+from ftu import jsonfile
+from ftu.calibration import flat_region
 from ftu.curves import THRESHOLDS, Curves
+from ftu.evidence import Case, by_pair
+from ftu.mixtures import Measured
 from ftu.nested import WAYS, Choice, Search
 
-OFF = "Calibration is off: the thresholds of params.yaml hold.\n"
 READING = """\
 Dice is the mean over out-of-fold images at native size. *Nested*: each fold scored by what was chosen on the
 others, which is what the chosen rules are worth. *In-sample*: the final choice on the images that it was made
@@ -32,6 +34,43 @@ class Panel(NamedTuple):
     flat: tuple[float, float] | None  # where it is flat, if the threshold was chosen there
 
 
+class Report(NamedTuple):
+    """What there is to say: for programs, for people, and as a picture."""
+
+    facts: dict
+    words: str
+    panels: Sequence[Panel]
+
+
+OFF = Report({"enabled": False}, "Calibration is off: the thresholds of params.yaml hold.\n", ())
+
+
+def compose(
+    measured: Measured,
+    search: Search,
+    outer: Mapping[int, Choice],
+    final: Choice,
+    estimates: Mapping[str, dict],
+) -> Report:
+    """The report on what was chosen: `outer` without each fold, `final` on all images."""
+    content = {
+        "enabled": True,
+        "metric": "dice_shifted" if search.part == "shifted" else "dice",
+        "estimates": estimates,
+        "final": facts(final),
+        "folds": {str(fold): facts(choice) for fold, choice in outer.items()},
+    }
+    (curves,) = measured.of([final.mixture], search.settings.sizes)
+    return Report(content, words(estimates, final, outer), panels(measured.cases, curves, final, search))
+
+
+def write(report: Report, folder: Path) -> None:
+    """calibration.json, calibration.md and calibration.png."""
+    jsonfile.write(folder / "calibration.json", report.facts)
+    (folder / "calibration.md").write_text(report.words)
+    draw(report.panels, folder / "calibration.png")
+
+
 def facts(choice: Choice) -> dict:
     """A choice as JSON holds it."""
     return {
@@ -48,7 +87,7 @@ def facts(choice: Choice) -> dict:
     }
 
 
-def report(estimates: Mapping[str, dict], final: Choice, outer: Mapping[int, Choice]) -> str:
+def words(estimates: Mapping[str, dict], final: Choice, outer: Mapping[int, Choice]) -> str:
     """Scores, then the choice with the thresholds of the outer folds beside it, as Markdown."""
     lines = ["| images | count | nested | in-sample | table | gain |", "|---|---|---|---|---|---|"]
     for name, row in estimates.items():
@@ -102,7 +141,7 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
         fullest = max(range(len(panels)), key=lambda k: panels[k].flat is not None)
         axes[fullest].legend(fontsize=8, loc="lower center")
     else:
-        axes[0].text(0.5, 0.5, OFF.strip().replace(": ", ":\n"), ha="center", va="center")
+        axes[0].text(0.5, 0.5, OFF.words.strip().replace(": ", ":\n"), ha="center", va="center")
     figure.savefig(path, dpi=100, metadata={"Software": None})
 
 

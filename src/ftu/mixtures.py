@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ftu import fusion, images
-from ftu.calibration import Case
 from ftu.curves import Curves, Sizes, curves, grid, on_grid
+from ftu.evidence import Case
 from ftu.fusion import Experiment, Mean
 from ftu.workers import each
 
@@ -59,7 +59,8 @@ class Measured:
     def __init__(
         self, cases: Sequence[Case], experiments: Sequence[Experiment], *, mean: Mean, workers: int
     ) -> None:
-        self.cases, self.experiments, self.mean, self.workers = cases, experiments, mean, workers
+        self.cases, self.experiments, self.workers = cases, experiments, workers
+        self.mean: Mean = mean
         self._known: dict[tuple[Mixture, Sizes], list[Curves]] = {}
 
     def of(self, mixtures: Sequence[Mixture], sizes: Sizes) -> list[list[Curves]]:

@@ -8,19 +8,23 @@ of these scores is the `nested` estimate of the way of choosing, made with a fol
 Scores are Dice at native size, by the path that submit takes.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ftu import fusion, images, metrics
-from ftu.calibration import Case, Pair, Settings, choose_table, mean_dice, too_few
+from ftu.calibration import Settings, choose_table, mean_dice
 from ftu.curves import PLAIN
+from ftu.errors import InputError
+from ftu.evidence import Case, Pair, too_few
 from ftu.fusion import Experiment, Mean
 from ftu.mixtures import Bag, Measured, Mixture, greedy, shares
 from ftu.postprocess import Guard, Method, Rule, cut
-from ftu.rules import Table
+from ftu.rules import Rules, Table
+from ftu.workers import each
 
 LEVEL = 95  # per cent
 WAYS = ("nested", "in_sample", "table")
@@ -44,10 +48,26 @@ class Search(NamedTuple):
     settings: Settings
 
 
+def check_folds(run: Sequence[int]) -> None:
+    """Raise InputError unless there are two folds to part what is chosen on from what is scored."""
+    if len(run) < 2:
+        raise InputError(
+            f"calibrate.enabled: split.run is {run}, but what is chosen on some folds is scored "
+            "on another: run at least two, or set calibrate.enabled: false"
+        )
+
+
 def as_given(mixture: Mixture, table: Table) -> Choice:
     """What the parameters say, nothing chosen."""
     reasons = {source: dict.fromkeys(organs, "thresholds, postprocess") for source, organs in table.items()}
     return Choice(mixture, table, {"tta": "predict.tta", "weights": "ensemble", "rules": reasons})
+
+
+def as_rules(choice: Choice, members: Sequence[str], method: Method) -> Rules:
+    """A choice as data/rules.json holds it; `members` are the experiments after the own one."""
+    own, *others = choice.mixture.weights
+    weights = dict(zip(members, others, strict=True))
+    return Rules(choice.mixture.tta, own, weights, method, choice.table, choice.why)
 
 
 def choose(measured: Measured, positions: Sequence[int], search: Search, keep: set[Pair]) -> Choice:
@@ -100,6 +120,26 @@ def run(measured: Measured, search: Search) -> tuple[dict[int, Choice], Choice]:
     """`choices` of the search; how many images a pair has is counted over all folds."""
     keep = too_few(measured.cases, search.settings.fewest)
     return choices(measured.cases, lambda positions: choose(measured, positions, search, keep))
+
+
+def scores(
+    measured: Measured,
+    search: Search,
+    outer: Mapping[int, Choice],
+    final: Choice,
+    never_empty: Guard,
+) -> pd.DataFrame:
+    """The `tidy` table of all cases under what `run` chose: the Dice of each in each of WAYS."""
+    cases = measured.cases
+    one = partial(
+        score,
+        experiments=measured.experiments,
+        mean=measured.mean,
+        method=search.settings.method,
+        never_empty=never_empty,
+    )
+    chosen = [[outer[case.fold], final, search.start] for case in cases]
+    return tidy(cases, each(one, cases, chosen, workers=measured.workers, doing="score"))
 
 
 def score(

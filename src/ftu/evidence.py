@@ -1,0 +1,103 @@
+"""The images that rules are chosen on: each with its truth and out-of-fold predictions.
+
+They are the training images, as they were taken (oof) and made to look like another source (shifted).
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ftu import images, tables
+from ftu.errors import InputError
+from ftu.workers import each
+
+Pair = tuple[str, str]  # data_source, organ
+
+
+class Case(NamedTuple):
+    """One image with a truth and out-of-fold predictions."""
+
+    id: str
+    organ: str
+    data_source: str
+    fold: int
+    part: Literal["oof", "shifted"]
+    truth: Path  # native mask
+    pixel_size: float  # um, of the native image
+    foreground: float  # share of the truth
+
+    @property
+    def pair(self) -> Pair:
+        return self.data_source, self.organ
+
+
+def held_out(
+    index: pd.DataFrame, table: pd.DataFrame, folds: Collection[int], masks: Path, *, workers: int
+) -> list[Case]:
+    """The training images that these folds hold out.
+
+    `index` and `table` are data/images.csv and data/folds.csv, `masks` is the folder of the truths.
+    """
+    dealt = table.set_index("id")["fold"]
+    rows = [row for row in tables.image_rows(index) if row.set == "train" and dealt[row.id] in folds]
+    truths = [masks / f"{row.id}.png" for row in rows]
+    shares = each(share, truths, workers=workers, doing="foreground")
+    return [
+        Case(row.id, row.organ, row.data_source, int(dealt[row.id]), "oof", truth, row.pixel_size, foreground)
+        for row, truth, foreground in zip(rows, truths, shares, strict=True)
+    ]
+
+
+def shifted(cases: Sequence[Case], index: pd.DataFrame, masks: Path) -> list[Case]:
+    """Those of `cases` that were made to look like the other source, of organs that it has no image of.
+
+    `index` is data/shifted/shifted.csv. Raises InputError when there are none.
+    """
+    known, pairs = {case.id: case for case in cases}, {case.pair for case in cases}
+    found = [
+        known[row.id]._replace(
+            data_source=row.data_source,
+            part="shifted",
+            truth=masks / f"{row.id}.png",
+            pixel_size=row.pixel_size,
+        )
+        for row in tables.image_rows(index)
+        if row.id in known and (row.data_source, row.organ) not in pairs
+    ]
+    if not found:
+        raise InputError(
+            "calibrate.metric: dice_shifted needs shifted images of an organ that the shifted source has no "
+            "training image of, and data/shifted/shifted.csv names none; use the metric dice"
+        )
+    return found
+
+
+def share(truth: Path) -> float:
+    """The share of an image that its mask, a file, holds."""
+    return float(images.read_mask(truth).mean())
+
+
+def foreground(cases: Iterable[Case]) -> dict[str, float]:
+    """The mean share of foreground by organ, over the images as they were taken."""
+    shares = defaultdict(list)
+    for case in cases:
+        if case.part == "oof":
+            shares[case.organ].append(case.foreground)
+    return {organ: float(np.mean(shares[organ])) for organ in sorted(shares)}
+
+
+def too_few(cases: Iterable[Case], fewest: int) -> set[Pair]:
+    """The pairs with some images, but fewer than `fewest`."""
+    return {pair for pair, indices in by_pair(cases).items() if len(indices) < fewest}
+
+
+def by_pair(cases: Iterable[Case]) -> dict[Pair, list[int]]:
+    """The positions of the cases of each source and organ, sorted by both."""
+    found = defaultdict(list)
+    for position, case in enumerate(cases):
+        found[case.pair].append(position)
+    return dict(sorted(found.items()))
