@@ -5,19 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftu import (
-    evaluation,
-    figures,
-    folds,
-    fusion,
-    images,
-    jsonfile,
-    masking,
-    paths,
-    predictions,
-    rules,
-    tables,
-)
+from ftu import evaluation, figures, folds, fusion, jsonfile, masking, paths, predictions, rules, tables
 from ftu.evaluation import Trial
 from ftu.params import Params, load_params
 from ftu.stage import run
@@ -47,7 +35,7 @@ def main() -> None:
         figures.draw_curves(histories, folder / "curves.png")
         dice = table.set_index("id")["dice"]
         shown = [trial for trial in trials if trial.case.row.id in typical]
-        pictures = [picture(trial, way, dice[trial.case.row.id]) for trial in shown]
+        pictures = [evaluation.picture(trial, way, dice[trial.case.row.id]) for trial in shown]
         figures.draw_gallery(pictures, folder / "gallery.png")
     print(report, end="")
 
@@ -58,27 +46,17 @@ def find_trials(params: Params, known: rules.Rules) -> tuple[list[Trial], list[T
     moved = tables.read_index(paths.SHIFTED / "shifted.csv")
     test = index.loc[index["set"] == "test", "id"]
     own = fusion.Experiment("own", paths.PREDICTIONS, tuple(params.split.run), known.own, known.tta)
-    experiments = fusion.ensemble(own, paths.MEMBERS, known.members)
-    trials, shifted, root = [], [], Path(params.data.root)
+    ensemble = fusion.ensemble(own, paths.MEMBERS, known.members)
+    trials, shifted = [], []
     for fold in params.split.run:
         _, oof = folds.divide(table, fold)
-        due = {"oof": oof, "test": test, "shifted": moved.loc[moved["id"].isin(oof), "id"]}
+        rows, others = (tables.image_rows(one[one["id"].isin(oof)]) for one in (index, moved))
+        due = {"oof": oof, "test": test, "shifted": [row.id for row in others]}
         predictions.check_fold(paths.prediction(fold), paths.model(fold), tta=known.tta, due=due)
-        rows = tables.image_rows(index[index["id"].isin(oof)])
-        for case in masking.cases(rows, "oof", experiments, known):
-            truth, image = paths.MASKS / f"{case.row.id}.png", tables.image_path(root, case.row)
-            trials.append(Trial(case, truth, image))
-        rows = tables.image_rows(moved[moved["id"].isin(oof)])
-        for case in masking.cases(rows, "shifted", experiments, known):
-            shifted.append(Trial(case, paths.SHIFTED / "masks" / f"{case.row.id}.png", None))
+        root, masks = Path(params.data.root), paths.SHIFTED / "masks"
+        trials += evaluation.trials(rows, "oof", ensemble, known, masks=paths.MASKS, root=root)
+        shifted += evaluation.trials(others, "shifted", ensemble, known, masks=masks)
     return trials, shifted
-
-
-def picture(trial: Trial, way: masking.Way, dice: float) -> figures.Picture:
-    assert trial.image
-    row, made = trial.case.row, masking.cut(trial.case, way)
-    title = f"{row.organ}, {row.data_source}: Dice {dice:.2f}"
-    return figures.Picture(title, images.read_image(trial.image), images.read_mask(trial.truth), made.mask)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
 """Out-of-fold scores: per image, then per organ and data source, beside baselines that nobody trained."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from ftu import images, masking, metrics
+from ftu import images, masking, metrics, tables
+from ftu.figures import Picture
+from ftu.fusion import Experiment, Part
 from ftu.masking import Case, Way
+from ftu.rules import Rules
+from ftu.tables import ImageRow
 
 BASELINES = ("nothing", "everything", "otsu")
 SCORES = ["id", "organ", "data_source", "dice", "objects", "action"]  # of any scored image
@@ -23,6 +28,25 @@ class Trial(NamedTuple):
     image: Path | None
 
 
+def trials(
+    rows: Sequence[ImageRow],
+    part: Part,
+    experiments: Sequence[Experiment],
+    rules: Rules,
+    *,
+    masks: Path,
+    root: Path | None = None,
+) -> list[Trial]:
+    """A trial for each row, of the maps under `part`, truths in `masks`, and images of the data set `root`.
+
+    Raises InputError as masking.cases does.
+    """
+    return [
+        Trial(case, masks / f"{case.row.id}.png", tables.image_path(root, case.row) if root else None)
+        for case in masking.cases(rows, part, experiments, rules)
+    ]
+
+
 def score(trial: Trial, way: Way) -> dict[str, str | float]:
     """The row of one image: SCORES, and the Dice of BASELINES when the trial has an image."""
     row, made, truth = trial.case.row, masking.cut(trial.case, way), images.read_mask(trial.truth)
@@ -37,6 +61,14 @@ def score(trial: Trial, way: Way) -> dict[str, str | float]:
         "objects": made.objects,
         "action": made.action,
     }
+
+
+def picture(trial: Trial, way: Way, dice: float) -> Picture:
+    """Image, truth and prediction of a trial that has an image, with its score for a title."""
+    assert trial.image
+    row, made = trial.case.row, masking.cut(trial.case, way)
+    title = f"{row.organ}, {row.data_source}: Dice {dice:.2f}"
+    return Picture(title, images.read_image(trial.image), images.read_mask(trial.truth), made.mask)
 
 
 def nested(calibration: dict) -> Nested | None:
