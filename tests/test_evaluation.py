@@ -2,6 +2,7 @@
 
 import math
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -153,3 +154,15 @@ def test_an_empty_mask_is_scored_as_the_guard_leaves_it(trial):
     row = evaluation.score(trial(0.8), WAY._replace(never_empty="lower"))
     assert float(row["dice"]) > 0.95  # at 0.64 the level line lies a pixel further in
     assert (row["objects"], row["action"]) == (1, "lowered")
+
+
+def test_resizing_comes_before_the_cut(tmp_path):
+    """A mask that is cut first has stairs; a cut of resized probabilities follows their level line."""
+    images.write_probability(tmp_path / "map.tif", np.tile(np.linspace(0, 1, 8), (8, 1)))
+    ramp = images.read_probability(tmp_path / "map.tif")
+    row, rule = ImageRow("7", "test", "lung", "HPA", 64, 64, 2.0), Rule(0.3, 0, 0, math.nan)
+    mask = masking.cut(masking.Case(row, [([tmp_path / "map.tif"], 1.0)], rule), WAY).mask
+    native = cv2.resize(ramp, (64, 64), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(mask, native > 0.3)
+    stairs = cv2.resize((ramp > 0.3).astype(np.uint8), (64, 64), interpolation=cv2.INTER_NEAREST)
+    assert (mask != stairs).any()

@@ -66,6 +66,19 @@ def test_the_mean_is_that_of_an_independent_one_in_double_precision(saved, ensem
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@given(step=steps, height=sizes, width=sizes)
+def test_a_constant_map_is_constant_at_any_size(saved, step, height, width):
+    paths = saved(np.full((6, 6), step / 65535))
+    found = native_probability([(paths, 1.0)], height=height, width=width, mean="probability")
+    np.testing.assert_allclose(found, np.full((height, width), step / 65535), atol=1e-6)
+
+
+def test_height_and_width_keep_their_places(saved):
+    upper = np.repeat([1.0, 0.0], 2)[:, None] * np.ones((1, 4))
+    found = native_probability([(saved(upper), 1.0)], height=8, width=20, mean="probability")
+    np.testing.assert_array_equal(found > 0.5, np.repeat([True, False], 4)[:, None] * np.full((1, 20), True))
+
+
 @given(ensemble=ensembles().filter(lambda ensemble: len(ensemble) > 1))
 def test_the_logit_mean_is_that_of_scipy(saved, ensemble):
     groups, shares = files(saved, ensemble), [weight for _, weight in ensemble]

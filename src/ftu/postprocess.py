@@ -8,7 +8,7 @@ run diagonally, part inside from outside (Rosenfeld 1970, doi:10.1145/321556.321
 would leak through the corners of its own wall.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import cv2
@@ -123,17 +123,6 @@ METHODS: dict[str, Callable[[np.ndarray, Rule], float]] = {
     "otsu": lambda probability, _: otsu_threshold(probability),
     "quantile": lambda probability, rule: quantile_threshold(probability, rule.foreground),
 }
-
-
-def mean_probability(probabilities: Sequence[np.ndarray]) -> np.ndarray:
-    """The mean of (S, S) float32 maps of several models."""
-    return np.asarray(np.mean(np.stack(probabilities), axis=0, dtype=np.float32))
-
-
-def native_mask(probability: np.ndarray, *, height: int, width: int, threshold: float) -> np.ndarray:
-    """Resize a probability map bilinearly to native size, then cut it: (H, W) uint8, 1 above `threshold`."""
-    native = cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
-    return (native > threshold).astype(np.uint8)
 
 
 def _tidied(probability: np.ndarray, threshold: float, rule: Rule, pixel_size: float) -> np.ndarray:
