@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ftu import jsonfile
-from ftu.images import write_mask, write_probability
+from ftu.images import write_mask
+from maps import write_probability
 
 SIDE, PIXEL_SIZE = 64, 2.0
 LEVEL = 0.3  # the threshold whose outline is the truth's

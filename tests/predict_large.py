@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+import one_image
 from ftu import images, inference, views
 
 WINDOW, OVERLAP = 512, 0.125
@@ -30,7 +31,7 @@ def main(source: Path, target: Path) -> None:
     torch.set_num_threads(1)
     shape = images.image_shape(source)
     with images.rgb_rows(source) as read:
-        bands = inference.predict_image(
+        bands = one_image.predict(
             network(), read, shape,
             sets={"none": views.groups("none", [])}, window=WINDOW, overlap=OVERLAP, blend="smooth",
             batch_size=4, mean=(0.5,) * 3, std=(0.25,) * 3, device=torch.device("cpu"),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ftu import folds, images, jsonfile, predictions, rle, schedules, tables
+from maps import write_probability
 
 GRID = 32  # px, of the maps
 
@@ -50,7 +51,7 @@ def predict(
                 (made / part / tta).mkdir(parents=True)
                 for name in ids:
                     path = predictions.map_path(made, part, tta, name)
-                    images.write_probability(path, a_map(folder / "data" / "masks" / f"{name}.png", rng))
+                    write_probability(path, a_map(folder / "data" / "masks" / f"{name}.png", rng))
         jsonfile.write(
             made / predictions.FACTS, {"fold": fold, "sets": list(sets), "weights_sha256": weights}
         )

@@ -13,6 +13,7 @@ from ftu import evaluation, images, masking
 from ftu.evaluation import Trial
 from ftu.postprocess import Rule
 from ftu.tables import ImageRow
+from maps import write_probability
 
 GROUPS = ("organ", "data_source")
 NONE = pd.DataFrame(columns=evaluation.SCORES)  # no shifted images
@@ -125,7 +126,7 @@ def trial(tmp_path):
     truth = np.repeat([1, 0], 20)[:, None] * np.ones((1, 60), int)
     images.write_tiff(tmp_path / "image.tiff", np.full((40, 60, 3), 200, np.uint8))
     images.write_mask(tmp_path / "truth.png", truth.astype(np.uint8))
-    images.write_probability(tmp_path / "map.tif", np.repeat([0.75, 0.25], 4)[:, None] * np.ones((1, 8)))
+    write_probability(tmp_path / "map.tif", np.repeat([0.75, 0.25], 4)[:, None] * np.ones((1, 8)))
 
     def make(threshold: float, *, smallest: float = 0, image: bool = True) -> Trial:
         row = ImageRow("7", "train", "lung", "HPA", 40, 60, 2.0)
@@ -158,7 +159,7 @@ def test_an_empty_mask_is_scored_as_the_guard_leaves_it(trial):
 
 def test_resizing_comes_before_the_cut(tmp_path):
     """A mask that is cut first has stairs; a cut of resized probabilities follows their level line."""
-    images.write_probability(tmp_path / "map.tif", np.tile(np.linspace(0, 1, 8), (8, 1)))
+    write_probability(tmp_path / "map.tif", np.tile(np.linspace(0, 1, 8), (8, 1)))
     ramp = images.read_probability(tmp_path / "map.tif")
     row, rule = ImageRow("7", "test", "lung", "HPA", 64, 64, 2.0), Rule(0.3, 0, 0, math.nan)
     mask = masking.cut(masking.Case(row, [([tmp_path / "map.tif"], 1.0)], rule), WAY).mask

@@ -15,6 +15,7 @@ from scipy import special
 from ftu import fusion, images, jsonfile
 from ftu.errors import InputError
 from ftu.fusion import Experiment, native_probability
+from maps import write_probability
 
 HALF_STEP = 0.5 / 65535
 MEANS = ("probability", "logit")
@@ -32,7 +33,7 @@ def saved(tmp_path_factory):
     def save(*maps: np.ndarray) -> list[Path]:
         paths = [folder / f"{next(numbers)}.tif" for _ in maps]
         for path, one in zip(paths, maps, strict=True):
-            images.write_probability(path, one)
+            write_probability(path, one)
         return paths
 
     return save
@@ -212,7 +213,7 @@ def an_experiment(root: Path, held_out: dict[int, str]) -> Experiment:
             folder = root / f"fold_{fold}" / part / "flips"
             folder.mkdir(parents=True)
             for one in names:
-                images.write_probability(folder / f"{one}.tif", np.full((2, 2), fold / 10))
+                write_probability(folder / f"{one}.tif", np.full((2, 2), fold / 10))
     return Experiment(root.name, root, tuple(held_out), 1.0, "flips")
 
 

@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from ftu import images
 from ftu.errors import InputError
+from maps import write_probability
 
 PIXELS = arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)))
 MASKS = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 1))
@@ -64,7 +65,7 @@ def test_a_mask_is_0_and_1_in_memory_and_0_and_255_on_disk(path, mask):
 
 @given(probability=PROBABILITIES)
 def test_a_probability_is_kept_to_half_a_step_of_16_bits(path, probability):
-    images.write_probability(path.with_suffix(".tif"), probability)
+    write_probability(path.with_suffix(".tif"), probability)
     read = images.read_probability(path.with_suffix(".tif"))
     assert read.dtype == np.float32
     assert np.abs(read - probability.astype(float)).max() <= 0.5 / 65535 + 2**-24  # float32's own rounding
@@ -73,7 +74,7 @@ def test_a_probability_is_kept_to_half_a_step_of_16_bits(path, probability):
 
 
 def test_a_probability_of_1_is_the_whole_scale_of_16_bits(path):
-    images.write_probability(path.with_suffix(".tif"), np.array([[0, 0.5, 1]], np.float32))
+    write_probability(path.with_suffix(".tif"), np.array([[0, 0.5, 1]], np.float32))
     on_disk = cv2.imread(str(path.with_suffix(".tif")), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(on_disk, np.array([[0, 32768, 65535]], np.uint16))
 
@@ -86,7 +87,7 @@ def random_map(height: int, width: int) -> np.ndarray:
 def test_the_bytes_of_a_probability_do_not_depend_on_the_parts_it_came_in(path, height, width, data):
     whole, parts = path.with_name("whole.tif"), path.with_name("parts.tif")
     probability = random_map(height, width)
-    images.write_probability(whole, probability)
+    write_probability(whole, probability)
     cuts = sorted(data.draw(st.sets(st.integers(0, height), max_size=9)) | {0, height})
     with images.probability_writer(parts, height, width) as write:
         for top, bottom in itertools.pairwise(cuts):
@@ -98,7 +99,7 @@ def test_the_bytes_of_a_probability_do_not_depend_on_the_parts_it_came_in(path, 
 def test_a_part_of_a_probability_is_that_part(path, data):
     file, probability = path.with_name("part.tif"), random_map(150, 9)
     if not file.exists():
-        images.write_probability(file, probability)
+        write_probability(file, probability)
     ends = (st.lists(st.integers(0, n), min_size=2, max_size=2, unique=True) for n in probability.shape)
     rows, columns = (slice(*sorted(data.draw(pair))) for pair in ends)
     whole = images.read_probability(file)
@@ -272,7 +273,7 @@ def test_a_lost_or_damaged_artefact_can_be_made_again(tmp_path, read, content):
 def test_a_probability_cut_off_anywhere_is_refused(path, data):
     whole, damaged = path.with_name("uncut.tif"), path.with_name("cut.tif")
     if not whole.exists():
-        images.write_probability(whole, random_map(200, 30))
+        write_probability(whole, random_map(200, 30))
     damaged.write_bytes(whole.read_bytes()[: data.draw(st.integers(0, whole.stat().st_size - 1))])
     with pytest.raises(InputError, match=r"cut\.tif: is missing or damaged.*run `dvc repro`"):
         images.read_probability(damaged)
@@ -297,7 +298,7 @@ def test_what_is_no_probability_is_refused_and_leaves_no_file(tmp_path, value):
     probability = np.full((2, 3), 0.5, np.float32)
     probability[1, 1] = value
     with pytest.raises(ValueError, match=r"a\.tif: .* no probabilities"):
-        images.write_probability(tmp_path / "a.tif", probability)
+        write_probability(tmp_path / "a.tif", probability)
     assert not any(tmp_path.iterdir())
 
 
@@ -315,7 +316,7 @@ def test_a_probability_that_finds_no_room_is_an_error_and_leaves_no_file(tmp_pat
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))
     try:
         with pytest.raises(OSError, match=r"Input/output error: .*a\.tif"):
-            images.write_probability(tmp_path / "a.tif", random_map(400, 400))
+            write_probability(tmp_path / "a.tif", random_map(400, 400))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert not any(tmp_path.iterdir())

@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+import one_image
 from ftu import images, inference, views
 from ftu.errors import InputError
 from ftu.segmenter import Probabilities, build_segmenter
 from ftu.standardize import MEAN, STD, image_tensor
+from maps import write_probability
 
 SIZE = 64
 CPU = torch.device("cpu")
@@ -35,9 +37,7 @@ def predicted(network, image, **changes):
         "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "device": CPU,
     }  # fmt: skip
     read = lambda top, bottom: image[top:bottom]  # noqa: E731
-    return np.concatenate(
-        list(inference.predict_image(network, read, image.shape[:2], **(how | changes))), axis=1
-    )
+    return np.concatenate(list(one_image.predict(network, read, image.shape[:2], **(how | changes))), axis=1)
 
 
 # ------------------------------------------------------------------ windows
@@ -66,7 +66,7 @@ def test_what_is_stored_is_what_the_whole_image_gives(tmp_path_factory, height, 
     (whole,) = predicted(Red(), image, window=256)
     (by_windows,) = predicted(Red(), image)
     for path, map_ in ((file, by_windows), (file.with_name("b.tif"), whole)):
-        images.write_probability(path, map_)
+        write_probability(path, map_)
     stored = [images.read_probability(file), images.read_probability(file.with_name("b.tif"))]
     np.testing.assert_allclose(*stored, rtol=0, atol=1.5 / images.FULL_SCALE)
     np.testing.assert_allclose(stored[0], image[..., 0] / 255, rtol=0, atol=1.5 / images.FULL_SCALE)

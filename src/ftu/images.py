@@ -190,12 +190,6 @@ def check_probability(path: Path) -> None:
     read_probability(path, rows=slice(-1, None))
 
 
-def write_probability(path: Path, probability: np.ndarray) -> None:
-    """Write an (H, W) probability map in 0..1, rounded to 1/65535; ValueError if it is none."""
-    with probability_writer(path, *probability.shape) as write:
-        write(probability)
-
-
 @contextmanager
 def probability_writer(path: Path, height: int, width: int) -> Iterator[Callable[[np.ndarray], None]]:
     """Yield a function that takes a map's rows, (any, W) in 0..1, from top to bottom, in parts as they come.

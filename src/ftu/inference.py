@@ -5,7 +5,7 @@ Shapes: H, W image; C windows of (h, w) at a time; N sets of views.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -14,7 +14,6 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from ftu import images, windows
@@ -143,32 +142,6 @@ def write_maps(bands: Iterable[np.ndarray], shape: tuple[int, int], targets: Seq
         for band in bands:
             for write, rows in zip(writers, band, strict=True):
                 write(rows)
-
-
-def predict_image(
-    network: nn.Module,
-    read: Read,
-    shape: tuple[int, int],
-    *,
-    sets: Mapping[str, Sequence[Group]],
-    window: int,
-    overlap: float,
-    blend: str,
-    batch_size: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    device: torch.device,
-    shrink: bool = True,
-) -> Iterator[np.ndarray]:
-    """The probabilities of one image, as bands (N, any, W) float32 of whole rows from top to bottom.
-
-    `network` is (B, 3, h, w) float32 -> (B, 1, h, w) probabilities, `shape` the (height, width) of the image.
-    Its windows are (window, window), smaller where the image is, unless `shrink` is false.
-    """
-    rows, columns = windows.cover(shape, window=window, overlap=overlap, blend=blend, shrink=shrink)
-    predictor = Predictor(network, sets, batch_size=batch_size, mean=mean, std=std, device=device)
-    picture = Picture(lambda: nullcontext(read), rows, columns)
-    return map(itemgetter(1), predict_images(predictor, [picture]))
 
 
 def predict_images(predictor: Predictor, pictures: Sequence[Picture]) -> Iterator[tuple[int, np.ndarray]]:
