@@ -1,10 +1,10 @@
 """What a step brings: paired differences of out-of-fold Dice between runs over the same images.
 
-PYTHONPATH=src python benchmarks/gains.py benchmarks/ftu-real/dice/fixed-none.csv benchmarks/ftu-real/dice/fixed-d4.csv
+PYTHONPATH=src python benchmarks/gains.py benchmarks/ftu-real/dice/fixed-d4.csv benchmarks/ftu-real/dice/*.csv
 
-Each file is a run's reports/dice.csv (gzipped or not); the first is what the others are compared with. Intervals
-are percentile bootstraps over images (95 %), so they say what other images of this kind would give, and
-nothing of another seed of training.
+Each file is a run's reports/dice.csv; the first is what the others are compared with. Intervals are
+percentile bootstraps over images (95 %): they say what other images of this kind would give, and nothing of
+another seed of training.
 """
 
 import argparse
