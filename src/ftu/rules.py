@@ -35,13 +35,18 @@ class Rules(NamedTuple):
     why: dict  # where each value comes from, in words
 
     def rule(self, source: str, organ: str) -> Rule:
-        """The rule of one organ and source; InputError when there is none."""
+        """The rule of one organ and source; InputError when there is none, or when it cannot be followed."""
         found = self.table.get(source, {}).get(organ)
         if found is None:
             known = ", ".join(f"{name}: {' '.join(sorted(organs))}" for name, organs in self.table.items())
             raise InputError(
                 f"no rule for organ {organ!r} of data source {source!r}; data/rules.json knows {known}; "
                 "name it in data and thresholds of params.yaml, and run `dvc repro`"
+            )
+        if self.method == "quantile" and math.isnan(found.foreground):
+            raise InputError(
+                f"postprocess.threshold: quantile needs the share of foreground of organ {organ!r}, of which "
+                "there is no training image; use table or otsu"
             )
         return found
 
