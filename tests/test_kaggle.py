@@ -90,6 +90,18 @@ def test_a_bad_image_is_named_before_anything_is_predicted(packed, data, tmp_pat
     assert [path.name for path in tmp_path.iterdir() if ".tmp-" in path.name] == []
 
 
+def test_a_rule_that_cannot_be_followed_is_told_before_anything_is_predicted(
+    packed, data, tmp_path, monkeypatch
+):
+    monkeypatch.delattr(kaggle, "answers")
+    odd = shutil.copytree(packed, tmp_path / "odd")
+    params = load_params(odd / "own" / payload.PARAMS)
+    known = rules.read(odd / payload.RULES, organs=params.data.organs, sources=params.data.sources)
+    rules.write(odd / payload.RULES, known._replace(method="quantile"))
+    with pytest.raises(InputError, match="quantile needs the share of foreground"):
+        kaggle.submit(data, odd, tmp_path / "submission.csv")
+
+
 def test_an_unknown_organ_is_refused(packed, data, tmp_path):
     table = pd.read_csv(data / "test.csv", dtype=str)
     table.assign(organ="liver").to_csv(data / "test.csv", index=False)

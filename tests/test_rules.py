@@ -81,7 +81,7 @@ def test_a_pair_without_a_rule_is_refused(path, source, organ):
 def test_a_quantile_without_a_share_is_refused_and_one_with_it_is_not(path):
     rules_by_quantile = read(path)._replace(method="quantile")
     assert rules_by_quantile.rule("HPA", "lung").foreground == 0.25
-    with pytest.raises(InputError, match="quantile needs .* organ 'kidney', .*; use table or otsu"):
+    with pytest.raises(InputError, match=r"quantile needs .* organ 'kidney', .*; use table or otsu"):
         rules_by_quantile.rule("HPA", "kidney")
 
 

@@ -147,8 +147,8 @@ def prepare(each: Trained, row: ImageRow, image: Path, folder: Path) -> Path:
 def submit(data: Path, bundle: Path, out: Path) -> Cost:
     """Answer test.csv in the folder `data` with the models of `bundle`; `out` is written whole or not at all.
 
-    Raises InputError for a bad table, and for an image that is missing, damaged or not of its row's size,
-    before any is predicted.
+    Raises InputError for a bad table, for an image that is missing, damaged or not of its row's size, and for
+    one whose rule cannot be followed, before any is predicted.
     """
     started = time.perf_counter()
     loaded = load(bundle)
@@ -156,6 +156,7 @@ def submit(data: Path, bundle: Path, out: Path) -> Cost:
     test = tables.read_test(data / "test.csv", organs=known.organs, sources=known.sources).assign(set="test")
     rows = tables.image_rows(test)
     for row in rows:
+        loaded.rules.rule(row.data_source, row.organ)
         images.check_image(tables.image_path(data, row), (row.img_height, row.img_width), row.pixel_size)
     ready = time.perf_counter()
     answered = pd.DataFrame(answers(loaded, rows, data))
