@@ -1,6 +1,6 @@
 """data/rules.json: how probabilities become masks, for each organ and data source.
 
-calibrate writes it, evaluate and submit read it and nothing else:
+calibrate writes it; evaluate and submit take what it holds from nowhere else:
 
     {"tta": name, "own": weight, "members": {name: weight}, "method": table | otsu | quantile,
      "rules": {source: {organ: {"threshold", "smallest_object", "largest_hole", "foreground"}}}, "why": {...}}
