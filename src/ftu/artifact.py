@@ -41,9 +41,21 @@ def load(folder: Path) -> tuple[Segmenter, dict]:
     facts = jsonfile.read(folder / FACTS, "the fold was not trained: run `dvc repro`")
     model = build_segmenter(**facts["architecture"])
     try:
-        model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        weights = safetensors.torch.load_file(folder / WEIGHTS)
+    except (OSError, safetensors.SafetensorError) as error:
         raise InputError(
             f"{folder / WEIGHTS}: cannot be loaded ({error}); run `dvc repro` to train it again"
         ) from error
+    if odd := _misfits(model.state_dict(), weights):
+        raise InputError(
+            f"{folder / WEIGHTS}: are those of another network than {FACTS} names, {facts['architecture']}: "
+            f"{len(odd)} tensors differ, {odd[0]} first; run `dvc repro` to train it again"
+        )
+    model.load_state_dict(weights)
     return model, facts
+
+
+def _misfits(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> list[str]:
+    """The names under which only one side has a tensor, or both have one of another shape."""
+    one, other = ({(name, value.shape) for name, value in side.items()} for side in (ours, theirs))
+    return sorted({name for name, _ in one ^ other})
