@@ -285,6 +285,11 @@ def test_a_missing_file_says_where_to_run(tmp_path):
         ({"predict.window.size": 256}, "predict.window.size 256 is larger than the image"),
         ({"predict.window.size": 16}, "size must be 0 or at least 32"),
         ({"predict.window.overlap": 1.0}, "predict.window.overlap"),
+        (
+            {"predict.window.overlap": 0.995},
+            "overlap 0.995 leaves no step between windows of 128 px; use less",
+        ),
+        ({"predict.window.blend": "centre", "predict.window.size": 50}, "50 px have none; use 48 px"),
         ({"resize.microns": 0.0}, "resize.microns"),
         ({"shift.pixel_size.lung": -1.0}, "shift.pixel_size.lung"),
         ({"ensemble.own": 0.0}, "nobody would predict"),

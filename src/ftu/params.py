@@ -200,11 +200,9 @@ class Window(Section):
     blend: Literal["smooth", "centre"]
 
     @model_validator(mode="after")
-    def _windows_move_on(self) -> Self:
+    def _no_smaller_than_the_network_takes(self) -> Self:
         if self.size and self.size < COARSEST_STRIDE:
             raise ValueError(f"size must be 0 or at least {COARSEST_STRIDE}, got {self.size}")
-        if int(self.size * (1 - self.overlap)) < 1 and self.size:
-            raise ValueError(f"overlap {self.overlap} leaves no step between windows of {self.size} px")
         return self
 
 
@@ -309,6 +307,21 @@ class Params(Section):
             raise ValueError(
                 f"predict.window.size {self.predict.window.size} is larger than the image, which resize.size "
                 f"makes {self.resize.size} px; use a smaller window, or 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _windows_can_be_laid(self) -> Self:
+        window, side = self.predict.window, self.predict.window.size or self.resize.size
+        if window.blend == "smooth" and int(side * (1 - window.overlap)) < 1:
+            raise ValueError(
+                f"predict.window.overlap {window.overlap} leaves no step between windows of {side} px; "
+                "use less"
+            )
+        if window.blend == "centre" and side % 4:
+            raise ValueError(
+                f"predict.window: blend centre keeps two quarters of a window, and {side} px have none; "
+                f"use {side // 4 * 4} px, or blend smooth"
             )
         return self
 
