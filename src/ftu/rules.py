@@ -29,7 +29,7 @@ class Rules(NamedTuple):
 
     tta: str
     own: float  # weight of this experiment, >= 0
-    members: dict[str, float]  # weights of the others by name, > 0
+    members: dict[str, float]  # weights of the others by name, >= 0
     method: Method
     table: Table
     why: dict  # where each value comes from, in words
