@@ -251,7 +251,7 @@ DAMAGES = {
         ("lacks a file", "data/predictions/fold_0/prediction.json", "dvc repro"),
     ),
     "no such views": (no_views, ("has no data/predictions/fold_0/oof/flips", "'flips' as predict.tta")),
-    "one fold": (one_fold, ("folds [1]: no map under oof/flips of", "(3 images)", "split.run")),
+    "one fold": (one_fold, ("folds [1]: no map under oof/flips of", "(3 images)", "all of its folds")),
     "stale": (trained_since, ("predicted fold 1, where the model is ffffffff", "run `dvc repro` there")),
     "a map less": (one_map_less, ("folds [0, 1]: no map under test/flips of", "(1 images)")),
     "cut off": (cut_off, ("data/predictions/fold_0/oof/flips/", ".tif is damaged; predict it again")),

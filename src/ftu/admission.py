@@ -60,7 +60,7 @@ def check_maps(name: str, files: AbstractFileSystem, folds: Sequence[int], wante
                 raise InputError(
                     f"ensemble.members: {name!r}, folds {list(folds)}: no map under {part}/{tta} of "
                     f"{', '.join(sorted(lacking)[:5])} ({len(lacking)} images); run it with the same "
-                    "split.run, or take it out"
+                    "split, or on all of its folds, or take it out"
                 )
 
 
