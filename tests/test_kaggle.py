@@ -59,14 +59,15 @@ def test_an_image_is_answered_as_if_it_were_alone(packed, data, tmp_path):
         assert answered(packed, data, tmp_path / f"{name}.csv") == {name: together[name]}
 
 
-def test_weight_decides_which_experiments_are_loaded(packed, data, tmp_path):
+@pytest.mark.parametrize("member", ["other", "own"])
+def test_weight_decides_which_experiments_are_loaded(packed, data, tmp_path, member):
     both = shutil.copytree(packed, tmp_path / "both")
     shutil.copytree(both / "own", both / "member-1")
-    jsonfile.write(both / payload.FACTS, {"own": "own", "members": {"other": "member-1"}, "device": "cpu"})
+    jsonfile.write(both / payload.FACTS, {"own": "own", "members": {member: "member-1"}, "device": "cpu"})
     params = load_params(both / "own" / payload.PARAMS)
     known = rules.read(both / payload.RULES, organs=params.data.organs, sources=params.data.sources)
-    for own, names in ((0.0, ["other"]), (1.0, ["own", "other"])):
-        rules.write(both / payload.RULES, known._replace(own=own, members={"other": 2.0}))
+    for own, names in ((0.0, [member]), (1.0, ["own", member])):
+        rules.write(both / payload.RULES, known._replace(own=own, members={member: 2.0}))
         assert [each.name for each in kaggle.load(both).experiments] == names
     alone = answered(packed, data, tmp_path / "alone.csv")
     assert answered(both, data, tmp_path / "both.csv") == alone  # a mean of two equal experiments

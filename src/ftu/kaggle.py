@@ -80,10 +80,9 @@ def load(bundle: Path) -> Loaded:
     facts = jsonfile.read(bundle / payload.FACTS, "give the folder that `make bundle` wrote")
     params = load_params(bundle / facts["own"] / payload.PARAMS)
     known = rules.read(bundle / payload.RULES, organs=params.data.organs, sources=params.data.sources)
-    weights = {name: known.members[name] for name in facts["members"]}
-    folders = {"own": facts["own"], **facts["members"]}
-    counted = {name: weight for name, weight in {"own": known.own, **weights}.items() if weight}
-    experiments = [load_experiment(bundle / folders[name], name, weight) for name, weight in counted.items()]
+    packed = [("own", facts["own"], known.own)]  # a member may be called own, too
+    packed += [(name, place, known.members[name]) for name, place in facts["members"].items()]
+    experiments = [load_experiment(bundle / place, name, weight) for name, place, weight in packed if weight]
     return Loaded(params, known, experiments, facts["device"])
 
 
