@@ -41,7 +41,7 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
 
 @given(table=tables())
 def test_the_summary_is_the_mean_over_images_whatever_the_groups(table):
-    scores = evaluation.summary(table, NONE)
+    scores = evaluation.summary(table, NONE, {})
     assert scores["images"] == len(table)
     assert scores["dice"] == pytest.approx(table["dice"].mean(), abs=1e-6)
     for group in GROUPS:
@@ -66,7 +66,7 @@ def test_the_summary_by_hand():
             "otsu": [0.3, 0.3, 0.6],
         }
     )
-    assert evaluation.summary(table, NONE) == {
+    assert evaluation.summary(table, NONE, {}) == {
         "dice": 0.5,
         "images": 3,
         "empty": 1,
@@ -89,8 +89,8 @@ def test_the_typical_image_of_each_group_has_its_lower_median(table):
 
 @given(table=tables())
 def test_the_report_is_a_table_that_shows_every_score(table):
-    scores = evaluation.summary(table, NONE)
-    first, _, *lines = evaluation.report(table, NONE).splitlines()
+    scores = evaluation.summary(table, NONE, {})
+    first, _, *lines = evaluation.report(table, NONE, {}).splitlines()
     assert f"{scores['dice']:.3f} over {len(table)} images" in first
     assert {line.count("|") for line in lines} == {4}
     for group in GROUPS:
@@ -108,16 +108,29 @@ def test_shifted_images_are_summed_up_by_organ_and_reported():
             for organ, dice in (("lung", 0.1), ("lung", 0.3), ("spleen", 0.8))
         ]
     )
-    summary = evaluation.summary(table, shifted)
+    summary = evaluation.summary(table, shifted, {})
     assert summary["dice_shifted"] == {"lung": 0.2, "spleen": 0.8, "mean": 0.4}
     assert (summary["empty"], summary["dice"]) == (1, 0.5)
-    lines = evaluation.report(table, shifted).splitlines()
+    lines = evaluation.report(table, shifted, {}).splitlines()
     assert [line for line in lines if "shifted" in line] == [
         "| shifted: lung | 2 | 0.200 |",
         "| shifted: spleen | 1 | 0.800 |",
         "| shifted: mean | 3 | 0.400 |",
     ]
     assert lines[-1] == "1 of 2 masks are empty."
+
+
+@pytest.mark.parametrize("parts", [[], ["all oof"], ["all oof", "all shifted"]])
+def test_what_was_chosen_on_other_folds_stands_beside_what_flatters(parts):
+    estimates = {part: {"nested": {"dice": 0.1, "low": 0.0, "high": 0.2}} for part in parts}
+    facts = {"enabled": True, "estimates": estimates} if parts else {"enabled": False}
+    table = pd.DataFrame([TYPICAL | {"id": "1"}])
+    found = evaluation.nested(facts)
+    assert list(found) == ["nested", "nested_shifted"][: len(parts)]
+    assert evaluation.summary(table, NONE, found) == evaluation.summary(table, NONE, {}) | found
+    said = evaluation.report(table, NONE, found)
+    assert said.count("chosen on other folds: 0.100") == len(parts)
+    assert ("the shifted images" in said) == ("all shifted" in parts)
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from ftu.tables import ImageRow
 BASELINES = ("nothing", "everything", "otsu")
 SCORES = ["id", "organ", "data_source", "dice", "objects", "action"]  # of any scored image
 
+NESTED = {"all oof": "nested", "all shifted": "nested_shifted"}  # estimates of calibrate -> their names here
 
-Nested = dict[str, float]  # dice, low, high: the mean and its 95 % interval
+Nested = dict[str, dict[str, float]]  # name -> dice, low, high: the mean and its 95 % interval
 
 
 class Trial(NamedTuple):
@@ -71,17 +72,21 @@ def picture(trial: Trial, way: Way, dice: float) -> Picture:
     return Picture(title, images.read_image(trial.image), images.read_mask(trial.truth), made.mask)
 
 
-def nested(calibration: dict) -> Nested | None:
-    """What rules chosen on other folds score, of calibrate's facts; None where it chose nothing."""
-    return calibration["estimates"]["all oof"]["nested"] if calibration["enabled"] else None
+def nested(calibration: dict) -> Nested:
+    """What rules chosen on other folds score, of calibrate's facts; empty where it chose nothing.
+
+    There is a `nested_shifted` where shifted images took part in the choice.
+    """
+    estimates = calibration.get("estimates", {})
+    return {name: estimates[part]["nested"] for part, name in NESTED.items() if part in estimates}
 
 
-def summary(table: pd.DataFrame, shifted: pd.DataFrame, nested: Nested | None = None) -> dict:
+def summary(table: pd.DataFrame, shifted: pd.DataFrame, nested: Nested) -> dict:
     """The mean Dice (the competition's score), per organ, per data source, of baselines; how many are empty.
 
     `table` has SCORES and BASELINES; `shifted` has SCORES of images made to look like another source, and may
-    have no rows: then there is no `dice_shifted`. `nested` is there for rules chosen on these very images:
-    their `dice` flatters the choice.
+    have no rows: then there is no `dice_shifted`. `nested` has something for rules chosen on these very
+    images: their `dice` and `dice_shifted` flatter the choice.
     """
     content = {
         "dice": _mean(table["dice"]),
@@ -94,9 +99,7 @@ def summary(table: pd.DataFrame, shifted: pd.DataFrame, nested: Nested | None = 
     if len(shifted):
         organs = {str(organ): _mean(rows["dice"]) for organ, rows in shifted.groupby("organ")}
         content["dice_shifted"] = organs | {"mean": _mean(shifted["dice"])}
-    if nested:
-        content["nested"] = nested
-    return content
+    return content | nested
 
 
 def typical(table: pd.DataFrame) -> list[str]:
@@ -105,12 +108,13 @@ def typical(table: pd.DataFrame) -> list[str]:
     return [rows["id"].iloc[(len(rows) - 1) // 2] for _, rows in ranked.groupby(["organ", "data_source"])]
 
 
-def report(table: pd.DataFrame, shifted: pd.DataFrame, nested: Nested | None = None) -> str:
+def report(table: pd.DataFrame, shifted: pd.DataFrame, nested: Nested) -> str:
     """The scores as a Markdown table for the terminal and for people, each with its number of images."""
-    scores, count = summary(table, shifted), len(table)
+    scores, count = summary(table, shifted, nested), len(table)
     lines = [f"Mean out-of-fold Dice: {scores['dice']:.3f} over {count} images", ""]
-    if nested:
-        lines += [f"The rules were chosen on these images; chosen on other folds: {nested['dice']:.3f}", ""]
+    for name, estimate in nested.items():
+        which = "the shifted images" if name == "nested_shifted" else "these images"
+        lines += [f"The rules were chosen on {which}; chosen on other folds: {estimate['dice']:.3f}", ""]
     lines += ["| part | images | Dice |", "|---|---|---|"]
     for part in ("organ", "data_source"):
         sizes = table[part].value_counts()
