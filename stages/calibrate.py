@@ -54,6 +54,8 @@ def calibrate(
     if settings.metric == "dice_shifted":
         moved = tables.read_index(paths.SHIFTED / "shifted.csv")
         cases = [*cases, *evidence.shifted(cases, moved, paths.SHIFTED / "masks")]
+    if params.postprocess.threshold == "quantile":
+        evidence.refuse_lone_folds(cases)
     own = fusion.Experiment("own", paths.PREDICTIONS, tuple(folds), params.ensemble.own, params.predict.tta)
     weights = {member.name: member.weight for member in params.ensemble.members}
     experiments, search = fusion.ensemble(own, paths.MEMBERS, weights), find_search(params, start)

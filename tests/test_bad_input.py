@@ -332,7 +332,7 @@ def test_windows_larger_than_every_image_are_refused(torch_project):
 
 
 @pytest.mark.parametrize(
-    ("scales", "part"), [([0.1, 1.0], "0.1 lies outside"), ([1.0], "so that d4_scales would be d4")]
+    ("scales", "part"), [([0.8, 0.8], "names a factor twice"), ([1.0], "so that d4_scales would be d4")]
 )
 def test_odd_scales_are_refused(torch_project, scales, part):
     torch_project.set(predict={"candidates": ["d4_scales"], "scales": scales})

@@ -13,7 +13,8 @@ from scipy.ndimage import gaussian_filter1d
 from ftu import calibration
 from ftu.calibration import Settings, carry_over, choose_table, flat_region
 from ftu.curves import PLAIN, THRESHOLDS, Curves, Sizes
-from ftu.evidence import Case, foreground, too_few
+from ftu.errors import InputError
+from ftu.evidence import Case, foreground, refuse_lone_folds, too_few
 from ftu.postprocess import Rule
 
 SIZES = Sizes((0.0, 50.0), (0.0, 20.0, 80.0))
@@ -158,3 +159,11 @@ def test_foreground_is_the_organ_s_mean_share():
     cases = [case(0, share=0.1), case(1, share=0.3), case(2, "lung", share=0.6)]
     shifted = case(0, source="Hubmap", share=0.9)._replace(part="shifted")
     assert foreground([*cases, shifted]) == {"kidney": pytest.approx(0.2), "lung": 0.6}
+
+
+def test_an_organ_that_one_fold_holds_alone_has_no_share_of_foreground():
+    cases = [case(0)._replace(fold=0), case(1)._replace(fold=1)]
+    refuse_lone_folds(cases)
+    lone = [case(2, "lung")._replace(fold=1), case(3, "lung")._replace(fold=1)]
+    with pytest.raises(InputError, match=r"quantile takes.*all images of lung lie in one; use table or otsu"):
+        refuse_lone_folds([*cases, *lone])

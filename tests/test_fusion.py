@@ -60,7 +60,9 @@ def test_the_mean_is_that_of_an_independent_one_in_double_precision(saved, ensem
     natives, shares = [], np.array([weight for _, weight in ensemble])
     for maps, _ in ensemble:
         folds = np.asarray(np.mean([one / 65535 for one in maps], axis=0))
-        natives.append(cv2.resize(folds, (width, height), interpolation=cv2.INTER_LINEAR))
+        shrinks = height <= folds.shape[0] and width <= folds.shape[1]
+        way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        natives.append(cv2.resize(folds, (width, height), interpolation=way))
     expected = np.average(natives, axis=0, weights=shares)
     found = native_probability(files(saved, ensemble), height=height, width=width, mean="probability")
     assert (found.shape, found.dtype) == ((height, width), np.float32)
@@ -72,6 +74,13 @@ def test_a_constant_map_is_constant_at_any_size(saved, step, height, width):
     paths = saved(np.full((6, 6), step / 65535))
     found = native_probability([(paths, 1.0)], height=height, width=width, mean="probability")
     np.testing.assert_allclose(found, np.full((height, width), step / 65535), atol=1e-6)
+
+
+def test_a_map_that_shrinks_is_averaged(saved):
+    fine = np.zeros((4, 6))
+    fine[:2, ::3] = 1.0
+    found = native_probability([(saved(fine), 1.0)], height=2, width=2, mean="probability")
+    np.testing.assert_allclose(found, [[1 / 3, 1 / 3], [0, 0]], atol=1e-5)
 
 
 def test_height_and_width_keep_their_places(saved):

@@ -342,6 +342,14 @@ def test_a_write_that_fails_is_an_error(tmp_path, write):
         ({"XRESOLUTION": "1", "YRESOLUTION": "1", "RESOLUTIONUNIT": "1 (unitless)"}, {}),
         ({"IMAGEDESCRIPTION": 'PhysicalSizeX="0.25" PhysicalSizeY="0.5"'}, [0.25, 0.5]),
         ({"IMAGEDESCRIPTION": 'PhysicalSizeX="250" PhysicalSizeXUnit="nm"'}, {}),
+        ({"IMAGEDESCRIPTION": 'PhysicalSizeX="." PhysicalSizeY="e"'}, {}),
+        (
+            {
+                "IMAGEDESCRIPTION": 'PhysicalSizeX="2.5e-1" PhysicalSizeXUnit="&#181;m" '
+                'PhysicalSizeY="1" PhysicalSizeYUnit="µm"'
+            },
+            [0.25, 1.0],
+        ),
     ],
 )
 def test_what_tags_state_of_a_pixel(tags, stated):

@@ -292,6 +292,7 @@ def test_a_missing_file_says_where_to_run(tmp_path):
         ({"predict.window.blend": "centre", "predict.window.size": 50}, "50 px have none; use 48 px"),
         ({"resize.microns": 0.0}, "resize.microns"),
         ({"shift.pixel_size.lung": -1.0}, "shift.pixel_size.lung"),
+        ({"predict.scales": [0.1]}, "predict.scales.0"),
         ({"ensemble.own": 0.0}, "nobody would predict"),
         ({"ensemble.members": [{"name": "a", "weight": 1.0}] * 2}, "different names"),
         ({"ensemble.members": [{"name": "a", "weight": 0.0}]}, "ensemble.members.0.weight"),

@@ -19,8 +19,8 @@ from ftu.nested import WAYS, Choice, Search
 READING = """\
 Dice is the mean over out-of-fold images at native size. *Nested*: each fold scored by what was chosen on the
 others, which is what the chosen rules are worth. *In-sample*: the final choice on the images that it was made
-on, which flatters it. *Table*: the thresholds of params.yaml, nothing chosen. *Gain*: nested minus table, by
-image. Intervals are 95 %, bootstrapped over images: they say what other images of this kind would give, not
+on, which flatters it. *Table*: params.yaml as it is, nothing chosen. *Gain*: nested minus table, by image.
+Intervals are 95 %, bootstrapped over images: they say what other images of this kind would give, not
 what another split or another training would, nor what images of another source would."""
 
 

@@ -90,6 +90,18 @@ def foreground(cases: Iterable[Case]) -> dict[str, float]:
     return {organ: float(np.mean(shares[organ])) for organ in sorted(shares)}
 
 
+def refuse_lone_folds(cases: Iterable[Case]) -> None:
+    """Raise InputError when one fold holds all of an organ's images: the others do not know its foreground."""
+    folds = defaultdict(set)
+    for case in cases:
+        folds[case.organ].add(case.fold)
+    if lone := sorted(organ for organ, found in folds.items() if len(found) < 2):
+        raise InputError(
+            f"postprocess.threshold: quantile takes an organ's share of foreground from the other folds, and "
+            f"all images of {', '.join(lone)} lie in one; use table or otsu, or set calibrate.enabled: false"
+        )
+
+
 def too_few(cases: Iterable[Case], fewest: int) -> set[Pair]:
     """The pairs with some images, but fewer than `fewest`."""
     return {pair for pair, indices in by_pair(cases).items() if len(indices) < fewest}

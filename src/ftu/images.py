@@ -74,10 +74,10 @@ def image_shape(path: Path) -> tuple[int, int]:
         return image.shape
 
 
-def check_image(path: Path, shape: tuple[int, int], pixel_size: float) -> None:
+def check_image(path: Path, shape: tuple[int, int], pixel_size: float | None = None) -> None:
     """Raise InputError unless the whole file reads as an RGB uint8 image of this (height, width).
 
-    Raised as well where the file states another size of its pixels (um) than `pixel_size`.
+    Raised as well where the file states another size of its pixels (um) than `pixel_size`, if that is given.
     """
     with _open(path) as image:
         if image.shape != shape:
@@ -85,7 +85,8 @@ def check_image(path: Path, shape: tuple[int, int], pixel_size: float) -> None:
                 f"{path}: is {image.height} x {image.width} px (height x width) but its row says "
                 f"img_height {shape[0]}, img_width {shape[1]}; correct the table or the image"
             )
-        check_pixel_size(path, image.tags(), pixel_size)
+        if pixel_size is not None:
+            check_pixel_size(path, image.tags(), pixel_size)
         image.read()
 
 
@@ -109,8 +110,8 @@ def stated_pixel_size(tags: dict[str, str]) -> dict[str, float]:
     description, stated = tags.get("TIFFTAG_IMAGEDESCRIPTION", ""), {}
     unit = {"2": 25400.0, "3": 10000.0}.get(tags.get("TIFFTAG_RESOLUTIONUNIT", "1")[:1])  # inch, cm
     for axis in "XY":
-        ome = re.search(rf'PhysicalSize{axis}="([0-9.eE+-]+)"', description)
-        foreign = re.search(rf'PhysicalSize{axis}Unit="(?!µm|um)', description)
+        ome = re.search(rf'PhysicalSize{axis}="(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"', description)
+        foreign = re.search(rf'PhysicalSize{axis}Unit="(?!µm|um|&#181;m|&#xB5;m)', description)
         resolution = float(tags.get(f"TIFFTAG_{axis}RESOLUTION", "0"))
         if ome and not foreign:
             stated[axis.lower()] = float(ome[1])

@@ -194,6 +194,9 @@ class Augment(Section):
 Views = Literal["none", "flips", "d4", "flips_scales", "d4_scales"]
 
 
+Scale = Annotated[float, Field(ge=0.25, le=4)]  # beyond, the network is shown nothing that it knows
+
+
 class Window(Section):
     size: Annotated[int, Field(ge=0)]  # px, 0: the square that the network was trained on
     overlap: Annotated[float, Field(ge=0, lt=1)]  # share of the window
@@ -208,7 +211,7 @@ class Window(Section):
 
 class Predict(Section):
     tta: Views
-    scales: Annotated[list[Positive], Field(min_length=1)]  # of the sets named *_scales
+    scales: Annotated[list[Scale], Field(min_length=1)]  # of the sets named *_scales
     candidates: list[Views]  # further sets, for calibrate to choose from
     window: Window
     batch_size: Count  # windows and views at a time

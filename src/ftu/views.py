@@ -10,8 +10,6 @@ IDENTITY, MIRRORS, HALF_TURN, TRANSPOSING = (0,), (4, 6), (2,), (1, 3, 5, 7)
 FLIPS = (IDENTITY, MIRRORS)  # the paper's three views: identity, horizontal flip, vertical flip (section 6)
 D4 = (IDENTITY, MIRRORS, HALF_TURN, TRANSPOSING)
 
-SMALLEST, LARGEST = 0.25, 4.0  # factors beyond show the network nothing that it knows
-
 
 class Group(NamedTuple):
     """Views of one shape, which a set has all or none of."""
@@ -46,9 +44,6 @@ def groups(tta: str, scales: Sequence[float]) -> list[Group]:
 
 
 def check_scales(tta: str, scales: Sequence[float]) -> None:
-    odd = [scale for scale in scales if not SMALLEST <= scale <= LARGEST]
-    if odd:
-        raise InputError(f"predict.scales: {odd[0]} lies outside {SMALLEST} to {LARGEST}; leave it out")
     if len(set(scales)) < len(scales):
         raise InputError(f"predict.scales: {list(scales)} names a factor twice; leave one out")
     if not set(scales) - {1.0}:
