@@ -91,7 +91,7 @@ def foreground(cases: Iterable[Case]) -> dict[str, float]:
 
 
 def refuse_lone_folds(cases: Iterable[Case]) -> None:
-    """Raise InputError when one fold holds all of an organ's images: the others do not know its foreground."""
+    """Raise InputError when one fold holds all images of an organ: no other knows its foreground."""
     folds = defaultdict(set)
     for case in cases:
         folds[case.organ].add(case.fold)
