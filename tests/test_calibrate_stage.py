@@ -1,7 +1,7 @@
 """stages/calibrate.py, run for real on small projects whose best threshold is known."""
 
-import math
 import json
+import math
 import shutil
 
 import pandas as pd

@@ -35,8 +35,8 @@ class Predictor:
         std: Sequence[float],
         device: torch.device,
     ) -> None:
-        self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
-        self.network = network.to(device).to(memory_format=self.layout).eval()  # pyright: ignore[reportCallIssue]
+        # The layout that convolutions are fastest with, on a CPU too (docs/benchmarks.md).
+        self.network = network.to(device).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
         self.sets, self.batch_size, self.device = sets, batch_size, device
         self.mean, self.std = (torch.tensor(values, device=device) for values in (mean, std))
         self.groups = sorted({group for groups in sets.values() for group in groups}, key=lambda g: g[::-1])
@@ -101,7 +101,7 @@ class Predictor:
         for start in range(0, len(views), self.batch_size):
             batch = views[start : start + self.batch_size]
             inputs = torch.cat([view.augment_image(scaled[place, None]) for view, place in batch])
-            answers = self._probabilities(inputs.contiguous(memory_format=self.layout))
+            answers = self._probabilities(inputs.contiguous(memory_format=torch.channels_last))
             for (view, place), answer in zip(batch, answers.split(1), strict=True):
                 yield place, resize(view.deaugment_mask(answer), size)[0, 0]
 
