@@ -23,9 +23,11 @@ repro: env ## run the whole pipeline on the data set that params.yaml names (the
 	dvc repro
 	@echo && cat reports/summary.md && echo && echo "Submission: submissions/submission.csv"
 
+JOBS ?= 2
+
 .PHONY: test
-test: env ## run the tests (minutes)
-	pytest -m "not slow"
+test: env ## run the tests (minutes), JOBS=2 files at a time
+	pytest -m "not slow" -n $(JOBS) --dist loadfile
 
 .PHONY: test-slow
 test-slow: env ## run the long tests: whole pipelines, caching, killed processes (tens of minutes)

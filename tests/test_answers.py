@@ -12,6 +12,8 @@ import predicted
 from ftu import images, jsonfile, metrics, predictions, rle, rules, submission, tables
 from ftu.postprocess import Rule
 
+pytestmark = pytest.mark.slow  # each runs a stage, or two
+
 OUTPUTS = {
     "reports": {
         "calibration.json",
@@ -211,7 +213,6 @@ def test_the_guard_lowers_a_threshold_says_so_and_can_be_off(project):
     assert set(answers(project).values()) == {""}
 
 
-@pytest.mark.slow
 def test_workers_change_no_byte(project):
     for stage in ("evaluate", "submit"):
         done(project, stage)

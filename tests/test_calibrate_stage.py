@@ -10,6 +10,8 @@ import pytest
 from blobs import LEVEL, write_map, write_project
 from ftu import images, jsonfile, rules
 
+pytestmark = pytest.mark.slow  # each runs a stage, or two
+
 CALIBRATE = {"enabled": True, "fewest": 4, "flat": 0.002, "bootstrap": 200, "smallest_objects": [0, 100],
              "largest_holes": [0, 100]}  # fmt: skip
 ON = {"split": {"count": 3, "run": [0, 1, 2]}, "calibrate": CALIBRATE}
@@ -98,7 +100,6 @@ def test_a_source_without_images_takes_the_threshold_by_the_ratio_of_the_table(p
     assert "0.4 / 0.5" in read.why["rules"]["Hubmap"]["kidney"]
 
 
-@pytest.mark.slow
 def test_the_number_of_workers_changes_no_byte(project):
     found(project)
     before = project.contents()
