@@ -41,7 +41,7 @@ check: env ## ruff, ruff format, pyright
 
 .PHONY: bench
 bench: env ## measure against peers, side by side
-	@for benchmark in stain rle reading training repro; do echo "== $$benchmark"; PYTHONPATH=src python benchmarks/$$benchmark.py || exit 1; done
+	@for benchmark in stain rle reading training predict repro; do echo "== $$benchmark"; PYTHONPATH=src python benchmarks/$$benchmark.py || exit 1; done
 
 # Each is empty for its default: all models of the grid, all modes, train.seed and split.run of params.yaml.
 MODELS ?=
