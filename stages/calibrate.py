@@ -10,6 +10,7 @@ from ftu.nested import Choice, Search
 from ftu.params import Params, load_params
 from ftu.stage import run
 from ftu.whole import whole_files
+from ftu.workers import Pool
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def held_out(params: Params) -> list[Case]:
         nested.check_folds(params.split.run)
     folds = params.split.run if params.calibrate.enabled else range(params.split.count)
     index, table = tables.read_index(paths.IMAGES), tables.read_folds(paths.FOLDS)
-    return evidence.held_out(index, table, folds, paths.MASKS, workers=params.compute.workers)
+    return evidence.held_out(index, table, folds, paths.MASKS, pool=Pool(**params.compute.model_dump()))
 
 
 def given(params: Params, cases: Sequence[Case]) -> Choice:
@@ -64,8 +65,8 @@ def calibrate(
         for tta in search.sets:
             predictions.check_fold(paths.prediction(fold), paths.model(fold), tta=tta, due=due)
     mixtures.check(cases, experiments, search.sets)
-    mean, workers = params.ensemble.mean, params.compute.workers
-    measured = mixtures.Measured(cases, experiments, mean=mean, workers=workers)
+    mean, pool = params.ensemble.mean, Pool(**params.compute.model_dump())
+    measured = mixtures.Measured(cases, experiments, mean=mean, pool=pool)
     outer, final = nested.run(measured, search)
     scores = nested.scores(measured, search, outer, final, params.postprocess.never_empty)
     estimates = nested.estimates(scores, draws=settings.bootstrap, seed=settings.seed)

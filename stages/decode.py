@@ -8,7 +8,7 @@ from ftu import images, paths, rle, tables
 from ftu.params import load_params
 from ftu.stage import run
 from ftu.whole import whole_file, whole_folder
-from ftu.workers import each
+from ftu.workers import Pool
 
 
 def main() -> None:
@@ -20,7 +20,8 @@ def main() -> None:
     files = [tables.image_path(root, row) for row in rows]
     shapes = [(row.img_height, row.img_width) for row in rows]
     sizes = [row.pixel_size for row in rows]
-    each(images.check_image, files, shapes, sizes, workers=params.compute.workers, doing="check images")
+    pool = Pool(**params.compute.model_dump())
+    pool.each(images.check_image, files, shapes, sizes, doing="check images")
 
     with whole_folder(paths.MASKS) as folder:
         for row, text in zip(tables.image_rows(train), train["rle"], strict=True):

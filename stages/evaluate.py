@@ -10,7 +10,7 @@ from ftu.evaluation import Trial
 from ftu.params import Params, load_params
 from ftu.stage import run
 from ftu.whole import whole_files
-from ftu.workers import each
+from ftu.workers import Pool
 
 
 def main() -> None:
@@ -18,9 +18,9 @@ def main() -> None:
     known = rules.read(paths.RULES, organs=params.data.organs, sources=params.data.sources)
     trials, moved = find_trials(params, known)
     way = masking.Way(params.ensemble.mean, known.method, params.postprocess.never_empty)
-    score, workers = partial(evaluation.score, way=way), params.compute.workers
-    table = pd.DataFrame(each(score, trials, workers=workers, doing="score"))
-    rows = each(score, moved, workers=workers, doing="score shifted")
+    score, pool = partial(evaluation.score, way=way), Pool(**params.compute.model_dump())
+    table = pd.DataFrame(pool.each(score, trials, doing="score"))
+    rows = pool.each(score, moved, doing="score shifted")
     shifted = pd.DataFrame(rows, columns=evaluation.SCORES)
 
     facts = jsonfile.read(paths.REPORTS / "calibration.json", "run `dvc repro`")

@@ -6,13 +6,14 @@ from ftu import geometry, images, paths, tables
 from ftu.params import load_params
 from ftu.stage import run, warn
 from ftu.whole import whole_file, whole_folder
-from ftu.workers import each
+from ftu.workers import Pool
 
 
 def main() -> None:
     params = load_params(paths.PARAMS)
     rows = tables.image_rows(tables.read_index(paths.IMAGES))
-    root, settings, workers = Path(params.data.root), params.resize.model_dump(), params.compute.workers
+    root, settings = Path(params.data.root), params.resize.model_dump()
+    pool = Pool(**params.compute.model_dump())
     shapes = {
         row.id: geometry.network_shape(row.img_height, row.img_width, row.pixel_size, **settings)
         for row in rows
@@ -23,12 +24,12 @@ def main() -> None:
         sources = [tables.image_path(root, row) for row in rows]
         targets = [folder / row.set / f"{row.id}.png" for row in rows]
         sizes = [shapes[row.id] for row in rows]
-        each(images.resize_image_file, sources, targets, sizes, workers=workers, doing="resize images")
+        pool.each(images.resize_image_file, sources, targets, sizes, doing="resize images")
         ids = [row.id for row in rows if row.set == "train"]
         sources = [paths.MASKS / f"{name}.png" for name in ids]
         targets = [folder / "masks" / f"{name}.png" for name in ids]
         sizes = [shapes[name] for name in ids]
-        each(images.resize_mask_file, sources, targets, sizes, workers=workers, doing="resize masks")
+        pool.each(images.resize_mask_file, sources, targets, sizes, doing="resize masks")
     scales = geometry.scale_table(rows, **settings)
     with whole_file(paths.GEOMETRY) as path:
         scales.to_csv(path, index=False)

@@ -8,7 +8,7 @@ from ftu.params import Params, load_params
 from ftu.shift import Look
 from ftu.stage import run, warn
 from ftu.whole import whole_folder
-from ftu.workers import each
+from ftu.workers import HERE, Pool
 
 
 def main() -> None:
@@ -40,12 +40,12 @@ def shift_all(params: Params) -> None:
     work = partial(shifted.shift_file, recipe=recipe)
     files = [tables.image_path(Path(params.data.root), row) for row in rows]
     caveat = normalization.caveat(stain.backend)
-    workers = 1 if caveat else params.compute.workers
+    pool = HERE if caveat else Pool(**params.compute.model_dump())
     warn(caveat)
     with whole_folder(paths.SHIFTED) as folder:
         for name in ("images", "masks"):
             (folder / name).mkdir()
-        made = each(work, rows, files, [folder] * len(rows), workers=workers, doing="shift images")
+        made = pool.each(work, rows, files, [folder] * len(rows), doing="shift images")
         shifted.write_tables(folder, made)
     for sentence in shifted.warnings(rows, made, looks):
         warn(sentence)

@@ -8,7 +8,7 @@ from ftu import folds, fusion, masking, paths, predictions, rules, submission, t
 from ftu.params import load_params
 from ftu.stage import run
 from ftu.whole import whole_files
-from ftu.workers import each
+from ftu.workers import Pool
 
 
 def main() -> None:
@@ -26,7 +26,8 @@ def main() -> None:
 
     way = masking.Way(params.ensemble.mean, known.method, params.postprocess.never_empty)
     answer = partial(masking.answer, way=way)
-    rows = pd.DataFrame(each(answer, cases, workers=params.compute.workers, doing="submit"))
+    pool = Pool(**params.compute.model_dump())
+    rows = pd.DataFrame(pool.each(answer, cases, doing="submit"))
     answers = submission.build_submission(rows["id"], rows["rle"])
     submission.check_submission(answers, test)
     with whole_files(paths.SUBMISSION.parent) as folder:

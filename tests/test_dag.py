@@ -48,7 +48,11 @@ def test_a_stage_depends_on_the_data_that_it_reads(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_params_are_the_sections_that_the_script_reads(stage: str) -> None:
-    assert set(STAGES[stage]["params"]) == params_sections(Path(f"stages/{stage}.py"))
+    assert set(STAGES[stage]["params"]) == params_sections(Path(f"stages/{stage}.py")) - {"compute"}
+
+
+def test_how_stages_run_is_no_dependency_of_any() -> None:
+    assert not any("compute" in stage["params"] for stage in STAGES.values())
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -11,6 +11,7 @@ from ftu.evidence import Case
 from ftu.fusion import Experiment
 from ftu.images import write_mask
 from ftu.mixtures import Measured, Mixture, greedy, shares
+from ftu.workers import HERE
 
 
 def closeness(*target: float):
@@ -50,7 +51,7 @@ def pair(tmp_path):
 
 
 def test_on_maps_the_mixture_whose_errors_cancel_is_found(pair):
-    measured = Measured(*pair, mean="probability", workers=1)
+    measured = Measured(*pair, mean="probability", pool=HERE)
 
     def value(bags):
         found = measured.of([Mixture("flips", shares(bag)) for bag in bags], PLAIN)
@@ -67,7 +68,7 @@ def test_nothing_is_measured_twice(pair, monkeypatch):
         return measure(case, *rest)
 
     monkeypatch.setattr(mixtures, "measure", counted)
-    measured = Measured(*pair, mean="probability", workers=1)
+    measured = Measured(*pair, mean="probability", pool=HERE)
     one, other = Mixture("flips", (1.0, 0.0)), Mixture("flips", (0.5, 0.5))
     first = measured.of([one, other, one], PLAIN)
     assert len(passes) == 10

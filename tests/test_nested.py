@@ -15,6 +15,7 @@ from ftu.evidence import Case
 from ftu.mixtures import Measured, Mixture
 from ftu.nested import Search, as_given
 from ftu.postprocess import Rule
+from ftu.workers import HERE
 
 SIZES = Sizes((0.0, 50.0), (0.0, 20.0))
 SETTINGS = Settings("table", SIZES, flat=0.002, fewest=5)
@@ -30,7 +31,7 @@ class Known(Measured):
     """Curves that are given, not measured."""
 
     def __init__(self, cases: list[Case], curves: dict[Mixture, list[Curves]]) -> None:
-        super().__init__(cases, [], mean="probability", workers=1)
+        super().__init__(cases, [], mean="probability", pool=HERE)
         self.curves = curves
 
     def of(self, mixtures, sizes):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ftu.workers import each
+from ftu.workers import Pool
 
 
 def squared(number: int) -> tuple[int, int]:
@@ -17,8 +17,8 @@ def reciprocal(number: int) -> float:
 
 def test_results_keep_the_order_of_the_items_in_any_number_of_processes():
     items = [7, 3, 3, 0, *range(100, 80, -1)]
-    alone = each(squared, items, workers=1, doing="square")
-    together = each(squared, items, workers=2, doing="square")
+    alone = Pool("process", 1, "").each(squared, items, doing="square")
+    together = Pool("process", 2, "").each(squared, items, doing="square")
     assert [result for result, _ in alone] == [item * item for item in items]
     assert [result for result, _ in together] == [item * item for item in items]
     assert {process for _, process in alone} == {os.getpid()}
@@ -28,16 +28,18 @@ def test_results_keep_the_order_of_the_items_in_any_number_of_processes():
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_reaches_the_caller(workers):
     with pytest.raises(ZeroDivisionError):
-        each(reciprocal, [1, 2, 0, 4], workers=workers, doing="divide")
+        Pool("process", workers, "").each(reciprocal, [1, 2, 0, 4], doing="divide")
 
 
 def test_one_process_stops_at_the_first_error():
     seen = []
     with pytest.raises(ZeroDivisionError):
-        each(lambda number: seen.append(number) or 1 / number, [1, 0, 2], workers=1, doing="divide")
+        Pool("process", 1, "").each(
+            lambda number: seen.append(number) or 1 / number, [1, 0, 2], doing="divide"
+        )
     assert seen == [1, 0]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_nothing_to_do_is_done(workers):
-    assert each(squared, [], workers=workers, doing="nothing") == []
+    assert Pool("process", workers, "").each(squared, [], doing="nothing") == []

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ftu import images, tables
 from ftu.errors import InputError
-from ftu.workers import each
+from ftu.workers import Pool
 
 Pair = tuple[str, str]  # data_source, organ
 
@@ -36,7 +36,7 @@ class Case(NamedTuple):
 
 
 def held_out(
-    index: pd.DataFrame, table: pd.DataFrame, folds: Collection[int], masks: Path, *, workers: int
+    index: pd.DataFrame, table: pd.DataFrame, folds: Collection[int], masks: Path, *, pool: Pool
 ) -> list[Case]:
     """The training images that these folds hold out.
 
@@ -45,7 +45,7 @@ def held_out(
     dealt = table.set_index("id")["fold"]
     rows = [row for row in tables.image_rows(index) if row.set == "train" and dealt[row.id] in folds]
     truths = [masks / f"{row.id}.png" for row in rows]
-    shares = each(share, truths, workers=workers, doing="foreground")
+    shares = pool.each(share, truths, doing="foreground")
     return [
         Case(row.id, row.organ, row.data_source, int(dealt[row.id]), "oof", truth, row.pixel_size, foreground)
         for row, truth, foreground in zip(rows, truths, shares, strict=True)

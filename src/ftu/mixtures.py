@@ -12,7 +12,7 @@ from ftu import fusion, images
 from ftu.curves import Curves, Sizes, curves, grid, on_grid
 from ftu.evidence import Case
 from ftu.fusion import Experiment, Mean
-from ftu.workers import each
+from ftu.workers import Pool
 
 ROUNDS = 10
 
@@ -57,9 +57,9 @@ class Measured:
     """The curves of all cases for any mixture, each measured once: outer folds ask for much the same."""
 
     def __init__(
-        self, cases: Sequence[Case], experiments: Sequence[Experiment], *, mean: Mean, workers: int
+        self, cases: Sequence[Case], experiments: Sequence[Experiment], *, mean: Mean, pool: Pool
     ) -> None:
-        self.cases, self.experiments, self.workers = cases, experiments, workers
+        self.cases, self.experiments, self.pool = cases, experiments, pool
         self.mean: Mean = mean
         self._known: dict[tuple[Mixture, Sizes], list[Curves]] = {}
 
@@ -68,13 +68,12 @@ class Measured:
         new = [one for one in dict.fromkeys(mixtures) if (one, sizes) not in self._known]
         if new:
             count = len(self.cases)
-            rows = each(
+            rows = self.pool.each(
                 measure,
                 self.cases,
                 [[one.of(self.experiments) for one in new]] * count,
                 [self.mean] * count,
                 [sizes] * count,
-                workers=self.workers,
                 doing="measure",
             )
             for one, column in zip(new, zip(*rows, strict=True), strict=True):

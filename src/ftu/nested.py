@@ -24,7 +24,6 @@ from ftu.fusion import Experiment, Mean
 from ftu.mixtures import Bag, Measured, Mixture, greedy, shares
 from ftu.postprocess import Guard, Method, Rule, cut
 from ftu.rules import Rules, Table
-from ftu.workers import each
 
 LEVEL = 95  # per cent
 WAYS = ("nested", "in_sample", "table")
@@ -139,7 +138,7 @@ def scores(
         never_empty=never_empty,
     )
     chosen = [[outer[case.fold], final, search.start] for case in cases]
-    return tidy(cases, each(one, cases, chosen, workers=measured.workers, doing="score"))
+    return tidy(cases, measured.pool.each(one, cases, chosen, doing="score"))
 
 
 def score(

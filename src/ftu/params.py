@@ -38,7 +38,11 @@ class Sample(Section):
 
 
 class Compute(Section):
-    workers: Count  # processes of the per-image stages; outputs are the same for any number
+    """How the per-image stages run: outputs are the same for any values, so no stage depends on them."""
+
+    executor: Literal["process", "dask"]
+    workers: Count  # processes
+    scheduler: str  # dask: the address of a running cluster; '': one on this machine, for the stage alone
 
 
 class Resize(Section):

@@ -4,15 +4,20 @@ import argparse
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 from ftu.errors import InputError
 
+_warned: list[str] = []
 
-def run(main: Callable[[], None]) -> None:
-    """Run `main`; bad input ends the process with status 2 and its message on stderr, without a traceback.
+
+def run(main: Callable[[], str | None]) -> None:
+    """Run `main`, and say on stderr in a line what it did: the words that it returns, seconds, warnings.
+
+    Bad input ends the process with status 2 and its message on stderr, without a traceback.
 
     SIGTERM ends it as Ctrl-C does, so that temporary outputs are removed on the way out.
     """
@@ -20,16 +25,21 @@ def run(main: Callable[[], None]) -> None:
     # Threads that spin long while they wait made training up to ten times slower beside another busy process;
     # threads that never spin make it slower on an idle machine. libgomp reads this when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    name, start = Path(sys.argv[0]).stem, time.monotonic()
     try:
-        main()
+        told = main()
     except InputError as error:
-        sys.stderr.write(f"{Path(sys.argv[0]).stem}: error: {error}\n")
+        sys.stderr.write(f"{name}: error: {error}\n")
         sys.exit(2)
+    if told:
+        warned = f", {len(_warned)} warnings" if _warned else ""
+        sys.stderr.write(f"{name}: {told}, {time.monotonic() - start:.1f} s{warned}\n")
 
 
 def warn(message: str) -> None:
     """Write a warning to stderr; an empty message is none."""
     if message:
+        _warned.append(message)
         sys.stderr.write(f"warning: {message}\n")
 
 

@@ -1,4 +1,4 @@
-"""One function over many images, in this process or in several; the results keep the order of the items."""
+"""One function over many images, on any executor; the results keep the order of the items."""
 
 import multiprocessing
 import os
@@ -6,30 +6,40 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import starmap
 from threading import Thread
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from tqdm import tqdm
 
 Result = TypeVar("Result")
 
 
-def each(function: Callable[..., Result], *columns: Sequence, workers: int, doing: str) -> list[Result]:
-    """`function` of each row of the columns, as `map` does; the first error ends the work.
+class Pool(NamedTuple):
+    """Where the work on images is done; what comes of it does not depend on it."""
 
-    `doing` names the progress bar. Raises ValueError when the columns differ in length.
+    executor: str  # process or dask
+    workers: int  # processes; 1: this one
+    scheduler: str  # dask: the address of a running cluster, '': one on this machine
 
-    Processes are spawned, not forked: a fork after a call into spams or OpenMP can hang.
-    """
-    rows = list(zip(*columns, strict=True))
-    if workers == 1:
-        return list(_watched(starmap(function, rows), len(rows), doing))
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
-        try:
-            return list(_watched(pool.map(function, *columns, chunksize=4), len(rows), doing))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    def each(self, function: Callable[..., Result], *columns: Sequence, doing: str) -> list[Result]:
+        """`function` of each row of the columns, as `map` does; the first error ends the work.
+
+        `doing` names the progress bar. Raises ValueError when the columns differ in length.
+
+        Processes are spawned, not forked: a fork after a call into spams or OpenMP can hang.
+        """
+        rows = list(zip(*columns, strict=True))
+        if self.workers == 1:
+            return list(_watched(starmap(function, rows), len(rows), doing))
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(self.workers, mp_context=context, initializer=_end_with_parent) as pool:
+            try:
+                return list(_watched(pool.map(function, *columns, chunksize=4), len(rows), doing))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+HERE = Pool("process", 1, "")  # this process
 
 
 def _end_with_parent() -> None:
