@@ -70,6 +70,13 @@ def test_otsu_separates_two_colours_whichever_channel_they_differ_in(dark, colou
     np.testing.assert_array_equal(metrics.otsu_mask(image), dark)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (64, 7), (200, 33)])
+def test_the_density_is_that_of_its_formula_to_the_bit(shape):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    expected = -np.log((image.astype(np.float32) + 1) / 256).sum(axis=-1)
+    np.testing.assert_array_equal(metrics.optical_density(image), expected)
+
+
 @given(pair=mask_pairs())
 def test_baselines_are_scores_of_their_masks(pair):
     dark, truth = pair

@@ -3,6 +3,9 @@
 import cv2
 import numpy as np
 
+LOG_OF_LEVEL = np.log((np.arange(256, dtype=np.float32) + 1) / 256)
+BLOCK_ROWS = 64  # few enough for the processor's cache
+
 
 def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
     """Dice = 2|X and Y| / (|X| + |Y|) of two (H, W) masks of 0 and 1; two empty masks give 1.
@@ -20,15 +23,26 @@ def otsu_mask(image: np.ndarray) -> np.ndarray:
 
     Source: Otsu 1979, doi:10.1109/TSMC.1979.4310076. Denser than the threshold is 1.
     """
-    density = -np.log((image.astype(np.float32) + 1) / 256).sum(axis=-1)
-    scaled = cv2.normalize(density, np.empty_like(density), 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    density = optical_density(image)
+    scaled = cv2.normalize(density, density, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     return cv2.threshold(scaled, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
+
+
+def optical_density(image: np.ndarray) -> np.ndarray:
+    """(H, W) float32: the sum over channels of -log((level + 1) / 256)."""
+    total = np.empty(image.shape[:2], np.float32)
+    for top in range(0, len(image), BLOCK_ROWS):
+        rows = slice(top, top + BLOCK_ROWS)
+        first, *others = (cv2.LUT(plane, LOG_OF_LEVEL) for plane in cv2.split(image[rows]))
+        np.negative(sum(others, start=first), out=total[rows])
+    return total
 
 
 def baseline_dice(image: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Dice of three predictions that nobody trained: nothing, everything, and Otsu's threshold."""
+    area = np.count_nonzero(truth)
     return {
-        "nothing": dice(np.zeros_like(truth), truth),
-        "everything": dice(np.ones_like(truth), truth),
+        "nothing": 0.0 if area else 1.0,
+        "everything": 2 * area / (truth.size + area),
         "otsu": dice(otsu_mask(image), truth),
     }
