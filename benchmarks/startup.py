@@ -2,8 +2,8 @@
 
 PYTHONPATH=src python benchmarks/startup.py
 
-Beside them Python alone, and the libraries that a stage cannot do without. Those that learn or predict import
-torch; all others must not.
+Beside them Python alone, and the libraries that most stages cannot do without. Those that learn or predict
+import torch besides, once their parameters have been checked.
 """
 
 import resource
