@@ -21,6 +21,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
+from ftu import rle
 from ftu.errors import InputError
 
 FULL_SCALE = 65535  # a probability of 1 in a 16-bit artefact
@@ -277,3 +278,8 @@ def resize_image_file(source: Path, target: Path, shape: tuple[int, int]) -> Non
 def resize_mask_file(source: Path, target: Path, shape: tuple[int, int]) -> None:
     """`resize_mask` from one file to another."""
     write_mask(target, resize_mask(read_mask(source), shape))
+
+
+def decode_mask_file(target: Path, text: str, shape: tuple[int, int]) -> None:
+    """Write the mask of an RLE at this (height, width)."""
+    write_mask(target, rle.decode(text, height=shape[0], width=shape[1]))
