@@ -104,7 +104,7 @@ def caveat(backend: str) -> str:
 
 
 def normalize_file(source: Path, target: Path, *, backend: str, fit: StainFit, seed: int) -> dict:
-    """Give an image the stains of `fit`; without stains of its own it passes through, and its row says why."""
+    """Give an image the stains of `fit`; with none of its own it passes through, and its row says why."""
     image, module = images.read_rgb(source), _backend(backend)
     try:
         own = module.fit(image, seed=seed)
