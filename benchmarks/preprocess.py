@@ -2,8 +2,8 @@
 
 PYTHONPATH=src python benchmarks/preprocess.py
 
-Each candidate runs in a process of its own that imports what it needs, in turn with the others: CPU seconds of
-its threads per image, medians over images, and the most memory that it ever held. The image mirrors
+Each candidate runs in a process of its own that imports what it needs, in turn with the others: CPU seconds
+of its threads per image, medians over images, and the most memory that it ever held. The image mirrors
 scikit-image's real tissue. The second part runs our two steps in more and more processes at once: images per
 second, which on a busy machine says little, and CPU seconds per image, which grow where processes are in each
 other's way.
@@ -199,7 +199,7 @@ def share(folder: Path) -> None:
             rate = ATONCE / (time.perf_counter() - start)
         alone = alone or rate
         print(
-            f"{processes:3d} processes {rate:6.1f} images/s {rate / alone:5.2f} x one, {seconds:.3f} CPU s each"
+            f"{processes:3d} processes {rate:6.1f} images/s {rate / alone:5.2f} x one   {seconds:.3f} CPU s"
         )
 
 

@@ -1,4 +1,4 @@
-"""The item cache under the user's own commands: an image more costs one image, in temporary experiments too."""
+"""The item cache under the user's own commands: one image more costs one, in temporary experiments too."""
 
 import re
 import shutil
@@ -62,12 +62,5 @@ def test_one_image_more_costs_one_image(project: Path) -> None:
         "resize": "10 images and 8 masks, 16 from the cache",
         "normalize": "10 images, 9 from the cache",
     }
-    before = len(list((project / ".ftu/items").rglob("*")))
-    output = run(project, "dvc", "repro", "--force", "normalize")
-    assert counts(output)["resize"] == "10 images and 8 masks, 18 from the cache"
-    assert len(list((project / ".ftu/items").rglob("*"))) == before
     output = run(project, "env", "PYTHONPATH=src", "python", "-m", "ftu.prune", "--days", "0")
     assert re.search(r"\.ftu/items: freed \d+\.\d MB, (\d+) of \1 entries", output)
-    output = run(project, "dvc", "repro", "--force", "normalize")
-    assert counts(output)["resize"] == "10 images and 8 masks, 0 from the cache"
-    assert run(project, "dvc", "status", "normalize").strip() == "Data and pipelines are up to date."
