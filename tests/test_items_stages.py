@@ -83,6 +83,15 @@ def remove(project) -> None:
     table[1:].to_csv(raw(project) / "test.csv", index=False)
 
 
+def own_code(project, *changed: str) -> None:
+    """The project's scripts take the library from a copy, in which the named modules are others."""
+    copy = project.first / "ftu"
+    shutil.copytree(ROOT / "src/ftu", copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in changed:
+        module = copy / f"{name}.py"
+        module.write_text(module.read_text() + "# changed\n")
+
+
 def test_the_first_time_everything_is_made(base):
     assert base[1] == {"decode": IMAGES + MASKS, "resize": IMAGES + MASKS, "normalize": IMAGES}
 
@@ -137,13 +146,10 @@ def test_a_target_that_looks_the_same_costs_nothing_and_another_everything(proje
 
 @pytest.mark.slow
 def test_other_code_makes_everything_again(project):
-    """A module in use, the script, a library: each decides the bytes, and none is believed not to."""
-    for name in ("src/ftu", "stages"):
-        shutil.copytree(ROOT / name, project.first / name)
-    module = project.first / "src/ftu/images.py"
-    (project.first / "ftu").symlink_to(module.parent)
+    """A module in use or a library: each may decide the bytes, and none is believed not to."""
+    own_code(project)
     assert found(project, "resize") == (IMAGES + MASKS, IMAGES + MASKS)  # another folder, the same code
-    module.write_text(module.read_text() + "# changed\n")
+    own_code(project, "images")
     assert found(project, "resize") == (IMAGES + MASKS, 0)
     assert found(project, "resize") == (IMAGES + MASKS, IMAGES + MASKS)
     other = "import importlib.metadata as m; v = m.version; m.version = lambda name: v(name) + '.0'\n"
@@ -212,3 +218,5 @@ def test_what_staintools_made_stays_what_it_is(project):
     for name in index["id"][:2]:
         path = f"data/normalized/train/{name}.png"
         assert after[path] == before[path] is not None
+    own_code(project, "staintools_backend")
+    assert found(project, "normalize") == (3, 0)  # though it is imported only where it is asked for
