@@ -73,3 +73,9 @@ HIDDEN ?= 12
 .PHONY: rehearsal
 rehearsal: env ## run the notebook of bundle/ as Kaggle would, and compare its CSV with the pipeline's: HIDDEN=12
 	PYTHONPATH=src python -m ftu.rehearsal --hidden $(HIDDEN)
+
+DAYS ?= 30
+
+.PHONY: prune-cache
+prune-cache: env ## forget what was made of single images and not used for DAYS=30 days; 0: all of it
+	PYTHONPATH=src python -m ftu.prune --days $(DAYS)

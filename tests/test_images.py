@@ -11,6 +11,7 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from rasterio.enums import Resampling
 
 from ftu import images
 from ftu.errors import InputError
@@ -368,3 +369,15 @@ def test_a_tiff_that_states_other_pixels_than_its_row_is_refused(tmp_path, pixel
         return
     with pytest.raises(InputError, match=rf"a\.tiff: states 0\.4 um per px \(x\).*pixel_size {pixel_size}"):
         images.check_image(path, (4, 4), pixel_size)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_what_lies_beside_a_file_changes_no_pixel(tmp_path):
+    """Else GDAL would read the overviews that another program may have made."""
+    path = tmp_path / "image.tiff"
+    images.write_tiff(path, np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8))
+    before = images.read_resized(path, (64, 64))
+    with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(path, "r+") as tiff:
+        tiff.build_overviews([2, 4], Resampling.nearest)
+    assert path.with_name("image.tiff.ovr").exists()
+    np.testing.assert_array_equal(images.read_resized(path, (64, 64)), before)

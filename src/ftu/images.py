@@ -21,18 +21,21 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
+from ftu import rle
 from ftu.errors import InputError
 
 FULL_SCALE = 65535  # a probability of 1 in a 16-bit artefact
 AGREE = 1.05  # times by which a file and its row may differ about the size of a pixel
 SCREEN = 20.0  # um per px: coarser resolutions were stated for screens and printers
 STRIP = 64  # rows that are compressed together
-CACHE = 2**26  # bytes
+# Of all files GDAL keeps so many bytes at most (its own limit is a share of memory), and what lies beside a
+# file, such as another program's overviews, changes no pixel.
+SETTINGS = {"GDAL_CACHEMAX": 2**26, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 
 
 def _raster(path: Path, mode: str = "r", **profile: object) -> DatasetWriter:  # in mode "r", a reader
-    """Open with rasterio. Of all files GDAL keeps CACHE bytes at most; its own limit is a share of memory."""
-    with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE):
+    """Open with rasterio, in mode "r" for reading alone."""
+    with warnings.catch_warnings(), rasterio.Env(**SETTINGS):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # microscopes know no latitude
         return rasterio.open(path, mode, **profile)  # pyright: ignore[reportArgumentType]
 
@@ -277,3 +280,8 @@ def resize_image_file(source: Path, target: Path, shape: tuple[int, int]) -> Non
 def resize_mask_file(source: Path, target: Path, shape: tuple[int, int]) -> None:
     """`resize_mask` from one file to another."""
     write_mask(target, resize_mask(read_mask(source), shape))
+
+
+def decode_mask_file(target: Path, text: str, shape: tuple[int, int]) -> None:
+    """Write the mask of an RLE at this (height, width)."""
+    write_mask(target, rle.decode(text, height=shape[0], width=shape[1]))

@@ -139,7 +139,7 @@ def prepare(each: Trained, row: ImageRow, image: Path, folder: Path) -> Path:
     size = each.params.resize.model_dump()
     shape = geometry.network_shape(row.img_height, row.img_width, row.pixel_size, **size)
     images.resize_image_file(image, resized / f"{row.id}.png", shape)
-    each.normalize(resized / f"{row.id}.png", normalized)
+    each.normalize(resized / f"{row.id}.png", normalized / f"{row.id}.png")
     return normalized / f"{row.id}.png"
 
 
