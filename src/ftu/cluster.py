@@ -5,6 +5,7 @@ Imported only where parameters ask for Dask: it takes a second, and distributed 
 
 import logging
 import os
+import pickle
 import platform
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
+import cloudpickle
 import dask.config
 from distributed import Client, KilledWorker, LocalCluster
 
@@ -127,9 +129,18 @@ def _token() -> Iterator[Path]:
 
 @contextmanager
 def _submitting(client: Client) -> Iterator[Submit]:
+    """Tasks travel as bytes that workers open: a scheduler opens what it is given, and has not our code."""
     executor = client.get_executor(pure=False)  # equal rows are tasks of their own
+
+    def opened(task: bytes) -> object:  # a function in a function is sent whole, not by its name
+        function, row = pickle.loads(task)
+        return function(*row)
+
+    def submit(function: Callable, *row: object) -> Future:
+        return executor.submit(opened, cloudpickle.dumps((function, row)))
+
     try:
-        yield executor.submit
+        yield submit
     finally:
         executor.shutdown(wait=False)
 
@@ -149,7 +160,7 @@ def _check_workers(client: Client, place: Place) -> None:
             raise answer
         if answer is not None:
             raise InputError(
-                f"compute.scheduler: the worker {address} has no `ftu` to import ({answer}); {way_out}"
+                f"compute.scheduler: the worker {address} cannot import `ftu` ({answer!r}); {way_out}"
             )
     for address, threads in _threads(client).items():
         if threads > 1:
