@@ -15,6 +15,7 @@ import pytest
 
 import ftu
 import working
+from conftest import Project
 from ftu import cluster
 from ftu.errors import InputError
 from ftu.workers import Pool
@@ -68,18 +69,26 @@ def test_an_item_whose_worker_dies_is_done_again_or_named(tmp_path, capfd):
         LOCAL.each(working.killed_at, marks, range(12), [4] * 12, [9] * 12, doing="square")
 
 
+def run_stages(project: Project) -> dict[str, bytes]:
+    for stage in STAGES:
+        done = project.run(stage)
+        assert done.returncode == 0, done.stderr
+        assert "distributed" not in done.stderr
+    return outputs(project.folder)
+
+
+@pytest.fixture(scope="module")
+def serial(small_sample, new_project) -> dict[str, bytes]:
+    """What the per-image stages write in one process."""
+    return run_stages(new_project(small_sample, compute={"workers": 1}))
+
+
 @pytest.mark.slow
-def test_stages_give_the_same_bytes_in_one_process_in_two_and_on_dask(small_sample, new_project):
-    found = []
-    for compute in ({"workers": 1}, {"workers": 2}, {"executor": "dask", "workers": 2}):
-        project = new_project(small_sample, compute=compute)
-        for stage in STAGES:
-            done = project.run(stage)
-            assert done.returncode == 0, done.stderr
-            assert "distributed" not in done.stderr
-        found.append(outputs(project.folder))
-    assert len(found[0]) > 20
-    assert found[0] == found[1] == found[2]
+@pytest.mark.parametrize("executor", ["process", "dask"])
+def test_stages_give_the_same_bytes_in_two_processes_and_on_dask(small_sample, new_project, serial, executor):
+    assert len(serial) > 20
+    project = new_project(small_sample, compute={"executor": executor, "workers": 2})
+    assert run_stages(project) == serial
 
 
 def test_dask_that_is_not_installed_is_asked_for(monkeypatch):
@@ -145,18 +154,13 @@ def worker(scheduler: str, cwd: Path, *, path: Path | None, threads: int = 1) ->
 
 
 @pytest.mark.slow
-def test_a_running_cluster_gives_the_same_bytes(small_sample, new_project, scheduler):
-    alone, project = new_project(small_sample), new_project(small_sample)
-    project.set(compute={"executor": "dask", "scheduler": scheduler})
+def test_a_running_cluster_gives_the_same_bytes(small_sample, new_project, serial, scheduler):
+    project = new_project(small_sample, compute={"executor": "dask", "scheduler": scheduler})
     with ExitStack() as team:
         for _ in range(2):
             team.enter_context(worker(scheduler, project.folder, path=ROOT / "src"))
-        for stage in STAGES:
-            assert alone.run(stage).returncode == 0
-            done = project.run(stage)
-            assert done.returncode == 0, done.stderr
-    assert outputs(alone.folder) == outputs(project.folder)
-    assert list((project.folder / ".ftu").iterdir()) == []
+        assert run_stages(project) == serial
+    assert list((project.folder / ".ftu").glob("*.tmp-*")) == []
 
 
 @pytest.mark.slow

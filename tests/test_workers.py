@@ -97,10 +97,13 @@ def test_a_worker_that_dies_between_two_tasks_is_replaced():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["process", "dask"])
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda stop: stop.name)
-@pytest.mark.parametrize("whole_group", [False, True], ids=["stage", "group"])
-def test_no_worker_outlives_a_stage_that_is_stopped(tmp_path, interruptible, executor, stop, whole_group):
-    """Ctrl-C in a terminal reaches the whole group, `kill` the stage alone."""
+@pytest.mark.parametrize(
+    ("stop", "send"),
+    [(signal.SIGINT, os.killpg), (signal.SIGTERM, os.kill), (signal.SIGKILL, os.kill)],
+    ids=["SIGINT", "SIGTERM", "SIGKILL"],
+)
+def test_no_worker_outlives_a_stage_that_is_stopped(tmp_path, interruptible, executor, stop, send):
+    """Ctrl-C in a terminal reaches the whole group, the others the stage alone."""
     del interruptible
     stage = subprocess.Popen(
         [sys.executable, ROOT / "tests" / "working.py", executor, tmp_path],
@@ -111,7 +114,7 @@ def test_no_worker_outlives_a_stage_that_is_stopped(tmp_path, interruptible, exe
     )
     try:
         wait_until(lambda: len(list(tmp_path.iterdir())) == 2 or stage.poll() is not None)
-        (os.killpg if whole_group else os.kill)(stage.pid, stop)
+        send(stage.pid, stop)
         _, told = stage.communicate(timeout=WITHIN)
         assert stage.returncode == (128 + stop if stop == signal.SIGTERM else -stop)
         wait_until(lambda: not group_alive(stage.pid))
