@@ -19,26 +19,33 @@ from ftu.engine import Engine, WorkerDied
 
 Result = TypeVar("Result")
 
+_resting: list["Worker"] = []  # between two blocks
+
 
 @contextmanager
 def processes(workers: int) -> Iterator[Engine]:
-    """An engine of `workers` processes, which start when there is work and are gone when the block ends.
+    """An engine of `workers` processes, which start when there is work, and end at the first error.
+
+    They are kept for the next block, since a start takes a second, and end with this process.
 
     A `ProcessPoolExecutor` would fail every task of all workers when one of them dies, and its workers share
     a queue, whose lock a dead one may hold. Here a thread for each process hands it one task after another.
     """
-    team = [Worker() for _ in range(workers)]
+    team = [_resting.pop(0) if _resting else Worker() for _ in range(workers)]
     idle = SimpleQueue[Worker]()
     for worker in team:
         idle.put(worker)
     threads = ThreadPoolExecutor(workers)
     try:
         yield Engine(partial(threads.submit, _do, idle), workers)
-    finally:
+    except BaseException:
         threads.shutdown(wait=False, cancel_futures=True)
         for worker in team:
             worker.end()
         threads.shutdown(wait=True)
+        raise
+    threads.shutdown()
+    _resting.extend(team)
 
 
 class Worker:
