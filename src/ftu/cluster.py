@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import cloudpickle
 import dask.config
 from distributed import Client, KilledWorker, LocalCluster
+from distributed.comm.core import CommClosedError
 
 from ftu.digest import sha256
 from ftu.engine import Engine
@@ -28,7 +29,6 @@ Result = TypeVar("Result")
 Submit = Callable[..., Future]
 
 WITHIN = 30  # s, for a scheduler to answer, and for a cluster to have a worker
-DIED = (KilledWorker, CancelledError)  # cancelled: the scheduler was lost
 LIBRARIES = ("numpy", "opencv-python-headless", "rasterio", "scipy", "spams-bin", "staintools")
 CONFIG = {
     "distributed.scheduler.allowed-failures": 0,  # ftu.engine runs again what a worker died of
@@ -51,7 +51,9 @@ def engine(workers: int, scheduler: str) -> Iterator[Engine]:
 
     Raises InputError when there is no such cluster, and when its workers see other files or other code.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is raised
     with _running(scheduler, workers) if scheduler else _local(workers) as made:
         yield made
 
@@ -64,7 +66,7 @@ def _local(workers: int) -> Iterator[Engine]:
         Client(cluster) as client,
         _submitting(client) as submit,
     ):
-        yield Engine(submit, workers, DIED, partial(_wait_for_worker, client, "on this machine"))
+        yield Engine(submit, workers, (KilledWorker,), partial(_wait_for_worker, client, "on this machine"))
 
 
 @contextmanager
@@ -81,7 +83,13 @@ def _running(scheduler: str, workers: int) -> Iterator[Engine]:
         place = Place(scheduler, os.getcwd(), token, code())
         _check_workers(client, place)
         most = max(len(_threads(client)), workers)  # a cluster may grow
-        yield Engine(partial(submit, place.do), most, DIED, partial(_wait_for_worker, client, scheduler))
+        check = partial(_wait_for_worker, client, scheduler)
+        try:
+            yield Engine(partial(submit, place.do), most, (KilledWorker,), check)
+        except (CancelledError, CommClosedError) as error:
+            raise InputError(
+                f"compute.scheduler: the Dask scheduler at {scheduler} was lost; start it and workers again"
+            ) from error
 
 
 class Place(NamedTuple):
@@ -149,7 +157,7 @@ def _wait_for_worker(client: Client, where: str) -> None:
     try:
         client.wait_for_workers(1, timeout=WITHIN)
     except (TimeoutError, ValueError) as error:
-        raise InputError(f"compute.scheduler: the Dask cluster {where} has no worker") from error
+        raise InputError(f"compute.scheduler: the Dask cluster {where} has no worker; start some") from error
 
 
 def _check_workers(client: Client, place: Place) -> None:

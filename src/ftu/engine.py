@@ -65,17 +65,21 @@ def named(row: Row) -> str:
 
 
 def _again(engine: Engine, function: Callable[..., Result], row: Row, death: BaseException) -> Result:
-    sys.stderr.write(f"warning: {named(row)}: {death}; it runs again, alone\n")
+    sys.stderr.write(f"warning: {named(row)}: {_how(death)}; it runs again, alone\n")
     running = {engine.submit(function, *row)}
     (future,), _ = _progress(engine, running)
     try:
         return future.result()
     except engine.died as error:
         raise InputError(
-            f"{named(row)}: its worker died, and died again with nothing beside it: {error}; systems kill "
-            "processes when memory runs out: give the machine more, or take fewer compute.workers; where "
+            f"{named(row)}: its worker died, and died again with nothing beside it: {_how(error)}; systems "
+            "kill processes when memory runs out: give the machine more, or take fewer compute.workers; where "
             "there is enough, look whether the file is damaged"
         ) from error
+
+
+def _how(death: BaseException) -> str:
+    return str(death) if isinstance(death, WorkerDied) else "its worker ended"  # others speak of their tasks
 
 
 def _progress(engine: Engine, running: set[Future]) -> tuple[set[Future], set[Future]]:
