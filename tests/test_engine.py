@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 
@@ -66,6 +66,12 @@ def test_any_fates_end_as_in_a_loop_that_tries_the_dead_once_more(fates, workers
         assert str(ended).startswith(f"{bad}: ")
     assert work.beside_a_second_try == 0
     assert all(tries == 1 or fates[index][0].startswith("dies") for index, tries in work.tries.items())
+
+
+@pytest.mark.parametrize("executor", [ThreadPoolExecutor, ProcessPoolExecutor])
+def test_any_executor_is_an_engine(executor):
+    with executor(2) as pool:
+        assert list(results(Engine(pool.submit, 2), abs, [(-1,), (2,), (0,)])) == [1, 2, 0]
 
 
 class Watched:

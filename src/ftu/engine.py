@@ -73,8 +73,8 @@ def _again(engine: Engine, function: Callable[..., Result], row: Row, death: Bas
     except engine.died as error:
         raise InputError(
             f"{named(row)}: its worker died, and died again with nothing beside it: {_how(error)}; systems "
-            "kill processes when memory runs out: give the machine more, or take fewer compute.workers; where "
-            "there is enough, look whether the file is damaged"
+            "kill processes when memory runs out: give the machine more, or take fewer compute.workers; "
+            "where there is enough, look whether the file is damaged"
         ) from error
 
 
