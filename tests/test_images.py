@@ -185,6 +185,28 @@ def test_growing_is_opencvs_bilinear(path):
     np.testing.assert_allclose(resized(path, image, 20), peer.astype(int), atol=1)
 
 
+@given(place=st.integers(0, 10**6), bit=st.integers(0, 7), cut=st.booleans())
+def test_a_damaged_png_is_refused(path, place, bit, cut):
+    """GDAL alone gives wrong pixels of most files that were cut off, and of some with a wrong bit."""
+    file, mask = path.with_name("damaged.png"), np.indices((30, 50)).sum(0) // 7 % 2
+    images.write_mask(file, mask.astype(np.uint8))
+    content = bytearray(file.read_bytes())
+    place %= len(content)
+    content[place] ^= 1 << bit
+    file.write_bytes(content[:place] if cut else content)
+    with pytest.raises(InputError, match=r"damaged\.png: is missing or damaged; run `dvc repro`"):
+        images.read_mask(file)
+
+
+def test_a_png_of_another_kind_is_refused(path):
+    images.write_rgb(path.with_name("rgb.png"), random_image(3, 4))
+    images.write_mask(path.with_name("mask.png"), np.ones((3, 4), np.uint8))
+    with pytest.raises(InputError, match=r"rgb\.png"):
+        images.read_mask(path.with_name("rgb.png"))
+    with pytest.raises(InputError, match=r"mask\.png"):
+        images.read_rgb(path.with_name("mask.png"))
+
+
 @given(mask=MASKS, size=sizes)
 def test_a_resized_mask_takes_the_nearest_pixel_of_each_centre(mask, size):
     small = images.resize_mask(mask, (size, size))

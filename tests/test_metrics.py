@@ -9,6 +9,10 @@ from hypothesis.extra.numpy import arrays
 from ftu import metrics
 
 
+def rows_of(image: np.ndarray) -> metrics.Rows:
+    return lambda top, bottom: image[top:bottom]
+
+
 @st.composite
 def mask_pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     shape = draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
@@ -67,14 +71,21 @@ def test_otsu_separates_two_colours_whichever_channel_they_differ_in(dark, colou
     dark[0, 0], dark[0, 1] = 0, 1
     image = np.tile(np.array(colour, np.uint8), (5, 8, 1))
     image[..., channel] += np.uint8(gap) * (1 - dark)
-    np.testing.assert_array_equal(metrics.otsu_mask(image), dark)
+    np.testing.assert_array_equal(metrics.otsu_mask(rows_of(image), dark.shape), dark)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (64, 7), (200, 33)])
+def test_the_density_is_that_of_its_formula_to_the_bit(shape):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    expected = -np.log((image.astype(np.float32) + 1) / 256).sum(axis=-1)
+    np.testing.assert_array_equal(metrics.optical_density(rows_of(image), shape), expected)
 
 
 @given(pair=mask_pairs())
 def test_baselines_are_scores_of_their_masks(pair):
     dark, truth = pair
     image = np.repeat(np.where(dark, 60, 230)[..., None], 3, axis=2).astype(np.uint8)
-    scores = metrics.baseline_dice(image, truth)
+    scores = metrics.baseline_dice(rows_of(image), truth)
     assert list(scores) == ["nothing", "everything", "otsu"]
     assert scores["nothing"] == (0 if truth.any() else 1)
     assert scores["everything"] == pytest.approx(2 * truth.mean() / (1 + truth.mean()))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ftu import components
 from ftu.postprocess import Method, Rule, find_holes, otsu_threshold
 
 THRESHOLDS = np.arange(1, 100) / 100  # (T,)
@@ -85,19 +86,19 @@ def by_size(
     """The same two counts of the tidied masks, each (T, S, H): objects are labelled once for all S sizes."""
     shape = len(THRESHOLDS), len(sizes.smallest_objects), len(sizes.largest_holes)
     hits, area = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    true = np.flatnonzero(truth)
+    true = components.running_sum(truth)
     for t, threshold in enumerate(THRESHOLDS.astype(np.float32)):
         mask = (probability > threshold).astype(np.uint8)
         if not mask.any():  # nor at any higher threshold
             break
-        labels, holes = find_holes(mask)
+        background, holes = find_holes(mask)
         closed = -1
         for h, largest in enumerate(sizes.largest_holes):
             small = holes * pixel_size**2 <= largest
             if closed == (closed := np.count_nonzero(small)):  # the same as for the size before
                 hits[t, :, h], area[t, :, h] = hits[t, :, h - 1], area[t, :, h - 1]
                 continue
-            objects, overlaps = _objects(mask | small.astype(np.uint8)[labels], true)
+            objects, overlaps = _objects(background.switched(mask, small), true)
             for s, smallest in enumerate(sizes.smallest_objects):
                 kept = objects * pixel_size**2 >= smallest
                 hits[t, s, h], area[t, s, h] = overlaps[kept].sum(), objects[kept].sum()
@@ -105,10 +106,9 @@ def by_size(
 
 
 def _objects(mask: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The area of each object, and how many of its pixels are `true`, which holds flat positions."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    overlaps = np.bincount(np.asarray(labels).ravel()[true], minlength=len(stats))
-    return np.asarray(stats)[1:, cv2.CC_STAT_AREA].astype(np.int64), overlaps[1:]
+    """The area of each object, and how many of its pixels are those of `true`, a running sum."""
+    objects = components.find(mask, 1, connectivity=8)
+    return objects.areas, objects.sums(true[objects.stops] - true[objects.starts])
 
 
 def _dice(hits: np.ndarray, area: np.ndarray, whole: int) -> np.ndarray:

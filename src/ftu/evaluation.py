@@ -53,7 +53,8 @@ def score(trial: Trial, way: Way) -> dict[str, str | float]:
     row, made, truth = trial.case.row, masking.cut(trial.case, way), images.read_mask(trial.truth)
     scores = {"dice": metrics.dice(made.mask, truth)}
     if trial.image:
-        scores |= metrics.baseline_dice(images.read_image(trial.image), truth)
+        with images.rgb_rows(trial.image) as rows:
+            scores |= metrics.baseline_dice(rows, truth)
     return {
         "id": row.id,
         "organ": row.organ,

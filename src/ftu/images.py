@@ -9,8 +9,9 @@ import os
 import re
 import shutil
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import cv2
@@ -126,7 +127,7 @@ def stated_pixel_size(tags: dict[str, str]) -> dict[str, float]:
 def read_image(path: Path) -> np.ndarray:
     """The image at native size, (H, W, 3) uint8 RGB."""
     with _open(path) as image:
-        return np.ascontiguousarray(np.moveaxis(image.read(), 0, -1))
+        return cv2.merge(list(image.read()))
 
 
 def read_resized(path: Path, shape: tuple[int, int]) -> np.ndarray:
@@ -138,7 +139,7 @@ def read_resized(path: Path, shape: tuple[int, int]) -> np.ndarray:
         shrinks = image.height >= shape[0] and image.width >= shape[1]
         resampling = Resampling.average if shrinks else Resampling.bilinear
         bands = image.read(out_shape=(3, *shape), resampling=resampling)
-    return np.ascontiguousarray(np.moveaxis(bands, 0, -1))
+    return cv2.merge(list(bands))
 
 
 def resize_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -148,7 +149,7 @@ def resize_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 def read_rgb(path: Path) -> np.ndarray:
     """An 8-bit RGB image that a stage wrote, (H, W, 3) uint8."""
-    return cv2.cvtColor(_read(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return cv2.merge(list(_read_png(path, 3)))
 
 
 def write_rgb(path: Path, image: np.ndarray) -> None:
@@ -158,7 +159,7 @@ def write_rgb(path: Path, image: np.ndarray) -> None:
 
 def read_mask(path: Path) -> np.ndarray:
     """A mask that a stage wrote, (H, W) uint8 of 0 and 1."""
-    return (_read(path, cv2.IMREAD_GRAYSCALE) > 127).astype(np.uint8)
+    return (_read_png(path, 1)[0] > 127).view(np.uint8)
 
 
 def write_mask(path: Path, mask: np.ndarray) -> None:
@@ -260,11 +261,28 @@ def write_tiff(path: Path, image: np.ndarray) -> None:
         tiff.write(np.moveaxis(image, -1, 0))
 
 
-def _read(path: Path, flags: int) -> np.ndarray:
-    array = cv2.imread(str(path), flags)
-    if array is None:
-        raise InputError(f"{path}: is missing or damaged; run `dvc repro` to make it again")
-    return array
+def _read_png(path: Path, count: int) -> np.ndarray:
+    """(count, H, W) uint8 of a PNG that a stage wrote; InputError when it is missing, damaged, or another.
+
+    GDAL decodes it in half the time that OpenCV takes or less, but may take a damaged one for whole.
+    """
+    if path.is_file() and _is_whole_png(path.read_bytes()):
+        with suppress(RasterioError, MemoryError), _raster(path, driver="PNG") as png:
+            if (png.count, set(png.dtypes)) == (count, {"uint8"}):
+                return png.read()
+    raise InputError(f"{path}: is missing or damaged; run `dvc repro` to make it again")
+
+
+def _is_whole_png(content: bytes) -> bool:
+    """Whether all chunks are there, down to the last, each with its checksum (PNG, W3C 2003, section 5.3)."""
+    place, kind, whole = 8, b"", memoryview(content)
+    while place + 12 <= len(content):
+        length = int.from_bytes(whole[place : place + 4], "big")
+        kind, end = bytes(whole[place + 4 : place + 8]), place + 8 + length
+        if zlib.crc32(whole[place + 4 : end]) != int.from_bytes(whole[end : end + 4], "big"):
+            return False
+        place = end + 4
+    return kind == b"IEND" and place == len(content)
 
 
 def _write(path: Path, array: np.ndarray) -> None:

@@ -11,8 +11,10 @@ would leak through the corners of its own wall.
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
-import cv2
 import numpy as np
+
+from ftu import components
+from ftu.components import Components
 
 Method = Literal["table", "otsu", "quantile"]
 Guard = Literal["off", "warn", "lower"]
@@ -50,13 +52,13 @@ def cut(probability: np.ndarray, rule: Rule, *, pixel_size: float, method: Metho
     rule knows no foreground share.
     """
     asked = METHODS[method](probability, rule)
-    mask = _tidied(probability, asked, rule, pixel_size)
-    if objects := count_objects(mask):
+    mask, objects = _tidied(probability, asked, rule, pixel_size)
+    if objects:
         return Cut(mask, asked, "", asked, objects)
     if never_empty == "lower":
         for threshold in _lowered(asked, float(probability.max())):
-            mask = _tidied(probability, threshold, rule, pixel_size)
-            if objects := count_objects(mask):
+            mask, objects = _tidied(probability, threshold, rule, pixel_size)
+            if objects:
                 return Cut(mask, threshold, "lowered", asked, objects)
     return Cut(mask, asked, "" if never_empty == "off" else "empty", asked, 0)
 
@@ -65,32 +67,21 @@ def fill_holes(mask: np.ndarray, *, pixel_size: float, largest: float) -> np.nda
     """Close the holes of up to `largest` um2: background that is not connected to the image's border."""
     if not largest:
         return mask
-    labels, areas = find_holes(mask)
-    return mask | _picked(areas * pixel_size**2 <= largest, labels)
+    background, areas = find_holes(mask)
+    return background.switched(mask, areas * pixel_size**2 <= largest)
 
 
-def find_holes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels, (H, W) int32, and the area of each label, px: infinite where it is no hole."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
-    left, top, width, height, area = np.asarray(stats).T
-    inside = (left > 0) & (top > 0) & (left + width < mask.shape[1]) & (top + height < mask.shape[0])
-    inside[0] = False  # what is not background
-    return np.asarray(labels), np.where(inside, area, np.inf)
+def find_holes(mask: np.ndarray) -> tuple[Components, np.ndarray]:
+    """The parts of the background, and the area of each, px: infinite where it is no hole."""
+    background = components.find(mask, 0, connectivity=4)
+    return background, np.where(background.at_border(len(mask)), np.inf, background.areas)
 
 
-def drop_objects(mask: np.ndarray, *, pixel_size: float, smallest: float) -> np.ndarray:
-    """Drop the objects of less than `smallest` um2."""
-    if not smallest:
-        return mask
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    kept = stats[:, cv2.CC_STAT_AREA] * pixel_size**2 >= smallest
-    kept[0] = False  # the background
-    return _picked(kept, labels)
-
-
-def count_objects(mask: np.ndarray) -> int:
-    """How many objects the mask holds."""
-    return cv2.connectedComponents(mask, connectivity=8)[0] - 1
+def drop_objects(mask: np.ndarray, *, pixel_size: float, smallest: float) -> tuple[np.ndarray, int]:
+    """Drop the objects of less than `smallest` um2, and count those that are left."""
+    objects = components.find(mask, 1, connectivity=8)
+    small = objects.areas * pixel_size**2 < smallest
+    return objects.switched(mask, small), int(np.count_nonzero(~small))
 
 
 def otsu_threshold(probability: np.ndarray) -> float:
@@ -125,8 +116,11 @@ METHODS: dict[str, Callable[[np.ndarray, Rule], float]] = {
 }
 
 
-def _tidied(probability: np.ndarray, threshold: float, rule: Rule, pixel_size: float) -> np.ndarray:
-    mask = (probability > threshold).astype(np.uint8)
+def _tidied(
+    probability: np.ndarray, threshold: float, rule: Rule, pixel_size: float
+) -> tuple[np.ndarray, int]:
+    """The mask, and how many objects it holds."""
+    mask = (probability > threshold).view(np.uint8)
     mask = fill_holes(mask, pixel_size=pixel_size, largest=rule.largest_hole)
     return drop_objects(mask, pixel_size=pixel_size, smallest=rule.smallest_object)
 
@@ -136,8 +130,3 @@ def _lowered(threshold: float, highest: float) -> Iterator[float]:
     while (threshold := threshold * STEP) >= FINEST:
         if threshold < highest:
             yield threshold
-
-
-def _picked(components: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """1 where the label is that of a picked component."""
-    return np.asarray(components, np.uint8)[np.asarray(labels)]

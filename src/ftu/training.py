@@ -61,8 +61,9 @@ def train_epoch(run: Run, batches: DataLoader, epoch: int, weights: dict[str, fl
     mean norm of each encoder block's gradient."""
     at_epoch(batches, epoch)
     sums, norms, accelerator = {}, GradientNorms(run.blocks), run.accelerator
+    steps = []
     run.objective.train()
-    for number, (images, masks, indices) in enumerate(batches):
+    for images, masks, indices in batches:
         with accelerator.accumulate(run.objective):
             masks = masks.to(accelerator.device, non_blocking=True)
             terms = run.objective(channels_last(images, accelerator), masks, weights)
@@ -79,9 +80,11 @@ def train_epoch(run: Run, batches: DataLoader, epoch: int, weights: dict[str, fl
             run.after_step()
         for name, value in ({"total": total} | terms).items():
             sums[name] = sums.get(name, 0.0) + value.detach().double()
+        steps.append((total.detach(), indices, run.optimizer.param_groups[0]["lr"]))
+    losses = torch.stack([loss for loss, _, _ in steps]).tolist()  # once: each look waits for the GPU
+    for number, (loss, (_, indices, lr)) in enumerate(zip(losses, steps, strict=True)):
         ids = [batches.dataset.ids[index] for index in indices]  # pyright: ignore[reportAttributeAccessIssue]
-        where = f"epoch {epoch}, batch {number} (images {', '.join(ids)}): train_total"
-        refuse_divergence(total.item(), run.optimizer.param_groups[0]["lr"], where)
+        refuse_divergence(loss, lr, f"epoch {epoch}, batch {number} (images {', '.join(ids)}): train_total")
     names = ("total", "main", *AUX_TERMS)
     means = [float(sums.get(name, math.nan)) / len(batches) for name in names]
     means = mean_of_processes(means, accelerator)
