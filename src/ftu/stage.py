@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from ftu.errors import InputError
+from ftu.orphans import end_with_dvc
 
 _warned: list[str] = []
 
@@ -19,9 +20,11 @@ def run(main: Callable[[], str | None]) -> None:
 
     Bad input ends the process with status 2 and its message on stderr, without a traceback.
 
-    SIGTERM ends it as Ctrl-C does, so that temporary outputs are removed on the way out.
+    SIGTERM ends it as Ctrl-C does, so that temporary outputs are removed on the way out; so does the end of
+    the dvc that started it.
     """
     signal.signal(signal.SIGTERM, _stop)
+    end_with_dvc()
     # Threads that spin long while they wait made training up to ten times slower beside another busy process;
     # threads that never spin make it slower on an idle machine. libgomp reads this when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
