@@ -2,26 +2,28 @@
 
     python tests/faults.py --kills 50 --seed 0 [--kinds kill full ...] [--stages decode train@0 ...]
 
-A pass goes through the pipeline stage by stage (`dvc repro -s STAGE`) on a small data set; each stage is hit,
-then finished, and what it wrote is held against the undisturbed run: its entry of dvc.lock, the bytes on the
-disk, no temporary, no process left over. The last line counts; the exit status is 1 when something is lost.
+A small project is run undisturbed, stage by stage (`dvc repro -s STAGE`). Each fault hits a copy of it as it
+was before the stage, which is then finished, and held against the undisturbed run: dvc.lock, the bytes of the
+outputs, no temporary, no process left over. The last line counts; the exit status is 1 if something is lost.
 """
 
 import argparse
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from injected import FAULTS, MOUNTING
-from undisturbed import STAGES, NotSurvivedError, Undisturbed, project_at, run_undisturbed, stages_of, up_to
+from undisturbed import STAGES, NotSurvivedError, Undisturbed, project_at, run_undisturbed
 
-MOST_PASSES = 20  # of kills: some come too late, when the stage has ended
+TRIES = 3  # of one fault: some come too late
 
 
 class Fault(NamedTuple):
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--kinds", nargs="+", choices=FAULTS, default=list(FAULTS))
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     settings = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves no process behind
     kinds = settings.kinds
     if MOUNTING & set(kinds) and "FAULTS_NAMESPACE" not in os.environ:
         if may_mount():
@@ -70,37 +73,29 @@ def in_own_namespace(arguments: Sequence[str]) -> None:
 def inject(
     folder: Path, kinds: Sequence[str], stages: Sequence[str], kills: int, seed: int
 ) -> Iterator[Fault]:
-    """One pass of each kind over the stages; of kills, over those with fewest, until there are enough."""
+    """Each kind in each stage; of kills so many, dealt to the stages in turn."""
     undisturbed = run_undisturbed(folder, stages)
     for kind in kinds:
-        seeded, hits = random.Random(f"{seed} {kind}"), Counter[str]()
-        for number in range(MOST_PASSES if kind == "kill" else 1):
-            due = kills - hits.total() if kind == "kill" else len(stages)
-            wanted = sorted(stages, key=hits.__getitem__)[:due]
-            if wanted:
-                for fault in one_pass(kind, folder / f"{kind}-{number}", undisturbed, wanted, seeded):
-                    hits[fault.stage] += 1
-                    yield fault
+        seeded = random.Random(f"{seed} {kind}")
+        due = islice(cycle(stages), kills) if kind == "kill" else stages
+        for number, stage in enumerate(due):
+            place = folder / f"{kind} {number}"
+            tries = (one(kind, stage, place, undisturbed[stage], seeded) for _ in range(TRIES))
+            fault = next(filter(None, tries), None)
+            if fault:
+                yield fault
 
 
-def one_pass(
-    kind: str, place: Path, undisturbed: Undisturbed, stages: Sequence[str], seeded: random.Random
-) -> Iterator[Fault]:
-    """Hit each of `stages` once; a fault that missed yields nothing, and one that is not survived ends it."""
-    with project_at(place, undisturbed, seeded, small=kind == "full") as project:
-        for stage in up_to(stages):
-            words, problem = "", ""
-            try:
-                words = FAULTS[kind](project, stage) if stage in stages else ""
-                project.finish(stage)
-            except (NotSurvivedError, AssertionError) as broken:
-                problem = str(broken) or "no reason"
-            if words or problem:
-                yield Fault(kind, stage, words, problem)
-            if problem:
-                return
-        if stages_of(project.folder) != {name: undisturbed.lock[name] for name in up_to(stages)}:
-            yield Fault(kind, stages[-1], "", "dvc.lock differs at the end of the pass")
+def one(kind: str, stage: str, place: Path, undisturbed: Undisturbed, seeded: random.Random) -> Fault | None:
+    """Inject one fault; None when it missed, because there was nothing to hit or the stage was faster."""
+    words = ""
+    with project_at(place, stage, undisturbed, seeded, small=kind == "full") as project:
+        try:
+            words = FAULTS[kind](project)
+            project.finish()
+        except (NotSurvivedError, AssertionError) as error:
+            return Fault(kind, stage, words, str(error))
+    return Fault(kind, stage, words, "") if words else None
 
 
 def report(faults: Sequence[Fault], stages: Sequence[str]) -> int:

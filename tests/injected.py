@@ -24,22 +24,22 @@ FAULTY = ROOT / "tests/faulty/sitecustomize.py"
 DAY = 86400  # s
 
 
-def kill(project: Project, stage: str) -> str:
+def kill(project: Project) -> str:
     """SIGKILL to dvc, to the stage, or to one of its workers, at a random moment while that works."""
-    span = project.undisturbed.spans[stage]
+    span = project.undisturbed.span
     target = project.random.choice(["dvc", "stage", "worker"] if span.workers else ["dvc", "stage"])
     lasts = {"dvc": span.dvc, "stage": span.script, "worker": span.workers}[target]
-    return hit(project, stage, target, signal.SIGKILL, project.random.uniform(0, lasts))
+    return hit(project, target, signal.SIGKILL, project.random.uniform(0, lasts))
 
 
-def stop(project: Project, stage: str) -> str:
+def stop(project: Project) -> str:
     """SIGTERM to dvc alone, at a random moment."""
-    moment = project.random.uniform(0, project.undisturbed.spans[stage].script)
-    return hit(project, stage, "dvc", signal.SIGTERM, moment)
+    moment = project.random.uniform(0, project.undisturbed.span.script)
+    return hit(project, "dvc", signal.SIGTERM, moment)
 
 
-def hit(project: Project, stage: str, target: str, how: signal.Signals, delay: float) -> str:
-    command = project.repro(stage)
+def hit(project: Project, target: str, how: signal.Signals, delay: float) -> str:
+    command = project.repro()
     wait_for(lambda: (command.workers() if target == "worker" else command.stage()) or command.ended())
     with suppress(subprocess.TimeoutExpired):
         command.process.wait(delay)
@@ -55,13 +55,13 @@ def hit(project: Project, stage: str, target: str, how: signal.Signals, delay: f
     return f"{how.name} to {target} after {delay:.2f} s" if victims else ""
 
 
-def power(project: Project, stage: str, *, when: str) -> str:
+def power(project: Project, *, when: str) -> str:
     """All processes end at a rename, or dvc has just ended; what was never flushed loses its contents."""
     synced, rename = project.folder.parent / "synced", project.random.randint(1, 2)
     synced.write_text("")
     shutil.copy(FAULTY, project.folder / "src")
     start = time.time()
-    command = project.repro(stage, FAULT_POWER=f"{when} {rename}", FAULT_SYNCED=str(synced))
+    command = project.repro(FAULT_POWER=f"{when} {rename}", FAULT_SYNCED=str(synced))
     status, _ = command.end()
     command.kill_all()
     (project.folder / "src" / FAULTY.name).unlink()
@@ -85,10 +85,10 @@ def lose(project: Project, start: float, synced: set[int]) -> int:
     return emptied
 
 
-def full(project: Project, stage: str) -> str:
+def full(project: Project) -> str:
     """No room, or hardly any, from the moment when the stage's script starts."""
     room = project.random.choice([0, project.random.randrange(1, 1 << 16)])
-    command = project.repro(stage)
+    command = project.repro()
     script = wait_for(command.stage)
     assert script
     script.suspend()
@@ -103,14 +103,14 @@ def full(project: Project, stage: str) -> str:
     return refused(f"disk full but for {room} bytes", status, output)
 
 
-def read_only(project: Project, stage: str) -> str:
+def read_only(project: Project) -> str:
     """The folders that the stage writes into are on a disk that nobody may write to."""
-    folders = sorted({path.relative_to(project.folder).parts[0] for path in project.outs(stage)})
+    folders = sorted({path.relative_to(project.folder).parts[0] for path in project.outs()})
     for name in folders:
         mount("--bind", name, name, folder=project.folder)
         mount("-o", "remount,bind,ro", name, folder=project.folder)
     try:
-        status, output = project.repro(stage).end()
+        status, output = project.repro().end()
     finally:
         for name in folders:
             subprocess.run(["umount", project.folder / name], check=True)
@@ -124,26 +124,26 @@ def refused(words: str, status: int, output: str) -> str:
     return words if status else ""
 
 
-def damage(project: Project, stage: str) -> str:
+def damage(project: Project) -> str:
     """Every cached file of a finished stage has another byte, and the outputs are gone."""
-    project.finish(stage)
-    damaged = project.objects(stage)
+    project.finish()
+    damaged = project.objects()
     for path in damaged:
         spoil(path)
-    for out in project.outs(stage):
+    for out in project.outs():
         shutil.rmtree(out) if out.is_dir() else out.unlink()
     with Command(project.folder, sys.executable, "-m", "ftu.verification", PYTHONPATH="src") as command:
         assert command.end()[0] == 0
     return f"{len(damaged)} damaged files in DVC's cache"
 
 
-def damage_items(project: Project, stage: str) -> str:
+def damage_items(project: Project) -> str:
     """Every cached item has another byte when the stage runs, as if for the first time."""
-    project.finish(stage)
+    project.finish()
     items = [path for path in (project.folder / ".ftu/items").rglob("*") if path.is_file()]
     for path in items:
         spoil(path)
-    forget(project, stage)
+    forget(project)
     return f"{len(items)} damaged items" if items else ""
 
 
@@ -156,36 +156,36 @@ def spoil(path: Path) -> None:
     path.chmod(mode)
 
 
-def forget(project: Project, stage: str) -> None:
+def forget(project: Project) -> None:
     """Let DVC know nothing of a stage."""
     yaml, path = YAML(), project.folder / "dvc.lock"
     lock = yaml.load(path)
-    del lock["stages"][stage]
+    del lock["stages"][project.stage]
     yaml.dump(lock, path)
     shutil.rmtree(project.folder / ".dvc/cache/runs", ignore_errors=True)
 
 
-def twice(project: Project, stage: str) -> str:
+def twice(project: Project) -> str:
     """Two `dvc repro` at once."""
-    statuses = [command.end()[0] for command in [project.repro(stage), project.repro(stage)]]
+    statuses = [command.end()[0] for command in [project.repro(), project.repro()]]
     return f"two at once, which ended with {statuses}"
 
 
-def clock(project: Project, stage: str) -> str:
+def clock(project: Project) -> str:
     """The clock goes back by a day: all files are from the future, and so they stay."""
     tomorrow = time.time() + DAY
     for path in project.folder.rglob("*"):
         os.utime(path, (tomorrow, tomorrow), follow_symlinks=False)
     shutil.copy(FAULTY, project.folder / "src")
     faulty = {"PYTHONPATH": str(FAULTY.parent), "FAULT_CLOCK": str(DAY)}
-    status, output = project.repro(stage, **faulty).end()
+    status, output = project.repro(**faulty).end()
     (project.folder / "src" / FAULTY.name).unlink()
     if status:
         raise NotSurvivedError(f"failed with a clock that was set back:\n{output}")
     return "clock set back by a day"
 
 
-FAULTS: dict[str, Callable[[Project, str], str]] = {
+FAULTS: dict[str, Callable[[Project], str]] = {
     "kill": kill,
     "stop": stop,
     "power before": partial(power, when="before"),

@@ -53,38 +53,37 @@ class NotSurvivedError(Exception):
 
 
 class Undisturbed(NamedTuple):
-    """A run that nothing happens to: what all others are held against."""
+    """A stage before and after a run that nothing happened to."""
 
-    start: Path  # the project before its first stage
-    lock: dict  # the stages of dvc.lock
-    spans: dict[str, Span]
+    before: Path  # the project just before it
+    lock: bytes  # dvc.lock just after it
+    span: Span
 
 
 class Project:
-    """A copy of the project on its way through the pipeline."""
+    """A copy of the project just before one stage, to which something will happen."""
 
-    def __init__(self, folder: Path, undisturbed: Undisturbed, random_state: random.Random) -> None:
-        self.folder, self.undisturbed, self.random = folder, undisturbed, random_state
-        self.left: list[Command] = []  # commands that were hit: none of their processes may stay
-        subprocess.run(["cp", "-a", f"{undisturbed.start}/.", folder], check=True)
+    def __init__(self, folder: Path, stage: str, undisturbed: Undisturbed, seeded: random.Random) -> None:
+        self.folder, self.stage, self.undisturbed, self.random = folder, stage, undisturbed, seeded
+        self.left: list[Command] = []  # commands that were run: none of their processes may stay
+        subprocess.run(["cp", "-a", f"{undisturbed.before}/.", folder], check=True)
 
-    def repro(self, stage: str, **variables: str) -> Command:
+    def repro(self, **variables: str) -> Command:
         site = str(self.folder.parent / "site")
-        command = Command(self.folder, "dvc", "repro", "-s", stage, DVC_SITE_CACHE_DIR=site, **variables)
+        command = Command(self.folder, "dvc", "repro", "-s", self.stage, DVC_SITE_CACHE_DIR=site, **variables)
         self.left.append(command)
         return command
 
-    def finish(self, stage: str) -> None:
+    def finish(self) -> None:
         """The next `dvc repro`. Raises NotSurvivedError when it does not end as if nothing had happened."""
-        status, output = self.repro(stage).end()
+        status, output = self.repro().end()
         if status:
             raise NotSurvivedError(f"the next dvc repro failed:\n{output}")
-        entry = stages_of(self.folder).get(stage, {})
-        if entry != self.undisturbed.lock[stage]:
-            raise NotSurvivedError(f"dvc.lock differs: {entry} instead of {self.undisturbed.lock[stage]}")
-        for out in entry["outs"]:
-            if md5(self.folder / out["path"]) != out["md5"]:
-                raise NotSurvivedError(f"{out['path']} is not what dvc.lock says")
+        if (self.folder / "dvc.lock").read_bytes() != self.undisturbed.lock:
+            raise NotSurvivedError("dvc.lock differs")
+        for path, digest in self.outs().items():
+            if md5(path) != digest:
+                raise NotSurvivedError(f"{path.relative_to(self.folder)} is not what dvc.lock says")
         for command in self.left:
             wait_for(lambda command=command: not command.processes())
             command.output.close()
@@ -95,28 +94,25 @@ class Project:
     def temporaries(self) -> list[Path]:
         return [path for name in (*WRITTEN, ".ftu") for path in (self.folder / name).rglob("*.tmp-*")]
 
-    def outs(self, stage: str) -> list[Path]:
-        return [self.folder / out["path"] for out in self.undisturbed.lock[stage]["outs"]]
+    def outs(self) -> dict[Path, str]:
+        """What an undisturbed run writes, with the MD5 of each."""
+        stages = YAML(typ="safe").load(self.undisturbed.lock)["stages"]
+        return {self.folder / out["path"]: out["md5"] for out in stages[self.stage]["outs"]}
 
-    def objects(self, stage: str) -> list[Path]:
-        """Where DVC keeps the outputs of a stage: of a folder, its files and their list."""
-        found = []
-        for out in self.undisturbed.lock[stage]["outs"]:
-            listed = place_of(self.folder, out["md5"])
-            if not listed.exists():  # tracked by git
-                continue
-            parts = json.loads(listed.read_text()) if listed.suffix == ".dir" else []
-            found += [*(place_of(self.folder, part["md5"]) for part in parts), listed]
-        return sorted(set(found))
+    def objects(self) -> list[Path]:
+        """Where DVC keeps them: of a folder, its files and their list."""
+        found = set()
+        for digest in self.outs().values():
+            listed = place_of(self.folder, digest)
+            if listed.suffix == ".dir":
+                found |= {place_of(self.folder, part["md5"]) for part in json.loads(listed.read_text())}
+            if listed.exists():  # the others are tracked by git
+                found.add(listed)
+        return sorted(found)
 
 
 def place_of(project: Path, digest: str) -> Path:
     return project / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
-
-
-def stages_of(project: Path) -> dict:
-    path = project / "dvc.lock"
-    return YAML(typ="safe").load(path.read_text())["stages"] if path.exists() else {}
 
 
 def md5(path: Path) -> str:
@@ -128,19 +124,24 @@ def md5(path: Path) -> str:
     return hashlib.md5(json.dumps(parts).encode()).hexdigest() + ".dir"
 
 
-def run_undisturbed(folder: Path, stages: Sequence[str]) -> Undisturbed:
-    """Prepare a project, and run it once up to the last of `stages`."""
-    start = folder / "start"
-    start.mkdir()
-    copy_repository(start)
-    set_params(start, PARAMS)
-    commit(start)
-    undisturbed = Undisturbed(start, {}, {})
-    with project_at(folder / "undisturbed", undisturbed, random.Random(0)) as project:
-        for stage in up_to(stages):
-            undisturbed.spans[stage] = watch(project.repro(stage))
-            undisturbed.lock.update(stages_of(project.folder))
-    return undisturbed
+def run_undisturbed(folder: Path, stages: Sequence[str]) -> dict[str, Undisturbed]:
+    """Run a new project up to the last of `stages`, and keep how it was before each of them."""
+    project = folder / "undisturbed"
+    project.mkdir()
+    copy_repository(project)
+    set_params(project, PARAMS)
+    commit(project)
+    found = {}
+    for stage in STAGES[: max(map(STAGES.index, stages)) + 1]:
+        before = folder / "before" / stage
+        if stage in stages:
+            shutil.copytree(project, before, symlinks=True)
+        with Command(
+            project, "dvc", "repro", "-s", stage, DVC_SITE_CACHE_DIR=str(folder / "site")
+        ) as command:
+            span = watch(command)
+        found[stage] = Undisturbed(before, (project / "dvc.lock").read_bytes(), span)
+    return found
 
 
 def watch(command: Command) -> Span:
@@ -157,20 +158,16 @@ def watch(command: Command) -> Span:
     return Span(script, time.monotonic() - start, workers[-1] - workers[0] if workers else 0.0)
 
 
-def up_to(stages: Sequence[str]) -> tuple[str, ...]:
-    return STAGES[: max(map(STAGES.index, stages)) + 1]
-
-
 @contextmanager
 def project_at(
-    place: Path, undisturbed: Undisturbed, random_state: random.Random, *, small: bool = False
+    place: Path, stage: str, undisturbed: Undisturbed, seeded: random.Random, *, small: bool
 ) -> Iterator[Project]:
     """A project in a folder of its own, on a disk of its own where that is to be `small`."""
     place.mkdir()
     if small:
         mount("-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", str(place), folder=place)
     (place / "ftu").mkdir()
-    project = Project(place / "ftu", undisturbed, random_state)
+    project = Project(place / "ftu", stage, undisturbed, seeded)
     try:
         yield project
     finally:
