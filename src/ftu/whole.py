@@ -30,14 +30,15 @@ def whole_file(path: Path) -> Iterator[Path]:
     InputError when the disk is full or read-only, or the folder is not to be written to or has vanished, as
     the other two do.
     """
-    with _refusals_in_words(path, path.parent):
-        temporary = _sibling(path)
-        try:
+    temporary = path.with_name(_name(path))
+    try:
+        with _refusals_in_words(path, path.parent):
+            _make_room(path)
             yield temporary
             _to_disk(temporary)
             os.replace(temporary, path)
-        finally:
-            _remove(temporary)
+    finally:
+        _remove(temporary)
 
 
 @contextmanager
@@ -63,12 +64,13 @@ def whole_files(folder: Path) -> Iterator[Path]:
 @contextmanager
 def _new_folder(path: Path) -> Iterator[Path]:
     temporary = path.with_name(_name(path))
-    with _refusals_in_words(path, temporary):
-        _sibling(path).mkdir()
-        try:
+    try:
+        with _refusals_in_words(path, temporary):
+            _make_room(path)
+            temporary.mkdir()
             yield temporary
-        finally:
-            _remove(temporary)
+    finally:
+        _remove(temporary)
 
 
 def _take_place(temporary: Path, path: Path) -> None:
@@ -130,18 +132,18 @@ def _refusal(error: Exception, needed: Path) -> str:
     return ""
 
 
-def _sibling(path: Path) -> Path:
-    """A free name beside `path`, ignored by git and DVC; what killed processes left there is cleared away."""
+def _make_room(path: Path) -> None:
+    """Make the folder around `path`, and clear away what killed processes left beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in path.parent.glob(f"{glob.escape(path.stem)}.tmp-*"):
         writer = WRITER.search(leftover.name)
         if writer and _started(int(writer["pid"])) == writer["started"]:
             continue
         _put_back(leftover, path) if writer and writer["old"] else _remove(leftover)
-    return path.with_name(_name(path))
 
 
 def _name(path: Path, what: str = "") -> str:
+    """Of a temporary beside `path`: it says who writes it, and git and DVC ignore it."""
     return f"{path.stem}.tmp-{os.getpid()}-{_started(os.getpid())}{what}{path.suffix}"
 
 
