@@ -14,12 +14,8 @@ NOBODY = 2**31 - 1  # no process has this id
 
 
 def end_with_dvc() -> None:
-    """Stop this process, as SIGTERM does, once the dvc that started it has ended.
-
-    A process that DVC did not start is not watched.
-    """
-    if "DVC_STAGE" in os.environ:
-        Thread(target=_follow, args=(_dvc(),), daemon=True).start()
+    """Stop this process, as SIGTERM does, once the dvc that started it has ended."""
+    Thread(target=_follow, args=(_dvc(),), daemon=True).start()
 
 
 def _follow(dvc: int) -> None:

@@ -1,24 +1,30 @@
-"""Is every file in DVC's cache what its name says? `make verify-cache` removes those that are not.
+"""Is every file in DVC's cache what its name says? Those that are not are removed.
 
-DVC itself believes in a cached file once it is there: it would bring a damaged one back as an output, and not
-replace it when the stage runs again. A file that is gone is made again by the next `dvc repro`.
+DVC believes in a cached file once it is there: it would bring a damaged one back as an output, and not replace
+it when the stage runs again. What is gone, it makes again. `make verify-cache` looks at all; each stage that
+starts looks at what is new, since DVC does not wait until that is on the disk: a power cut may empty it.
 """
 
 import hashlib
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
-NAME = 30  # hex digits of the MD5 in a cached file's name; two more are the name of its folder
+FILES = Path("files/md5")  # where in its cache DVC keeps them
+NAME = 30  # hex digits of the MD5 in a file's name; two more are the name of its folder
+MARGIN = 1_000_000_000  # ns, by which a file system's clock may be behind
 
 
 def main() -> None:
-    cache = Path(subprocess.check_output(["dvc", "cache", "dir"], text=True).strip()) / "files" / "md5"
-    files = sorted(cache.glob("??/*"))
+    cache = Path(subprocess.check_output(["dvc", "cache", "dir"], text=True).strip())
+    files = sorted((cache / FILES).glob("??/*"))
     bad = list(damaged(files))
     for path in bad:
         path.unlink()
@@ -28,18 +34,45 @@ def main() -> None:
         sys.stdout.write("run `dvc repro`: it makes again what was damaged\n")
 
 
-def damaged(files: list[Path]) -> Iterator[Path]:
+def remove_new_damaged(cache: Path, stamp: Path) -> list[Path]:
+    """Remove what is damaged among the files that came into `cache` since the last call, and say which.
+
+    The others are on the disk afterwards. `stamp` is a file whose time is that of the last call; without one,
+    files that are there already count as old.
+    """
+    start = time.time_ns()
+    bad = list(damaged(_newer(cache / FILES, stamp.stat().st_mtime_ns - MARGIN))) if stamp.exists() else []
+    for path in bad:
+        path.unlink(missing_ok=True)
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.touch()
+    os.utime(stamp, ns=(start, start))
+    return bad
+
+
+def damaged(files: Iterable[Path]) -> Iterator[Path]:
     """Those whose bytes have another MD5 than their path says; a folder is a file, too: a list of files."""
+    named = [path for path in files if len(path.stem) == NAME]  # the others are still being written
     with ThreadPoolExecutor() as threads:
-        digests = threads.map(_md5, files)
-        for path, digest in zip(files, tqdm(digests, total=len(files), disable=None), strict=True):
-            if len(path.stem) == NAME and path.parent.name + path.stem != digest:
+        digests = threads.map(_md5, named)
+        for path, digest in zip(named, tqdm(digests, total=len(named), disable=None, delay=1), strict=True):
+            if digest not in (path.parent.name + path.stem, ""):
                 yield path
 
 
+def _newer(folder: Path, since: int) -> Iterator[Path]:
+    """The files of a cache that came since a time in ns; a folder's time is that of its youngest file."""
+    for inner in folder.glob("??"):
+        if inner.stat().st_mtime_ns >= since:
+            yield from (path for path in inner.iterdir() if path.stat().st_ctime_ns >= since)
+
+
 def _md5(path: Path) -> str:
-    with path.open("rb") as file:
+    """Of a file that is on the disk by then; empty when it has gone meanwhile."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        os.fsync(file.fileno())
         return hashlib.file_digest(file, "md5").hexdigest()
+    return ""
 
 
 if __name__ == "__main__":
