@@ -18,17 +18,9 @@ TOLD = re.compile(r"faults: (\d+) injected, (\d+) survived\n$")
 
 @pytest.mark.slow
 def test_one_stage_survives_every_kind_of_fault():
-    words = [
-        sys.executable,
-        str(ROOT / "tests/faults.py"),
-        "--kills",
-        "3",
-        "--seed",
-        "1",
-        "--stages",
-        "decode",
-    ]
-    done = subprocess.run(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    program = [sys.executable, str(ROOT / "tests/faults.py")]
+    words = ["--kills", "3", "--seed", "1", "--stages", "decode"]
+    done = subprocess.run([*program, *words], text=True, stdout=-1, stderr=subprocess.STDOUT, check=False)
     told = TOLD.search(done.stdout)
     assert told, done.stdout
     assert done.returncode == 0, done.stdout
@@ -37,10 +29,8 @@ def test_one_stage_survives_every_kind_of_fault():
 
 
 def test_a_loss_is_listed_and_makes_the_status_1(capsys):
-    kept, lost = (
-        Fault("kill", "decode", "SIGKILL", ""),
-        Fault("full", "split", "disk full", "dvc.lock differs"),
-    )
+    kept = Fault("kill", "decode", "SIGKILL", "")
+    lost = Fault("full", "split", "disk full", "dvc.lock differs")
     assert faults.report([kept], ["decode", "split"]) == 0
     assert capsys.readouterr().out.endswith("\nfaults: 1 injected, 1 survived\n")
     assert faults.report([kept, lost], ["decode", "split"]) == 1

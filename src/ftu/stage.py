@@ -63,9 +63,7 @@ def _check_cache() -> None:
     with suppress(OSError):
         root = paths.project()
         for path in remove_new_damaged(root / ".dvc/cache", root / ".ftu/verified"):
-            warn(
-                f"{path}, of DVC's cache, was damaged and is removed; run `dvc repro` again when this has ended"
-            )
+            warn(f"{path}, of DVC's cache, was damaged and is removed; run `dvc repro` again after this")
 
 
 def _stop(signum: int, _: FrameType | None) -> None:
