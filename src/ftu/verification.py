@@ -2,8 +2,8 @@
 
 DVC believes in a cached file once it is there: it would bring a damaged one back as an output, and not put
 another in its place when the stage runs again. What is gone, it makes again. `make verify-cache` looks at all
-files; each stage that starts looks at new ones, since DVC does not wait until they are on the disk: a power cut
-may empty them.
+files; each stage that starts looks at new ones, since DVC does not wait until they are on the disk: a power
+cut may empty them.
 """
 
 import hashlib
