@@ -19,8 +19,12 @@ def end_with_dvc() -> None:
 
 
 def _follow(dvc: int) -> None:
-    with suppress(ProcessLookupError):
+    try:
         select.select([os.pidfd_open(dvc)], [], [])
+    except ProcessLookupError:  # it has gone already
+        pass
+    except OSError:  # Linux before 5.3, or a sandbox
+        return
     with suppress(OSError):  # the terminal may be gone, too
         sys.stderr.write("dvc has ended, and so does the stage that it started\n")
     os.kill(os.getpid(), signal.SIGTERM)
