@@ -33,6 +33,17 @@ test: env ## run the tests (minutes), JOBS=2 files at a time
 test-slow: env ## run the long tests: whole pipelines, caching, killed processes (tens of minutes)
 	pytest -m slow
 
+KILLS ?= 50
+SEED ?= 0
+
+.PHONY: faults
+faults: env ## kill, fill, damage, cut the power in every stage; the next run ends as an undisturbed one: KILLS=50 SEED=0
+	python tests/faults.py --kills $(KILLS) --seed $(SEED)
+
+.PHONY: verify-cache
+verify-cache: env ## compare the files of DVC's cache with their names, and remove the damaged ones
+	PYTHONPATH=src python -m ftu.verification
+
 .PHONY: check
 check: env ## ruff, ruff format, pyright
 	ruff check .

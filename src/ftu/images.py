@@ -286,8 +286,8 @@ def _is_whole_png(content: bytes) -> bool:
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    if not cv2.imwrite(str(path), array):
-        raise OSError(f"{path}: could not be written (disk full?)")
+    _, content = cv2.imencode(path.suffix, array)
+    path.write_bytes(content.tobytes())  # imwrite does not say why it fails
 
 
 def resize_image_file(source: Path, target: Path, shape: tuple[int, int]) -> None:

@@ -77,8 +77,6 @@ class StateFile:
         with whole_file(self.path) as temporary, temporary.open("wb") as file:
             file.write(hashlib.sha256(payload).digest())
             file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
 
     def remove(self) -> None:
         """Forget the run, once what came of it is on disk."""
