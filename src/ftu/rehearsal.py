@@ -17,9 +17,9 @@ from typing import NamedTuple
 import pandas as pd
 from ruamel.yaml import YAML
 
-from ftu import isolation, jsonfile, notebook, payload, tables
+from ftu import isolation, jsonfile, notebook, payload, tables, yamlfile
 from ftu.errors import InputError
-from ftu.params import load_params, read_yaml
+from ftu.params import load_params
 from ftu.stage import run, warn
 from ftu.wheels import PREINSTALLED
 
@@ -115,7 +115,7 @@ def predict(packed: Path, project: Path, data: Path, members: Mapping[str, Path]
     Members of its ensemble are the projects in `members`, by their names.
     """
     (project / "models").mkdir(parents=True)
-    content = read_yaml(packed / payload.PARAMS, "run `make bundle`")
+    content = yamlfile.read(packed / payload.PARAMS, "run `make bundle`")
     assert isinstance(content, dict)
     content["data"]["root"] = str(data.resolve())
     content["shift"]["enabled"] = content["calibrate"]["enabled"] = False  # the rules are made
