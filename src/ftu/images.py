@@ -35,6 +35,7 @@ GDAL = {
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # of a JPEG that was cut off
 }
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+MOST_COMPRESSED = 2**14  # times; deflate reaches 1,032, a blank tile in Zstandard some thousands
 CHECKSUMS = "FTU_CRC32"  # the tag of a probability map that holds one for each strip
 
 
@@ -75,11 +76,23 @@ def _open(path: Path) -> Iterator[DatasetReader]:
                     f"{path}: has {image.count} bands of {image.dtypes[0]}; "
                     "an image must have 3 bands (RGB) of uint8"
                 )
-            if fault := limits.size_fault(*image.shape):
-                raise InputError(f"{path}: {fault}; cut it into parts")
+            if fault := limits.size_fault(*image.shape) or _hollow(path, image):
+                raise InputError(f"{path}: {fault}; fetch the file again, or cut the image into parts")
             yield image
+    except MemoryError as error:
+        raise InputError(f"{path}: does not fit into memory ({error}); cut the image into parts") from error
     except RasterioError as error:
         raise InputError(f"{path}: cannot be read as an image ({error}); fetch the file again") from error
+
+
+def _hollow(path: Path, image: DatasetReader) -> str:
+    """What is wrong where a file is too small for what it claims to hold, which GDAL fills up with zeros."""
+    claimed = image.height * image.width * sum(np.dtype(name).itemsize for name in image.dtypes)
+    size = path.stat().st_size
+    plain = image.driver == "GTiff" and not image.compression
+    if claimed <= size * (1 if plain else MOST_COMPRESSED):
+        return ""
+    return f"claims {image.height} x {image.width} px (height x width) and has {size} bytes"
 
 
 @contextmanager
@@ -207,14 +220,14 @@ def read_probability(path: Path, rows: slice | None = None, columns: slice | Non
                     f"{path}: is a {tiff.driver} of {tiff.count} bands of {tiff.dtypes[0]}, no probability "
                     f"map (a GTiff of 1 band of uint16); {remedy}"
                 )
-            if fault := limits.size_fault(*tiff.shape):
+            if fault := limits.size_fault(*tiff.shape) or _hollow(path, tiff):
                 raise InputError(f"{path}: is missing or damaged ({fault}); {remedy}")
             first, stop, _ = (rows or slice(None)).indices(tiff.height)
             top = first // STRIP * STRIP  # a strip is checked whole
             bottom = min(-(-stop // STRIP) * STRIP, tiff.height)
             stored = tiff.read(1, window=Window.from_slices((top, bottom), (0, tiff.width)))
             written = tiff.tags().get(CHECKSUMS, "").split()[top // STRIP : -(-bottom // STRIP)]
-    except RasterioError as error:
+    except (RasterioError, MemoryError) as error:
         raise InputError(f"{path}: is missing or damaged ({error}); {remedy}") from error
     if written != [_checksum(stored[start : start + STRIP]) for start in range(0, len(stored), STRIP)]:
         raise InputError(

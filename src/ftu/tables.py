@@ -1,5 +1,6 @@
 """The competition's tables, read and checked; errors name the file, the row or column, and the value."""
 
+import csv
 import io
 from collections.abc import Collection
 from pathlib import Path
@@ -106,34 +107,34 @@ def image_path(root: Path, row: ImageRow) -> Path:
 def read_csv(path: Path) -> pd.DataFrame:
     """Any CSV as text, empty cells as empty strings.
 
-    Raises InputError unless it is a file of text with different column names and as many cells in each row.
+    Raises InputError unless it is a file of text with different column names and as many cells in each row:
+    pandas renames a column, and takes a cell that is missing for an empty one, which is an empty mask.
     """
     try:
-        content = limits.content(path, LARGEST_FILE)
-        if (place := content.find(b"\0")) >= 0:  # where pandas would cut the cell
-            raise ValueError(f"byte {place} is NUL, which no text holds")
-        names = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, header=None, nrows=1)
-        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+        text = limits.content(path, LARGEST_FILE).decode("utf-8-sig")
+        if (place := text.find("\0")) >= 0:
+            raise csv.Error(f"character {place} is NUL, which no text holds")
+        csv.field_size_limit(LARGEST_FILE)  # a mask is one cell
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+        if not rows:
+            raise csv.Error("it is empty")
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); fetch it, or run `dvc repro` if a stage makes it"
         ) from error
-    except (ValueError, OverflowError) as error:  # of pandas' parser and of decoding, all of them
-        raise InputError(
-            f"{path}: cannot be read as CSV ({str(error).strip()}); fetch the file again"
-        ) from error
-    if not isinstance(table.index, pd.RangeIndex):  # pandas shifts such rows to the left
-        raise InputError(f"{path}: rows have more cells than the first line names; fetch the file again")
-    twice = names.iloc[0][names.iloc[0].duplicated()]
-    if len(twice):  # pandas renames the second
-        raise InputError(f"{path}: names the column {twice.iloc[0]!r} twice; keep one")
-    short = table.isna().any(axis=1)  # an empty cell is a text, a missing one is not
-    if short.any():
-        raise InputError(
-            f"{path}: row {int(short.argmax()) + 1} has fewer cells than the first line names; fetch the "
-            "file again"
-        )
-    return table
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({error}); fetch the file again") from error
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(rows[0])]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{path}: names the column {twice[:40]!r} twice; keep one")
+    for number, row in enumerate(rows[1:], start=1):
+        if len(row) != len(names):
+            what = "fewer" if len(row) < len(names) else "more"
+            raise InputError(
+                f"{path}: row {number} has {what} cells than the first line names; fetch the file again"
+            )
+    return pd.DataFrame(rows[1:], columns=names, dtype=str)
 
 
 def read_index(path: Path) -> pd.DataFrame:
@@ -184,7 +185,7 @@ def _read(path: Path, columns: list[str], organs: Collection[str], sources: Coll
 def _check_columns(path: Path, table: pd.DataFrame, columns: list[str]) -> None:
     missing = [column for column in columns if column not in table.columns]
     if missing:
-        found = ", ".join(table.columns)
+        found = ", ".join(table.columns)[:200] or "none"
         raise InputError(f"{path}: has no column {', '.join(missing)}; found {found}; fetch the file again")
 
 
