@@ -34,10 +34,20 @@ test-slow: env ## run the long tests: whole pipelines, caching, killed processes
 	pytest -m slow
 
 .PHONY: check
-check: env ## ruff, ruff format, pyright
+check: env audit ## ruff, ruff format, pyright, and audit
 	ruff check .
 	ruff format --check .
 	pyright
+
+.PHONY: audit
+audit: env ## known vulnerabilities of what uv.lock pins, but those that audit.toml accepts
+	PYTHONPATH=src python -m ftu.audit
+
+SECONDS_OF_FUZZING ?= 30
+
+.PHONY: fuzz
+fuzz: env ## damage what is read, guided by coverage (atheris): SECONDS_OF_FUZZING=30
+	PYTHONPATH=src:tests uv run --quiet --frozen --no-sync --with atheris==3.0.0 python tests/fuzzing.py $(SECONDS_OF_FUZZING)
 
 .PHONY: bench
 bench: env ## measure against peers, side by side
