@@ -45,10 +45,20 @@ verify-cache: env ## compare the files of DVC's cache with their names, and remo
 	PYTHONPATH=src python -m ftu.verification
 
 .PHONY: check
-check: env ## ruff, ruff format, pyright
+check: env audit ## ruff, ruff format, pyright, and audit
 	ruff check .
 	ruff format --check .
 	pyright
+
+.PHONY: audit
+audit: env ## known vulnerabilities of what uv.lock pins, but those that audit.toml accepts
+	PYTHONPATH=src python -m ftu.audit
+
+SECONDS_OF_FUZZING ?= 30
+
+.PHONY: fuzz
+fuzz: env ## damage what is read, guided by coverage (atheris): SECONDS_OF_FUZZING=30
+	PYTHONPATH=src:tests uv run --quiet --frozen --no-sync --with atheris==3.0.0 python tests/fuzzing.py $(SECONDS_OF_FUZZING)
 
 .PHONY: bench
 bench: env ## measure against peers, side by side
