@@ -33,6 +33,13 @@ test: env ## run the tests (minutes), JOBS=2 files at a time
 test-slow: env ## run the long tests: whole pipelines, caching, killed processes (tens of minutes)
 	pytest -m slow
 
+# Empty: JOBS folds at a time on CPUs.
+GPUS ?=
+
+.PHONY: train-parallel
+train-parallel: env ## train the folds side by side: GPUS=0,1 one on each card; without, JOBS=2 at a time on CPUs
+	PYTHONPATH=src python -m ftu.parallel --gpus "$(GPUS)" --jobs $(JOBS)
+
 .PHONY: check
 check: env ## ruff, ruff format, pyright
 	ruff check .
