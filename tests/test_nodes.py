@@ -76,7 +76,7 @@ def rendezvous(port: int, _: int) -> list[str]:
 
 
 def accelerate(port: int, rank: int) -> list[str]:
-    """The same, numbered by whoever starts them. --multi_gpu is how it calls torchrun: the device is params'."""
+    """The same, numbered by whoever starts them; --multi_gpu calls torchrun, also where there is none."""
     machines = ["--num_machines=2", "--num_processes=2", f"--machine_rank={rank}"]
     master = ["--main_process_ip=127.0.0.1", f"--main_process_port={port}"]
     return ["-m", "accelerate.commands.launch", "--multi_gpu", *machines, *master]
