@@ -63,3 +63,20 @@ def test_five_folds_two_at_a_time_give_the_lock_of_one_by_one_although_one_fails
     assert "5 folds are trained; `dvc repro` goes on" in output
     assert lock(folder) == lock(serial)
     assert stages_run(run(folder, "dvc", "repro", "train")) == []
+
+
+def test_what_one_clone_trained_another_takes_from_the_remote(serial, tmp_path):
+    """The commands of docs/scaling.md, with a folder for a remote: no git merge, nothing trained again."""
+    clone, store = tmp_path / "clone", tmp_path / "store"
+    run(serial, "dvc", "remote", "add", "--force", "--default", "store", str(store))
+    run(serial, "dvc", "push", "-q", "--run-cache")
+    run(tmp_path, "git", "clone", "-q", str(serial), str(clone))  # of the commit before any stage ran
+    run(clone, "dvc", "remote", "add", "--force", "--default", "store", str(store))
+    run(clone, "dvc", "fetch", "-q", "--run-cache")
+    output = run(clone, "dvc", "repro", "--pull", "train")
+    assert stages_run(output) == []
+    assert output.count("is cached - skipping run") == len(lock(serial)["stages"])
+    assert lock(clone) == lock(serial)
+    for name in ("weights.safetensors", "history.csv"):
+        copy, original = (folder / "models/fold_3" / name for folder in (clone, serial))
+        assert copy.read_bytes() == original.read_bytes()
