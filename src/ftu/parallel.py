@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from ftu import leases, paths
 from ftu.errors import InputError
@@ -43,24 +43,29 @@ class Card(NamedTuple):
 
 
 class Training:
-    """A fold that trains on a card. Whoever has its process has both leases."""
+    """A fold that trains on a card."""
 
-    def __init__(self, fold: int, card: Card, log: Path, process: subprocess.Popen) -> None:
-        self.fold, self.card, self.process = fold, card, process
-        self.said, self.rest = log.open(errors="replace"), ""
+    def __init__(self, fold: int, card: Card, command: Sequence[str], lease: TextIO, log: TextIO) -> None:
+        """Start `command`; it has the leases of card and fold then, and the caller may close its own."""
+        self.fold, self.card = fold, card
+        self.log, self.read = Path(log.name), log.seek(0, os.SEEK_END)
+        environment = os.environ | {"FTU_PROGRESS": "lines"} | card.environment
+        self.process = subprocess.Popen(
+            command, stdin=lease, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
 
-    def follow(self) -> None:
-        """Pass on the lines that it has written since."""
-        *lines, self.rest = (self.rest + self.said.read()).split("\n")
-        for line in filter(str.strip, lines):
+    def follow(self) -> int | None:
+        """Pass on the lines that it has written since; its exit status once it has ended."""
+        status = self.process.poll()  # before its last words are read
+        with self.log.open("rb") as said:
+            said.seek(self.read)
+            new = said.read()
+        if status is None:
+            new = new[: new.rfind(b"\n") + 1]  # whole lines
+        self.read += len(new)
+        for line in filter(str.strip, new.decode(errors="replace").splitlines()):
             say(f"fold {self.fold} | {self.card.name} | {line}")
-
-    def interrupt(self) -> None:
-        """Stop it as Ctrl-C would, and wait until it has put its state away."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGINT)
-        self.process.wait()
-        self.follow()
+        return status
 
 
 def cards(gpus: str, jobs: int, train: Train) -> list[Card]:
@@ -106,14 +111,12 @@ def train(
                 told = True
             time.sleep(INTERVAL)
             for training in list(running):
-                status = training.process.poll()  # before its last words are read
-                training.follow()
+                status = training.follow()
                 if status is not None:
                     running.remove(training)
                     statuses[training.fold] = status
     except BaseException:
-        for training in running:
-            training.interrupt()
+        interrupt(running)
         raise
     return statuses
 
@@ -126,18 +129,23 @@ def start(
         lease = leases.take(card.lease(folder))
         if not lease:
             continue
-        with lease:  # once started the training has them, and this process has them no more
+        with lease:
             for fold in folds:
                 log = leases.take(folder / f"fold_{fold}.log")
                 if log:
                     with log:
-                        log.truncate(0)
-                        process = subprocess.Popen(
-                            command(fold), stdin=lease, stdout=log, stderr=log, start_new_session=True,
-                            env=os.environ | {"FTU_PROGRESS": "lines"} | card.environment,
-                        )  # fmt: skip
-                        return Training(fold, card, Path(log.name), process)
+                        return Training(fold, card, command(fold), lease, log)
     return None
+
+
+def interrupt(running: Sequence[Training]) -> None:
+    """Stop trainings as Ctrl-C would, and wait until they have ended."""
+    for training in running:
+        if training.process.poll() is None:
+            os.killpg(training.process.pid, signal.SIGINT)
+    for training in running:
+        training.process.wait()
+        training.follow()
 
 
 def prepare(folder: Path) -> None:
@@ -173,11 +181,14 @@ def main() -> str:
     arguments = parser.parse_args()
     params, folder = load_params(paths.PARAMS), paths.leases()
     chosen = cards(arguments.gpus, arguments.jobs, params.train)
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # the trainings can be interrupted in the background, too
-    prepare(folder)
-    report(train(params.split.run, chosen, folder, lambda fold: [*DVC, "-q", "-s", f"train@{fold}"]), folder)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # for what a shell starts in the background
+    try:
+        prepare(folder)
+        statuses = train(params.split.run, chosen, folder, lambda fold: [*DVC, "-q", "-s", f"train@{fold}"])
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on, each fold from its last whole epoch")
+        sys.exit(128 + signal.SIGINT)
+    report(statuses, folder)
     return f"{len(params.split.run)} folds are trained; `dvc repro` goes on"
 
 
