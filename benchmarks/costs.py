@@ -47,10 +47,7 @@ def work(stage: str, s: Setting) -> Terms:
         "resize": {"image": s.all, "native Mpx": s.all * s.native, "network Mpx": s.all * s.network},
         "normalize": {"image": s.all, "network Mpx": s.all * s.network},
         "split": {"image": s.images},
-        "train": {
-            "image": s.images,
-            "learnt Mpx": s.epochs * learnt * s.network,
-        },
+        "train": {"image": s.images, "learnt Mpx": s.epochs * learnt * s.network},
         "predict": {"image": s.held_out + s.test, "network Mpx": (s.held_out + s.test) * s.network},
         "calibrate": {"image": s.images, "native Mpx": s.images * s.native},
         "evaluate": {"image": scored, "native Mpx": scored * s.native, "map": s.folds * s.test},
@@ -63,15 +60,16 @@ def work(stage: str, s: Setting) -> Terms:
 def memory(stage: str, s: Setting) -> Terms:
     """What the peak memory of a stage grows with: what is held of all images, and what of one."""
     one = {"one": 1.0, "image": float(s.all)}
-    if stage in ("decode", "resize", "calibrate", "evaluate", "submit"):
-        return one | {"native Mpx of one": s.native}
-    if stage == "normalize":
-        return one | {"network Mpx of one": s.network}
-    if stage == "train":
-        return one | {"network Mpx of one": s.network, "network Mpx of all": s.images * s.network}
-    if stage == "predict":
-        return one | {"network Mpx of one": s.network}
-    return one
+    return one | {
+        "decode": {"native Mpx of one": s.native, "native Mpx of all": s.all * s.native},  # all: RLEs
+        "resize": {"native Mpx of one": s.native},
+        "normalize": {"network Mpx of one": s.network},
+        "train": {"network Mpx of one": s.network, "network Mpx of all": s.images * s.network},
+        "predict": {"network Mpx of one": s.network},
+        "calibrate": {"native Mpx of one": s.native},
+        "evaluate": {"native Mpx of one": s.native},
+        "submit": {"native Mpx of one": s.native, "native Mpx of all": s.test * s.native},  # all: RLEs
+    }.get(stage, {})
 
 
 class Fit(NamedTuple):
