@@ -1,7 +1,9 @@
 """The user's own command: five folds, two at a time, end with the dvc.lock of one after the other."""
 
 import re
+import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ TINY = {
         "epochs": 2, "switch_epoch": 1, "threads": 1,
     },
 }  # fmt: skip
+DRIVER = "env PYTHONPATH=src python -m ftu.lockfile %O %A %B"
 PARALLEL = ("env", "PYTHONPATH=src", "python", "-m", "ftu.parallel", "--jobs", "2")
 
 
@@ -31,8 +34,7 @@ def serial(tmp_path_factory) -> Path:
     copy_repository(folder)
     set_params(folder, TINY)
     commit(folder)
-    prepared = folder.with_name("prepared")
-    subprocess.run(["cp", "-r", folder, prepared], check=True)
+    subprocess.run(["cp", "-r", folder, folder.with_name("untouched")], check=True)
     run(folder, "dvc", "repro", "train")
     return folder
 
@@ -46,7 +48,7 @@ def lines_of(output: str, fold: int) -> list[str]:
 
 
 def test_five_folds_two_at_a_time_give_the_lock_of_one_by_one_although_one_fails_at_first(serial):
-    folder = serial.with_name("prepared")
+    folder = serial.with_name("untouched")
     (folder / "models/fold_2").write_text("a file in the way")
     output = run(folder, *PARALLEL, status=1)
     assert {"resize", "normalize", "split"} <= set(stages_run(output))
@@ -58,25 +60,50 @@ def test_five_folds_two_at_a_time_give_the_lock_of_one_by_one_although_one_fails
         assert lines[-1].startswith("train: 2 epochs, Dice 0.")
     assert set(lock(serial)["stages"]) - set(lock(folder)["stages"]) == {"train@2"}
     (folder / "models/fold_2").unlink()
-    output = run(folder, *PARALLEL)
-    assert [fold for fold in range(5) if lines_of(output, fold)] == [2]
-    assert "5 folds are trained; `dvc repro` goes on" in output
+    with ThreadPoolExecutor() as two:  # launchers at once
+        outputs = list(two.map(lambda _: run(folder, *PARALLEL), range(2)))
+    assert sorted(fold for output in outputs for fold in range(5) if lines_of(output, fold)) == [2]
+    assert all("5 folds are trained; `dvc repro` goes on" in output for output in outputs)
     assert lock(folder) == lock(serial)
     assert stages_run(run(folder, "dvc", "repro", "train")) == []
 
 
-def test_what_one_clone_trained_another_takes_from_the_remote(serial, tmp_path):
-    """The commands of docs/scaling.md, with a folder for a remote: no git merge, nothing trained again."""
-    clone, store = tmp_path / "clone", tmp_path / "store"
-    run(serial, "dvc", "remote", "add", "--force", "--default", "store", str(store))
-    run(serial, "dvc", "push", "-q", "--run-cache")
-    run(tmp_path, "git", "clone", "-q", str(serial), str(clone))  # of the commit before any stage ran
-    run(clone, "dvc", "remote", "add", "--force", "--default", "store", str(store))
-    run(clone, "dvc", "fetch", "-q", "--run-cache")
-    output = run(clone, "dvc", "repro", "--pull", "train")
-    assert stages_run(output) == []
-    assert output.count("is cached - skipping run") == len(lock(serial)["stages"])
-    assert lock(clone) == lock(serial)
+def machine(folder: Path, origin: Path, store: Path) -> Path:
+    """A clone, with a remote of DVC's and the merge driver of docs/scaling.md."""
+    run(origin, "git", "clone", "-q", str(origin), str(folder))
+    for key, value in (("user.name", "t"), ("user.email", "t@example.org"), ("merge.dvclock.driver", DRIVER)):
+        run(folder, "git", "config", key, value)
+    run(folder, "dvc", "remote", "add", "--default", "--local", "store", str(store))
+    return folder
+
+
+def commit_folds(folder: Path, serial: Path, folds: set[int]) -> None:
+    """What a machine commits that has trained `folds`: their entries, histories and scores."""
+    stages = lock(serial)["stages"]
+    others = {f"train@{fold}" for fold in range(5) if fold not in folds}
+    kept = {name: entry for name, entry in stages.items() if name not in others}
+    with (folder / "dvc.lock").open("w") as file:
+        YAML().dump(lock(serial) | {"stages": kept}, file)
+    for fold in folds:
+        shutil.copytree(serial / f"models/fold_{fold}", folder / f"models/fold_{fold}")
+        (folder / f"models/fold_{fold}/weights.safetensors").unlink()
+    commit(folder)
+
+
+def test_two_machines_hand_their_folds_over(serial, tmp_path):
+    """The commands of docs/scaling.md, with a folder for a remote; each has trained some of the folds."""
+    store = tmp_path / "store"
+    run(serial, "dvc", "remote", "add", "--default", "--local", "store", str(store))
+    run(serial, "dvc", "push", "-q")
+    first = machine(tmp_path / "first", serial, store)
+    commit_folds(first, serial, set())
+    second = machine(tmp_path / "second", first, store)
+    commit_folds(second, serial, {1, 3})
+    commit_folds(first, serial, {0, 2, 4})
+    run(first, "git", "pull", "-q", "--no-rebase", "--no-edit", str(second))
+    run(first, "dvc", "pull", "-q")
+    assert stages_run(run(first, "dvc", "repro", "train")) == []
+    assert lock(first) == lock(serial)
     for name in ("weights.safetensors", "history.csv"):
-        copy, original = (folder / "models/fold_3" / name for folder in (clone, serial))
+        copy, original = (folder / "models/fold_3" / name for folder in (first, serial))
         assert copy.read_bytes() == original.read_bytes()
