@@ -131,7 +131,9 @@ def launched(folder: Path, words: str) -> subprocess.Popen:
 
 
 def test_a_training_that_outlives_its_launcher_and_dvc_keeps_its_leases_until_it_ends(folder, tmp_path):
-    training = f"until [ -e {tmp_path}/stop ]; do sleep 0.05; done; echo last words >&2"
+    training = (
+        f"for i in {{1..600}}; do [ -e {tmp_path}/stop ] && break; sleep 0.05; done; echo last words >&2"
+    )
     dvc = f"({training}) <&0 & echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/dvc; wait"
     launcher = launched(folder, dvc)
     held = [parallel.Card("cpu 0", {}).lease(folder), folder / "fold_0.log"]

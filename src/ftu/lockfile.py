@@ -25,7 +25,7 @@ def merge(base: Stages, ours: Stages, theirs: Stages) -> dict[str, Any]:
         before, one, other = (side.get(name) for side in (base, ours, theirs))
         if one != other and before not in (one, other):
             raise InputError(
-                f"dvc.lock: both sides ran {name}, and not alike; keep one side's dvc.lock and run `dvc repro`"
+                f"dvc.lock: both sides ran {name}, not alike; keep one side's dvc.lock and run `dvc repro`"
             )
         kept = other if one == before else one
         if kept is not None:
