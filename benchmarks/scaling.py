@@ -8,6 +8,7 @@ docs/images/scaling.png, and prints the tables of docs/scaling.md.
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -62,17 +63,26 @@ class Cost(NamedTuple):
     peak: float  # MB, of its largest process
 
 
+# A process counts the memory of the one that it was forked from as its own: here that is a small one.
+SMALL = """
+import json, resource, subprocess, sys
+status = subprocess.call(sys.argv[1:], stdout=sys.stderr)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
+sys.exit(status)
+"""
+
+
 def cost(folder: Path, *command: str) -> Cost:
     """Run a command in `folder`; SystemExit with its words when it fails."""
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    with (folder / "log.txt").open("w+") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            log.seek(0)
-            raise SystemExit(f"{' '.join(command)}: failed\n{log.read()}")
-    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    done = subprocess.run(
+        [sys.executable, "-c", SMALL, *command],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: failed\n{done.stderr}")
+    return Cost(*json.loads(done.stdout))
 
 
 def write_data(folder: Path, setting: Setting) -> None:

@@ -57,12 +57,13 @@ def test_five_folds_two_at_a_time_give_the_lock_of_one_by_one_although_one_fails
     for fold in {0, 1, 3, 4}:
         lines = lines_of(output, fold)
         assert [line[:9] for line in lines if line.startswith("epoch")] == ["epoch 1/2", "epoch 2/2"]
-        assert lines[-1].startswith("train: 2 epochs, Dice 0.")
+        assert any(line.startswith("train: 2 epochs, Dice 0.") for line in lines)
+    assert any("ERROR" in line for line in lines_of(output, 2))
     assert set(lock(serial)["stages"]) - set(lock(folder)["stages"]) == {"train@2"}
     (folder / "models/fold_2").unlink()
     with ThreadPoolExecutor() as two:  # launchers at once
         outputs = list(two.map(lambda _: run(folder, *PARALLEL), range(2)))
-    assert sorted(fold for output in outputs for fold in range(5) if lines_of(output, fold)) == [2]
+    assert [line for output in outputs for line in stages_run(output)] == ["train@2"]
     assert all("5 folds are trained; `dvc repro` goes on" in output for output in outputs)
     assert lock(folder) == lock(serial)
     assert stages_run(run(folder, "dvc", "repro", "train")) == []
@@ -101,7 +102,7 @@ def test_two_machines_hand_their_folds_over(serial, tmp_path):
     commit_folds(second, serial, {1, 3})
     commit_folds(first, serial, {0, 2, 4})
     run(first, "git", "pull", "-q", "--no-rebase", "--no-edit", str(second))
-    run(first, "dvc", "pull", "-q")
+    run(first, "dvc", "pull", "-q", "--allow-missing")
     assert stages_run(run(first, "dvc", "repro", "train")) == []
     assert lock(first) == lock(serial)
     for name in ("weights.safetensors", "history.csv"):
