@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help
 help: ## list the targets
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: env
 env: .venv/.ready ## make the environment in .venv, as uv.lock says
@@ -43,6 +43,13 @@ faults: env ## kill, fill, damage, cut the power in every stage; the next run en
 .PHONY: verify-cache
 verify-cache: env ## compare the files of DVC's cache with their names, and remove the damaged ones
 	PYTHONPATH=src python -m ftu.verification
+
+# Empty: JOBS folds at a time on CPUs.
+GPUS ?=
+
+.PHONY: train-parallel
+train-parallel: env ## train the folds side by side: GPUS=0,1 one on each card; without, JOBS=2 at a time on CPUs
+	PYTHONPATH=src python -m ftu.parallel --gpus "$(GPUS)" --jobs $(JOBS)
 
 .PHONY: check
 check: env audit ## ruff, ruff format, pyright, and audit

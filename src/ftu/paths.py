@@ -45,3 +45,8 @@ def state(fold: int, key: str) -> Path:
 def items() -> Path:
     """What was made of single images, kept in the project's own folder even where DVC runs a copy of it."""
     return project() / ".ftu" / "items"
+
+
+def leases() -> Path:
+    """The leases of the cards and folds that are in training, and what each fold says."""
+    return project() / ".ftu" / "leases"
