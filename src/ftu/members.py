@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import pandas as pd
 from fsspec import AbstractFileSystem
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from tqdm import tqdm
 
 from ftu import admission, images, sources
 from ftu.errors import InputError
@@ -84,15 +86,14 @@ def fetch(member: Member, folder: Path) -> None:
     Raises InputError when a map is neither in the cache nor in a remote, or is damaged.
     """
     source, facts = member
-    for fold in facts["folds"]:
-        for part in facts["parts"]:
-            for tta in facts["sets"]:
-                place = f"fold_{fold}/{part}/{tta}"
-                (folder / place).parent.mkdir(parents=True, exist_ok=True)
-                with _told(source):
-                    source.files.get(f"data/predictions/{place}", str(folder / place), recursive=True)
-                for path in sorted((folder / place).iterdir()):
-                    _check_map(source.name, f"data/predictions/{place}/{path.name}", path)
+    every = product(facts["folds"], facts["parts"], facts["sets"])
+    places = [f"fold_{fold}/{part}/{tta}" for fold, part, tta in every]
+    for place in tqdm(places, desc=f"fetch {source.name}", disable=None):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        with _told(source):
+            source.files.get(f"data/predictions/{place}", str(folder / place), recursive=True)
+        for path in sorted((folder / place).iterdir()):
+            _check_map(source.name, f"data/predictions/{place}/{path.name}", path)
 
 
 def _find(name: str, project: Path) -> Source:
