@@ -18,6 +18,10 @@ env: .venv/.ready ## make the environment in .venv, as uv.lock says
 	uv sync --quiet --locked --python $(PYTHON)
 	@touch $@
 
+.PHONY: doctor
+doctor: ## look at machine, data and project, and change nothing: what is missing, what would run
+	@PYTHONPATH=src $$(command -v python || echo $(PYTHON)) -B -m ftu.doctor
+
 .PHONY: repro
 repro: env ## run the whole pipeline on the data set that params.yaml names (the embedded sample)
 	dvc repro
