@@ -298,14 +298,14 @@ SMALL = {
 @pytest.fixture
 def pipeline(tmp_path, monkeypatch) -> Path:
     """Three stages in a row, run once."""
-    from dvc.repo.init import init
+    from dvc.repo import Repo
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a").write_text("1")
     (tmp_path / "params.yaml").write_text("n: 1\n")
     YAML(typ="safe").dump({"stages": SMALL}, tmp_path / "dvc.yaml")
-    with init(str(tmp_path), no_scm=True) as repo:
-        repo.reproduce()
+    with Repo.init(no_scm=True) as repo:
+        repo.reproduce()  # pyright: ignore[reportCallIssue]
     return tmp_path
 
 
