@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help
 help: ## list the targets
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: env
 env: .venv/.ready ## make the environment in .venv, as uv.lock says
@@ -36,6 +36,10 @@ test: env ## run the tests (minutes), JOBS=2 files at a time
 .PHONY: test-slow
 test-slow: env ## run the long tests: whole pipelines, caching, killed processes (tens of minutes)
 	pytest -m slow
+
+.PHONY: determinism
+determinism: env ## run what is committed in two clones, on 1 and 2 workers, and compare their dvc.lock (minutes)
+	PYTHONPATH=src:tests python tests/determinism.py
 
 .PHONY: check
 check: env ## ruff, ruff format, pyright

@@ -19,7 +19,7 @@ def main() -> str:
         listed = {member.facts["name"]: member.facts for member in found}
         jsonfile.write(folder / fusion.LIST, {"members": listed})
         maps = sum(1 for _ in folder.rglob("*.tif"))
-    return f"{len(found)} other experiments, {maps} maps fetched"
+    return f"{len(found)} other experiments, {maps} maps fetched" if found else "no other experiments"
 
 
 def what_is_wanted(params: Params) -> admission.Wanted:

@@ -273,10 +273,13 @@ def test_a_dvc_at_work_is_told(tmp_path):
 def test_temporaries_of_processes_that_are_no_more_are_told(tmp_path):
     (tmp_path / f"masks.tmp-{os.getpid()}").mkdir()
     assert list(remains.leftovers([tmp_path])) == []
-    (tmp_path / f"images.tmp-{NOBODY}.csv").touch()
+    for name in (f"images.tmp-{NOBODY}.csv", f"masks.tmp-{NOBODY}-12-old/1.tmp-0123"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
     found = one(remains.leftovers([tmp_path]))
     assert found.level == "warning"
-    assert f"images.tmp-{NOBODY}.csv" in found.words
+    for name in (f"images.tmp-{NOBODY}.csv", f"masks.tmp-{NOBODY}-12-old, "):
+        assert name in found.words
 
 
 def test_the_cache_of_items_is_measured(tmp_path):

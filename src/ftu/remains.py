@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -55,7 +56,7 @@ def trainings(folder: Path) -> Iterator[Finding]:
 
 def leases(folder: Path) -> Iterator[Finding]:
     """The cards and folds that are taken."""
-    for path in sorted(folder.glob("*.lock")):
+    for path in sorted(folder.glob("*")):
         if held := holders([path]):
             yield ok("leases", f"{path.stem} is taken by {named(held)}")
 
@@ -68,13 +69,12 @@ def items(folder: Path) -> Iterator[Finding]:
 
 
 def leftovers(folders: Sequence[Path]) -> Iterator[Finding]:
-    """Temporary outputs of processes that are no more."""
+    """Temporary outputs of processes that are no more: what they were to become, or what was there before."""
     found = [path for folder in folders for path in folder.rglob("*.tmp-*") if not _alive(path)]
-    if found:
-        words = (
-            f"{named([str(path) for path in found])}, {size(sum(map(occupied, found)))}, left by a killed run"
-        )
-        yield warning("leftovers", f"{words}; the stage removes them when it runs next, or rm -r them")
+    outermost = [path for path in found if not any(other in path.parents for other in found)]
+    if outermost:
+        words = f"{named(sorted(map(str, outermost)))}, {size(sum(map(occupied, outermost)))}, of killed runs"
+        yield warning("leftovers", f"{words}; dvc repro clears them away when it writes there next")
 
 
 def holders(paths: Sequence[Path]) -> list[str]:
@@ -99,6 +99,6 @@ def _process(pid: int) -> str:
 
 
 def _alive(path: Path) -> bool:
-    """Whether the process that is named in a temporary's name (NAME.tmp-PID.SUFFIX) still runs."""
-    number = path.name.split(".tmp-")[1].split(".")[0]
-    return number.isdigit() and Path(f"/proc/{number}").exists()
+    """Whether the process that is named in a temporary's name (NAME.tmp-PID...) still runs."""
+    writer = re.search(r"\.tmp-(\d+)", path.name)
+    return bool(writer) and Path(f"/proc/{writer[1]}").exists()
