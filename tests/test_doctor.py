@@ -392,6 +392,6 @@ def test_a_fresh_clone_is_well_and_stays_as_it_is_even_without_torch(tmp_path):
     ]
     assert "ok       stages     dvc repro would run 20 of 20" in lines
     assert "Traceback" not in output
-    assert lines[-1].endswith(" 1 errors")
+    assert lines[-1].endswith(", 1 error")
     set_params(folder, {"thresholds": {"HPA": {}}})
     assert "error    params" in run(folder, *command, status=1)

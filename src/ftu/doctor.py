@@ -26,7 +26,9 @@ def main() -> None:
         sys.stdout.write(f"{finding}\n")
         sys.stdout.flush()
         counts[finding.level] += 1
-    sys.stdout.write(f"doctor: {counts['ok']} ok, {counts['warning']} warnings, {counts['error']} errors\n")
+    plural = {level: "" if counts[level] == 1 else "s" for level in ("warning", "error")}
+    told = [f"{counts[level]} {level}{ending}" for level, ending in plural.items()]
+    sys.stdout.write(f"doctor: {counts['ok']} ok, {', '.join(told)}\n")
     sys.exit(1 if counts["error"] else 0)
 
 

@@ -56,7 +56,11 @@ def packages(lock: Path, wanted: Path) -> Iterator[Finding]:
     if differ:
         yield warning("packages", f"{named(differ)}; make env, or other bytes may come out")
     if not missing and not differ:
-        yield ok("packages", f"{len(found)} as in uv.lock: " + ", ".join(f"{n} {found[n]}" for n in SHOWN))
+        yield ok(
+            "packages",
+            f"{len(found)} as in uv.lock: "
+            + ", ".join(f"{name} {found[name]}" for name in SHOWN if name in found),
+        )
 
 
 def installed(name: str) -> str:

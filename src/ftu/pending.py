@@ -14,7 +14,7 @@ REASONS = 3  # that are named of a stage
 
 
 def stages(project: Path) -> Iterator[Finding]:
-    """A line for each stage that has a reason of its own, one for those that follow."""
+    """A line for each stage, or several alike, that has a reason of its own, one for those that follow."""
     from dvc.exceptions import DvcException
 
     noted = project / ".dvc" / "tmp" / "btime"  # DVC makes this file, where there is none, by being asked
@@ -33,8 +33,11 @@ def stages(project: Path) -> Iterator[Finding]:
                 noted.parent.rmdir()
     count = len(changed) + len(following)
     yield ok("stages", f"dvc repro would run {count} of {whole}" if count else "dvc repro has nothing to do")
+    alike: dict[str, list[str]] = {}  # as the folds of a stage often are
     for name, reasons in changed.items():
-        yield ok("stages", f"  {name}: {named(reasons, REASONS)}")
+        alike.setdefault(named(reasons, REASONS), []).append(name)
+    for words, names in alike.items():
+        yield ok("stages", f"  {', '.join(names)}: {words}")
     if following:
         yield ok("stages", f"  what follows: {', '.join(following)}")
 
