@@ -314,6 +314,9 @@ def pipeline(tmp_path, monkeypatch) -> Path:
 
 def test_stages_are_due_for_a_reason_or_follow(pipeline):
     assert pending.due(pipeline) == ({}, [], 3)
+    lock = (pipeline / "dvc.lock").rename(pipeline / "lock")
+    assert list(pending.due(pipeline)[0].values()) == [["not in dvc.lock"]] * 3
+    lock.rename(pipeline / "dvc.lock")
     assert one(pending.stages(pipeline)).words == "dvc repro has nothing to do"
     (pipeline / "params.yaml").write_text("n: 2\n")
     assert pending.due(pipeline) == ({"first": ["n modified"]}, ["second", "third"], 3)

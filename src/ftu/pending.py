@@ -65,6 +65,9 @@ def _name(stage: "Stage") -> str:
 
 
 def _reasons(stage: "Stage") -> Iterator[str]:
+    if not any(out.hash_info for out in stage.outs):
+        yield "not in dvc.lock"
+        return
     if stage.changed_stage():
         yield "its command"
     for part in (*stage.deps, *stage.outs):
