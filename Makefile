@@ -18,6 +18,10 @@ env: .venv/.ready ## make the environment in .venv, as uv.lock says
 	uv sync --quiet --locked --python $(PYTHON)
 	@touch $@
 
+.PHONY: doctor
+doctor: ## look at machine, data and project, and change nothing: what is missing, what would run
+	@PYTHONPATH=src $$(command -v python || echo $(PYTHON)) -B -m ftu.doctor
+
 .PHONY: repro
 repro: env ## run the whole pipeline on the data set that params.yaml names (the embedded sample)
 	dvc repro
@@ -50,6 +54,10 @@ GPUS ?=
 .PHONY: train-parallel
 train-parallel: env ## train the folds side by side: GPUS=0,1 one on each card; without, JOBS=2 at a time on CPUs
 	PYTHONPATH=src python -m ftu.parallel --gpus "$(GPUS)" --jobs $(JOBS)
+
+.PHONY: determinism
+determinism: env ## run what is committed in two clones, on 1 and 2 workers, and compare their dvc.lock (minutes)
+	PYTHONPATH=src:tests python tests/determinism.py
 
 .PHONY: check
 check: env audit ## ruff, ruff format, pyright, and audit

@@ -9,12 +9,14 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pandas as pd
 from fsspec import AbstractFileSystem
+from tqdm import tqdm
 
 from ftu import admission, images, limits, sources, tables, yamlfile
 from ftu.errors import InputError
@@ -82,16 +84,15 @@ def fetch(member: Member, folder: Path) -> None:
     Raises InputError when a map is neither in the cache nor in a remote, or is damaged.
     """
     source, facts = member
-    for fold in facts["folds"]:
-        for part in facts["parts"]:
-            for tta in facts["sets"]:
-                place = f"fold_{fold}/{part}/{tta}"
-                (folder / place).parent.mkdir(parents=True, exist_ok=True)
-                with _told(source):
-                    _check_names(source, f"data/predictions/{place}")
-                    source.files.get(f"data/predictions/{place}", str(folder / place), recursive=True)
-                for path in sorted((folder / place).iterdir()):
-                    _check_map(source.name, f"data/predictions/{place}/{path.name}", path)
+    every = product(facts["folds"], facts["parts"], facts["sets"])
+    places = [f"fold_{fold}/{part}/{tta}" for fold, part, tta in every]
+    for place in tqdm(places, desc=f"fetch {source.name}", disable=None):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        with _told(source):
+            _check_names(source, f"data/predictions/{place}")
+            source.files.get(f"data/predictions/{place}", str(folder / place), recursive=True)
+        for path in sorted((folder / place).iterdir()):
+            _check_map(source.name, f"data/predictions/{place}/{path.name}", path)
 
 
 def _find(name: str, project: Path) -> Source:

@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from ftu import images, stain
 from ftu.errors import InputError
@@ -31,7 +32,8 @@ def target_image(
     if kind == "file":
         return read_target(Path(file))
     files = target_files(index, kind=kind, ids=ids, source=source)
-    chosen = [images.read_rgb(resized / name) for name in files]
+    several = None if len(files) > 1 else True
+    chosen = [images.read_rgb(resized / name) for name in tqdm(files, desc="target", disable=several)]
     return stain.mosaic(chosen) if kind.startswith("mosaic") else chosen[0]
 
 

@@ -40,7 +40,8 @@ def run(main: Callable[[], str | None]) -> None:
         sys.stderr.write(f"{name}: error: {error}\n")
         sys.exit(2)
     if told:
-        warned = f", {len(_warned)} warnings" if _warned else ""
+        count = len(_warned)
+        warned = f", {count} warning{'s' * (count > 1)}" if count else ""
         sys.stderr.write(f"{name}: {told}, {time.monotonic() - start:.1f} s{warned}\n")
 
 
