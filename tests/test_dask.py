@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -89,6 +90,36 @@ def test_stages_give_the_same_bytes_in_two_processes_and_on_dask(small_sample, n
     assert len(serial) > 20
     project = new_project(small_sample, compute={"executor": executor, "workers": 2})
     assert run_stages(project) == serial
+
+
+@pytest.mark.slow
+def test_a_stage_whose_workers_are_killed_gives_the_same_bytes(small_sample, new_project, serial):
+    """Both are at an image when they are killed: they were given one before they had started."""
+    project = new_project(small_sample, compute={"workers": 2})
+    for stage in STAGES[:2]:
+        assert project.run(stage).returncode == 0
+    with subprocess.Popen(
+        [sys.executable, ROOT / "stages" / "normalize.py"],
+        cwd=project.folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as stage:
+        while len(found := spawned_by(stage.pid)) < 2:
+            assert stage.poll() is None
+        for process in found:
+            os.kill(process, signal.SIGKILL)
+        _, told = stage.communicate(timeout=WITHIN)
+    assert stage.returncode == 0
+    assert told.count("its process was ended by SIGKILL; it runs again, alone") == 2
+    assert outputs(project.folder) == serial
+
+
+def spawned_by(parent: int) -> list[int]:
+    """The worker processes of a stage."""
+    children = Path(f"/proc/{parent}/task").glob("*/children")
+    found = [int(child) for file in children for child in file.read_text().split()]
+    return [one for one in found if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
 
 
 def test_dask_that_is_not_installed_is_asked_for(monkeypatch):
