@@ -1,13 +1,16 @@
-"""What calibration chose and what it is worth: as JSON for programs, in words, and as a picture."""
+"""What calibration chose and what it is worth: as JSON for programs, in words, and as a picture.
+
+Matplotlib is imported where something is drawn, as in ftu.figures.
+"""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ftu import jsonfile
 from ftu.calibration import flat_region
@@ -15,6 +18,9 @@ from ftu.curves import THRESHOLDS, Curves
 from ftu.evidence import Case, by_pair
 from ftu.mixtures import Measured
 from ftu.nested import WAYS, Choice, Search
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 READING = """\
 Dice is the mean over out-of-fold images at native size. *Nested*: each fold scored by what was chosen on the
@@ -129,6 +135,8 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
 
     Without panels the picture says that calibration is off.
     """
+    from matplotlib.figure import Figure
+
     columns = min(len(panels), 3) or 1
     rows = math.ceil(len(panels) / columns) or 1
     figure = Figure(figsize=(4.2 * columns, 2.8 * rows), layout="constrained")

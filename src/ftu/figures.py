@@ -1,17 +1,23 @@
-"""Pictures for people: loss curves, and a gallery of outlines."""
+"""Pictures for people: loss curves, and a gallery of outlines.
+
+Matplotlib is imported where something is drawn: it takes as long as all else that a stage imports, and the
+worker processes, which import what the stage does, draw nothing.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ftu.schedules import AUX_TERMS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TRUTH, PREDICTION = (0, 158, 115), (213, 94, 0)  # RGB, told apart by colour-blind readers too
 
@@ -27,6 +33,9 @@ def draw_curves(histories: Mapping[int, pd.DataFrame], path: Path) -> None:
 
     The switch is marked where the active block changes.
     """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
     figure = Figure(figsize=(13, 3.5), layout="constrained")
     losses, dice, gradients = figure.subplots(1, 3)
     for history in histories.values():
@@ -60,6 +69,9 @@ class Picture(NamedTuple):
 
 def draw_gallery(pictures: Sequence[Picture], path: Path) -> None:
     """Per column: the image, below it the image with the outlines of both masks."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
     figure = Figure(figsize=(2.0 * len(pictures), 4.6), layout="constrained")
     for (above, below), (title, image, truth, prediction) in zip(
         figure.subplots(2, len(pictures), squeeze=False).T, pictures, strict=True
@@ -82,6 +94,8 @@ def outlined(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) 
 
 
 def _name_lines(axes: Axes, histories: Mapping[int, pd.DataFrame]) -> None:
+    from matplotlib.lines import Line2D
+
     supervised = any(history["active_block"].any() for history in histories.values())
     lines = {"train": "tab:blue", "validation": "tab:red"} | (
         {"auxiliary": "tab:green"} if supervised else {}

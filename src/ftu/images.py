@@ -324,8 +324,8 @@ def _read_png(path: Path, count: int) -> np.ndarray:
     """
     if path.is_file() and _is_whole_png(path.read_bytes()):
         with suppress(RasterioError, MemoryError), _raster(path, driver="PNG") as png:
-            if (png.count, set(png.dtypes)) == (count, {"uint8"}):
-                return png.read()
+            if png.count in (count, count + 1) and set(png.dtypes) == {"uint8"}:  # with alpha or without
+                return png.read(list(range(1, count + 1)))
     raise InputError(f"{path}: is missing or damaged; run `dvc repro` to make it again")
 
 
