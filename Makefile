@@ -42,7 +42,7 @@ SEED ?= 0
 
 .PHONY: faults
 faults: env ## kill, fill, damage, cut the power in every stage; the next run ends as an undisturbed one: KILLS=50 SEED=0
-	python tests/faults.py --kills $(KILLS) --seed $(SEED)
+	python tests/faults.py --kills "$(KILLS)" --seed "$(SEED)"
 
 .PHONY: verify-cache
 verify-cache: env ## compare the files of DVC's cache with their names, and remove the damaged ones
@@ -114,4 +114,4 @@ DAYS ?= 30
 
 .PHONY: prune-cache
 prune-cache: env ## forget what was made of single images and not used for DAYS=30 days; 0: all of it
-	PYTHONPATH=src python -m ftu.prune --days $(DAYS)
+	PYTHONPATH=src python -m ftu.prune --days "$(DAYS)"
