@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help
 help: ## list the targets
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: env
 env: .venv/.ready ## make the environment in .venv, as uv.lock says
@@ -17,6 +17,10 @@ env: .venv/.ready ## make the environment in .venv, as uv.lock says
 	@command -v uv >/dev/null || { $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet uv; }
 	uv sync --quiet --locked --python $(PYTHON)
 	@touch $@
+
+.PHONY: doctor
+doctor: ## look at machine, data and project, and change nothing: what is missing, what would run
+	@PYTHONPATH=src $$(command -v python || echo $(PYTHON)) -B -m ftu.doctor
 
 .PHONY: repro
 repro: env ## run the whole pipeline on the data set that params.yaml names (the embedded sample)
@@ -33,11 +37,43 @@ test: env ## run the tests (minutes), JOBS=2 files at a time
 test-slow: env ## run the long tests: whole pipelines, caching, killed processes (tens of minutes)
 	pytest -m slow
 
+KILLS ?= 50
+SEED ?= 0
+
+.PHONY: faults
+faults: env ## kill, fill, damage, cut the power in every stage; the next run ends as an undisturbed one: KILLS=50 SEED=0
+	python tests/faults.py --kills "$(KILLS)" --seed "$(SEED)"
+
+.PHONY: verify-cache
+verify-cache: env ## compare the files of DVC's cache with their names, and remove the damaged ones
+	PYTHONPATH=src python -m ftu.verification
+
+# Empty: JOBS folds at a time on CPUs.
+GPUS ?=
+
+.PHONY: train-parallel
+train-parallel: env ## train the folds side by side: GPUS=0,1 one on each card; without, JOBS=2 at a time on CPUs
+	PYTHONPATH=src python -m ftu.parallel --gpus "$(GPUS)" --jobs $(JOBS)
+
+.PHONY: determinism
+determinism: env ## run what is committed in two clones, on 1 and 2 workers, and compare their dvc.lock (minutes)
+	PYTHONPATH=src:tests python tests/determinism.py
+
 .PHONY: check
-check: env ## ruff, ruff format, pyright
+check: env audit ## ruff, ruff format, pyright, and audit
 	ruff check .
 	ruff format --check .
 	pyright
+
+.PHONY: audit
+audit: env ## known vulnerabilities of what uv.lock pins, but those that audit.toml accepts
+	PYTHONPATH=src python -m ftu.audit
+
+SECONDS_OF_FUZZING ?= 30
+
+.PHONY: fuzz
+fuzz: env ## damage what is read, guided by coverage (atheris): SECONDS_OF_FUZZING=30
+	PYTHONPATH=src:tests uv run --quiet --frozen --no-sync --with atheris==3.0.0 python tests/fuzzing.py $(SECONDS_OF_FUZZING)
 
 .PHONY: bench
 bench: env ## measure against peers, side by side
@@ -73,3 +109,9 @@ HIDDEN ?= 12
 .PHONY: rehearsal
 rehearsal: env ## run the notebook of bundle/ as Kaggle would, and compare its CSV with the pipeline's: HIDDEN=12
 	PYTHONPATH=src python -m ftu.rehearsal --hidden $(HIDDEN)
+
+DAYS ?= 30
+
+.PHONY: prune-cache
+prune-cache: env ## forget what was made of single images and not used for DAYS=30 days; 0: all of it
+	PYTHONPATH=src python -m ftu.prune --days "$(DAYS)"

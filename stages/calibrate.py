@@ -13,7 +13,7 @@ from ftu.whole import whole_files
 from ftu.workers import Pool
 
 
-def main() -> None:
+def main() -> str:
     params = load_params(paths.PARAMS)
     cases = held_out(params)
     start = given(params, cases)
@@ -24,6 +24,7 @@ def main() -> None:
     with whole_files(paths.REPORTS) as folder:
         calibration_report.write(report, folder)
     print(report.words, end="")
+    return f"{len(cases)} images, rules {'chosen' if enabled else 'of the parameters'}"
 
 
 def held_out(params: Params) -> list[Case]:

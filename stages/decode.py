@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftu import images, paths, rle, tables
+from ftu import images, items, paths, tables
 from ftu.params import load_params
-from ftu.stage import run
+from ftu.stage import run, warn
 from ftu.whole import whole_file, whole_folder
 from ftu.workers import Pool
 
 
-def main() -> None:
+def main() -> str:
     params = load_params(paths.PARAMS)
-    root = Path(params.data.root)
+    root, keep = Path(params.data.root), items.keeper(paths.items())
     train, test = tables.read_both(root, organs=params.data.organs, sources=params.data.sources)
     index = pd.concat([train.drop(columns="rle"), test], ignore_index=True)
     rows = tables.image_rows(index)
@@ -21,14 +21,17 @@ def main() -> None:
     shapes = [(row.img_height, row.img_width) for row in rows]
     sizes = [row.pixel_size for row in rows]
     pool = Pool(**params.compute.model_dump())
-    pool.each(images.check_image, files, shapes, sizes, doing="check images")
+    check = keep(images.check_image, reads=1, writes=0)
+    done = pool.each(check, files, shapes, sizes, doing="check images")
 
     with whole_folder(paths.MASKS) as folder:
-        for row, text in zip(tables.image_rows(train), train["rle"], strict=True):
-            mask = rle.decode(text, height=row.img_height, width=row.img_width)
-            images.write_mask(folder / f"{row.id}.png", mask)
+        write = keep(images.decode_mask_file, reads=0, writes=1)
+        targets = [folder / f"{name}.png" for name in train["id"]]
+        done += pool.each(write, targets, list(train["rle"]), shapes[: len(train)], doing="decode masks")
     with whole_file(paths.IMAGES) as path:
         index.to_csv(path, index=False)
+    warn(items.warning(done))
+    return f"{len(rows)} images and {len(train)} masks, {items.count(done)}"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from ftu.whole import whole_files
 from ftu.workers import Pool
 
 
-def main() -> None:
+def main() -> str:
     params = load_params(paths.PARAMS)
     known = rules.read(paths.RULES, organs=params.data.organs, sources=params.data.sources)
     trials, moved = find_trials(params, known)
@@ -38,6 +38,7 @@ def main() -> None:
         pictures = [evaluation.picture(trial, way, dice[trial.case.row.id]) for trial in shown]
         figures.draw_gallery(pictures, folder / "gallery.png")
     print(report, end="")
+    return f"{len(table)} images and {len(shifted)} shifted ones, mean Dice {table['dice'].mean():.3f}"
 
 
 def find_trials(params: Params, known: rules.Rules) -> tuple[list[Trial], list[Trial]]:

@@ -1,25 +1,25 @@
 """Fetch what the other experiments of the ensemble predicted; an ensemble of one has nothing to fetch."""
 
-from tqdm import tqdm
-
 from ftu import admission, folds, fusion, jsonfile, members, paths, predictions, tables
 from ftu.params import Params, load_params
 from ftu.stage import run
 from ftu.whole import whole_folder
 
 
-def main() -> None:
+def main() -> str:
     params = load_params(paths.PARAMS)
     wanted = what_is_wanted(params)
     names = [member.name for member in params.ensemble.members]
     found = [members.find(name, paths.project(), wanted) for name in names]
     members.check_different(found)
     with whole_folder(paths.MEMBERS) as folder:
-        for member in tqdm(found, desc="fetch members", disable=None):
+        for member in found:
             members.fetch(member, folder / member.facts["folder"])
             jsonfile.write(folder / member.facts["folder"] / members.FACTS, member.facts)
         listed = {member.facts["name"]: member.facts for member in found}
         jsonfile.write(folder / fusion.LIST, {"members": listed})
+        maps = sum(1 for _ in folder.rglob("*.tif"))
+    return f"{len(found)} other experiments, {maps} maps fetched" if found else "no other experiments"
 
 
 def what_is_wanted(params: Params) -> admission.Wanted:

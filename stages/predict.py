@@ -6,12 +6,12 @@ from ftu.stage import fold_argument, run
 from ftu.whole import whole_folder
 
 
-def main() -> None:
+def main() -> str:
     fold, params = fold_argument(), load_params(paths.PARAMS)  # checked before torch is imported
-    predict(fold, params)
+    return predict(fold, params)
 
 
-def predict(fold: int, params: Params) -> None:
+def predict(fold: int, params: Params) -> str:
     from ftu import artifact, inference, jsonfile, predictions, runtime, views
 
     settings = params.predict
@@ -46,6 +46,7 @@ def predict(fold: int, params: Params) -> None:
         )
         made_by = {"fold": fold, "sets": names, "weights_sha256": facts["weights_sha256"]}
         jsonfile.write(folder / predictions.FACTS, made_by)
+    return f"fold {fold}, {len(due)} images, views {', '.join(names)}"
 
 
 if __name__ == "__main__":

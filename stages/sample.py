@@ -8,15 +8,15 @@ from ftu.stage import run
 from ftu.whole import whole_folder
 
 
-def main() -> None:
+def main() -> str:
     params = load_params(paths.PARAMS)
+    train, test = params.sample.train, params.sample.test
     root = Path(params.data.root)
     if root != paths.SAMPLE:
         tables.check_root(root)
     with whole_folder(paths.SAMPLE) as folder:
-        sample.write_sample(
-            folder, train=params.sample.train, test=params.sample.test, seed=params.sample.seed
-        )
+        sample.write_sample(folder, train=train, test=test, seed=params.sample.seed)
+    return f"{train + test} images drawn"
 
 
 if __name__ == "__main__":

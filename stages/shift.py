@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from ftu import geometry, normalization, paths, shifted, tables
+from ftu import geometry, items, normalization, paths, shifted, tables
 from ftu.params import Params, load_params
 from ftu.shift import Look
 from ftu.stage import run, warn
@@ -11,45 +11,51 @@ from ftu.whole import whole_folder
 from ftu.workers import HERE, Pool
 
 
-def main() -> None:
+def main() -> str:
     params = load_params(paths.PARAMS)
     if params.shift.enabled:
-        shift_all(params)
-        return
+        return shift_all(params)
     with whole_folder(paths.SHIFTED) as folder:
         shifted.write_tables(folder, [])
+    return "no images (shift.enabled: false)"
 
 
-def shift_all(params: Params) -> None:
+def shift_all(params: Params) -> str:
     settings, stain = params.shift, params.stain
     index = tables.read_index(paths.IMAGES)
     rows = shifted.rows_to_shift(tables.image_rows(index), settings.source)
-    target = partial(normalization.target_image, paths.RESIZED, index, **stain.target.model_dump())
     looks = {
         organ: Look(size, settings.field, settings.blur, settings.stain)
         for organ, size in settings.pixel_size.items()
     }
-    recipe = shifted.Recipe(
-        source=settings.source,
-        looks=looks,
-        seed=stain.seed,
-        masks=paths.MASKS,
-        shape=partial(geometry.network_shape, **params.resize.model_dump()),
-        normalize=normalization.prepare(stain.backend, target, seed=stain.seed),
-    )
-    work = partial(shifted.shift_file, recipe=recipe)
-    files = [tables.image_path(Path(params.data.root), row) for row in rows]
     caveat = normalization.caveat(stain.backend)
     pool = HERE if caveat else Pool(**params.compute.model_dump())
+    keep = items.keeper(paths.items())  # after the backend was imported: it counts its code
+    target = partial(normalization.target_image, paths.RESIZED, index, **stain.target.model_dump())
+    fit = keep(normalization.fit_target, reads=0, writes=0).result
+    recipe = shifted.Recipe(
+        source=settings.source,
+        seed=stain.seed,
+        shape=partial(geometry.network_shape, **params.resize.model_dump()),
+        normalize=normalization.prepare(stain.backend, target, seed=stain.seed, fit=fit),
+    )
+    work = keep(partial(shifted.shift_file, recipe=recipe), reads=2, writes=2)
     warn(caveat)
     with whole_folder(paths.SHIFTED) as folder:
         for name in ("images", "masks"):
             (folder / name).mkdir()
-        made = pool.each(work, rows, files, [folder] * len(rows), doing="shift images")
+        raw = [tables.image_path(Path(params.data.root), row) for row in rows]
+        to = [[base / f"{row.id}.png" for row in rows] for base in (folder / "images", folder / "masks")]
+        masks = [paths.MASKS / f"{row.id}.png" for row in rows]
+        given = rows, [looks[row.organ] for row in rows]
+        done = pool.each(work, raw, masks, *to, *given, doing="shift images")
+        made = [shifted.Made(row.id, **item.result) for row, item in zip(rows, done, strict=True)]
         shifted.write_tables(folder, made)
     for sentence in shifted.warnings(rows, made, looks):
         warn(sentence)
     warn(normalization.warning([one.quality for one in made if one.row]))
+    warn(items.warning(done))
+    return f"{len(rows)} images, {items.count(done)}"
 
 
 if __name__ == "__main__":

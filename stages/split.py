@@ -6,7 +6,7 @@ from ftu.stage import run, warn
 from ftu.whole import whole_file
 
 
-def main() -> None:
+def main() -> str:
     params = load_params(paths.PARAMS)
     count = params.split.count
     index = tables.read_index(paths.IMAGES)
@@ -16,6 +16,7 @@ def main() -> None:
         warn(f"{organ} has {images} images for {count} folds; some folds have none")
     with whole_file(paths.FOLDS) as path:
         table.to_csv(path, index=False)
+    return f"{len(table)} images in {count} folds"
 
 
 if __name__ == "__main__":

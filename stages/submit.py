@@ -11,7 +11,7 @@ from ftu.whole import whole_files
 from ftu.workers import Pool
 
 
-def main() -> None:
+def main() -> str:
     params = load_params(paths.PARAMS)
     known = rules.read(paths.RULES, organs=params.data.organs, sources=params.data.sources)
     index, table = tables.read_index(paths.IMAGES), tables.read_folds(paths.FOLDS)
@@ -35,6 +35,9 @@ def main() -> None:
         rows[masking.GUARDED].to_csv(folder / paths.GUARD.name, index=False)
     print(masking.guard_in_words(rows, way.never_empty))
     print(f"{paths.SUBMISSION}: {len(answers)} images, valid for Kaggle")
+    return (
+        f"{len(answers)} images of {len(params.split.run)} folds and {len(known.members)} other experiments"
+    )
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ LOADING = {"batch_size", "accumulate", "valid_batch_size", "workers"}
 RUNNING = {"seed", "epochs", "lr", "weight_decay", "scheduler", "clip", "ema", "compile", "switch_epoch"}
 
 
-def main() -> None:
+def main() -> str:
     fold, params = fold_argument(), load_params(paths.PARAMS)  # checked before torch is imported
     processes.launch(params.train.processes)
-    train(fold, params)
+    return train(fold, params)
 
 
-def train(fold: int, params: Params) -> None:
+def train(fold: int, params: Params) -> str:
     from ftu import dataset, resume, runtime, training
     from ftu.augment import strict_augmentation
     from ftu.run import Run, accelerate
@@ -71,6 +71,8 @@ def train(fold: int, params: Params) -> None:
             facts = {"fold": fold, "seed": settings.seed, "encoder_weights": source}
             save(running, settings.checkpoint, architecture, facts)
         state.remove()
+    dice = running.checkpoints.kept[settings.checkpoint].dice
+    return f"{len(running.rows)} epochs, Dice {dice:.4f}" if accelerator.is_main_process else ""
 
 
 def save(running: "Run", choice: str, architecture: dict, facts: dict) -> None:

@@ -12,14 +12,17 @@ from ruamel.yaml import YAML
 from imports import ROOT
 
 
+def environment() -> dict[str, str]:
+    """That of a user who has activated the project's."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "PYTHONPATH"))}
+    return kept | {"PATH": path}
+
+
 def run(project: Path, *command: str, status: int = 0) -> str:
     """Run a command as the user would, the environment activated; return what it prints."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {
-        key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "PYTHONPATH"))
-    }
     done = subprocess.run(
-        command, cwd=project, env=environment | {"PATH": path}, text=True, stdout=-1, stderr=subprocess.STDOUT
+        command, cwd=project, env=environment(), text=True, stdout=-1, stderr=subprocess.STDOUT
     )
     assert done.returncode == status, done.stdout
     return done.stdout

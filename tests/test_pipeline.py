@@ -10,7 +10,8 @@ import pytest
 
 from ftu import images, rle, submission, tables
 from ftu.params import load_params
-from project import commit, copy_repository, run, set_params, stages_run
+from project import commit, copy_repository, environment, run, set_params, stages_run
+from terminal import SUMMARY, shown
 
 pytestmark = pytest.mark.slow
 
@@ -25,14 +26,19 @@ FOLDS = ("train@0", "train@1", "predict@0", "predict@1", "calibrate", "evaluate"
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with reduced parameters and one whole run, committed."""
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A repository with reduced parameters and one whole run, committed; and what the run said."""
     folder = tmp_path_factory.mktemp("clone") / "ftu"
     copy_repository(folder)
     set_params(folder, REDUCED)
-    run(folder, "dvc", "repro")
+    said = run(folder, "dvc", "repro")
     commit(folder)
-    return folder
+    return folder, said
+
+
+@pytest.fixture(scope="module")
+def project(first_run: tuple[Path, str]) -> Path:
+    return first_run[0]
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +46,16 @@ def _undone(project: Path) -> None:
     """Each test starts from the committed run."""
     run(project, "git", "checkout", "-q", ".")
     run(project, "dvc", "checkout", "-q")
+
+
+def test_each_stage_ends_with_one_line_and_shows_no_bar_away_from_a_terminal(
+    first_run: tuple[Path, str],
+) -> None:
+    _, said = first_run
+    ran = [stage.split("@")[0] for stage in stages_run(said)]
+    assert len(ran) == 14
+    assert sorted(SUMMARY.findall(said)) == sorted(ran)
+    assert "\r" not in said
 
 
 def test_nothing_runs_twice(project: Path) -> None:
@@ -145,11 +161,20 @@ def test_data_that_are_not_there_are_told_in_words_and_cost_nothing(project: Pat
     assert run(project, "git", "status", "--short") == ""
 
 
-def test_a_forced_run_gives_the_same_lock(project: Path) -> None:
-    before = (project / "dvc.lock").read_text()
-    output = run(project, "dvc", "repro", "--force")
-    assert len(stages_run(output)) == 14
-    assert (project / "dvc.lock").read_text() == before
+BARS = ("draw", "check images", "resize images", "resize masks", "target", "normalize", "read", "epochs",
+        "predict", "foreground", "score", "submit")  # fmt: skip
+
+
+def test_another_clone_with_another_number_of_workers_gives_the_same_lock_and_shows_bars(
+    project: Path, tmp_path: Path
+) -> None:
+    clone = tmp_path / "ftu"  # without a cache
+    copy_repository(clone)
+    set_params(clone, REDUCED | {"compute": {"workers": 2}})
+    seen = shown(["dvc", "repro"], clone, environment())
+    assert len(stages_run(seen)) == 14
+    assert [name for name in BARS if f"\r{name}: " not in seen] == []
+    assert (clone / "dvc.lock").read_text() == (project / "dvc.lock").read_text()
 
 
 def test_a_dropped_fold_is_not_used(project: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftu import resume
+from ftu import digest, resume
 from ftu.errors import InputError
 from ftu.params import load_params
 from ftu.resume import StateFile, run_key
@@ -385,15 +385,15 @@ def test_the_script_is_part_of_the_key(script, files):
 
 @pytest.mark.usefixtures("script")
 def test_the_modules_in_use_and_the_versions_of_libraries_are_part_of_the_key(files, monkeypatch):
-    keys, digest, version = {run_key(files, **FACTS)}, resume.sha256, resume.version
+    keys, sha256, version = {run_key(files, **FACTS)}, digest.sha256, digest.version
     for module in ("resume.py", "params.py"):
         with monkeypatch.context() as patch:
             patch.setattr(
-                resume, "sha256", lambda path, name=module: digest(path) + "." * (path.name == name)
+                digest, "sha256", lambda path, name=module: sha256(path) + "." * (path.name == name)
             )
             keys.add(run_key(files, **FACTS))
     for library in resume.LIBRARIES:
         with monkeypatch.context() as patch:
-            patch.setattr(resume, "version", lambda name, of=library: "0" if name == of else version(name))
+            patch.setattr(digest, "version", lambda name, of=library: "0" if name == of else version(name))
             keys.add(run_key(files, **FACTS))
     assert len(keys) == 3 + len(resume.LIBRARIES)

@@ -143,5 +143,5 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"rules.json: is damaged"):
         read(path)
     path.write_text("[1]")
-    with pytest.raises(InputError, match=r"rules.json: list"):
+    with pytest.raises(InputError, match=r"rules.json: is damaged .it holds a list"):
         read(path)

@@ -259,7 +259,8 @@ def test_the_stage_writes_images_masks_and_a_row_for_each_training_image(project
     assert not table["reason"].any()
     coarse = [name for name, row in rows.items() if row.organ == "largeintestine"]
     told = f"{len(coarse)} of 6 images of largeintestine keep their pixel size"
-    assert said == f"warning: {told}, as smaller pixels show no more: {', '.join(coarse)}\n"
+    assert f"warning: {told}, as smaller pixels show no more: {', '.join(coarse)}\n" in said
+    assert "1 warnings" in said
 
 
 def test_a_look_that_changes_nothing_gives_what_normalize_gives(project):
@@ -280,6 +281,7 @@ def test_a_look_that_changes_nothing_gives_what_normalize_gives(project):
 def test_the_number_of_workers_changes_no_byte(project):
     done(project, "shift")
     before = shifted_of(project)
+    shutil.rmtree(project.folder / ".ftu")
     project.set(compute={"workers": 2})
     done(project, "shift")
     assert shifted_of(project) == before
@@ -287,7 +289,7 @@ def test_the_number_of_workers_changes_no_byte(project):
 
 def test_without_a_shift_only_a_header_is_written(project):
     project.set(shift={"enabled": False})
-    assert done(project, "shift") == ""
+    assert "shift: no images (shift.enabled: false)" in done(project, "shift")
     header = (",".join(shifted.COLUMNS) + "\n").encode()
     assert shifted_of(project) == {"data/shifted": None, "data/shifted/shifted.csv": header}
     assert tables.image_rows(tables.read_index(project.folder / "data/shifted/shifted.csv")) == []

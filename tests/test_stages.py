@@ -177,7 +177,8 @@ def test_the_quality_table_has_a_row_per_image_with_its_stains(base):
 
 def test_the_number_of_workers_changes_no_byte(project):
     before = project.contents()
-    shutil.rmtree(project.folder / "data" / "normalized")
+    for name in ("data/normalized", ".ftu"):
+        shutil.rmtree(project.folder / name)
     project.set(compute={"workers": 2})
     done(project, "normalize")
     assert project.contents() | {"params.yaml": before["params.yaml"]} == before

@@ -110,7 +110,7 @@ def test_a_size_in_pixels_must_be_whole(tmp_path, column):
     [
         (b"", "cannot be read as CSV"),
         (b'id,organ\n1,"kidney\n', "cannot be read as CSV"),
-        (b"id,organ\n1,2,3,4\n1,2,3,4,5\n", "cannot be read as CSV"),
+        (b"id,organ\n1,2,3,4\n1,2,3,4,5\n", "row 1 has more cells"),
         (b"\xff\xfe\x00i\x00d", "cannot be read as CSV"),
         (b"<!DOCTYPE html><title>Sign in</title>\n", "has no column id"),
         (",".join(tables.TRAIN_COLUMNS).encode(), "has no rows"),
@@ -148,9 +148,12 @@ def test_a_table_of_a_stage_without_a_column_is_refused_by_its_name(tmp_path, re
         read(written(tmp_path, table))
 
 
-def test_cells_that_a_short_row_lacks_are_empty(tmp_path):
-    (tmp_path / "a.csv").write_text("id,rle\n1\n2,\n3,NA\n")
-    assert tables.read_csv(tmp_path / "a.csv")["rle"].tolist() == ["", "", "NA"]
+def test_an_empty_cell_is_an_empty_text_and_a_missing_one_an_error(tmp_path):
+    (tmp_path / "a.csv").write_text("id,rle\n2,\n\n3,NA\n")
+    assert tables.read_csv(tmp_path / "a.csv")["rle"].tolist() == ["", "NA"]
+    (tmp_path / "a.csv").write_text("id,rle\n2,\n3\n")  # as when it was cut off
+    with pytest.raises(InputError, match=r"a\.csv: row 2 has fewer cells than the first line names"):
+        tables.read_csv(tmp_path / "a.csv")
 
 
 def test_sizes_are_read_whatever_else_the_table_holds(tmp_path):

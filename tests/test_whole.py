@@ -1,12 +1,20 @@
 """Outputs are all or nothing: what was there stays until the new is complete, and no rest is left behind."""
 
+import errno
 import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from ftu.errors import InputError
 from ftu.whole import whole_file, whole_files, whole_folder
+from imports import ROOT
 
 
 def tree(folder: Path) -> dict[str, str | None]:
@@ -20,7 +28,9 @@ class Interrupted(BaseException):
     """As Ctrl-C or SIGTERM: no Exception."""
 
 
-def write(kind, path: Path, content: str, *, error: type[BaseException] | None = None) -> None:
+def write(
+    kind, path: Path, content: str, *, error: BaseException | type[BaseException] | None = None
+) -> None:
     context: AbstractContextManager[Path] = kind(path)
     with context as temporary:
         target = temporary if kind is whole_file else temporary / "part.txt"
@@ -94,3 +104,133 @@ def test_neighbours_may_be_written_at_the_same_time(tmp_path):
             (one / "a").touch()
             (other / "b").touch()
         assert set(tree(tmp_path)) >= {f"{first}/a", f"{second}/b"}
+
+
+# Writes a folder, and hands over between what the test gives in the place of PART.
+WRITER = """import os, signal, sys
+from pathlib import Path
+from ftu.whole import whole_folder
+PART
+with whole_folder(Path("out")) as folder:
+    (folder / "part.txt").write_text("new")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+KILLED_AT = """replace, left = os.replace, [NUMBER]
+def last(*paths):
+    left[0] -= 1
+    if not left[0]: os.kill(os.getpid(), signal.SIGKILL)
+    replace(*paths)
+os.replace = last
+"""
+
+
+def writer(folder: Path, part: str = "") -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER.replace("PART", part)], cwd=folder, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_a_temporary_that_another_process_writes_stays_until_that_process_has_ended(tmp_path):
+    with writer(tmp_path) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "writing\n"
+        write(whole_folder, tmp_path / "out", "mine")
+        (temporary,) = tmp_path.glob("out.tmp-*")
+        other.kill()
+        other.wait()
+        assert temporary.exists()
+    write(whole_folder, tmp_path / "out", "mine again")
+    assert tree(tmp_path) == {"out": None, "out/part.txt": "mine again"}
+
+
+@pytest.mark.parametrize("rename", [1, 2])
+def test_a_kill_at_a_rename_leaves_the_old_folder_which_comes_back_before_the_next_is_written(
+    tmp_path, rename
+):
+    write(whole_folder, tmp_path / "out", "old")
+    other = writer(tmp_path, KILLED_AT.replace("NUMBER", str(rename)))
+    other.communicate("")
+    assert other.returncode == -signal.SIGKILL
+    assert (tmp_path / "out").exists() == (rename == 1)
+    with pytest.raises(Interrupted):
+        write(whole_folder, tmp_path / "out", "half", error=Interrupted)
+    assert tree(tmp_path) == {"out": None, "out/part.txt": "old"}
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+    write(whole_folder, tmp_path / "out", "old")
+    replace = os.replace
+
+    def refuse(source: Path, target: Path) -> None:
+        if (source / "part.txt").read_text() == "new":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="Input/output error"):
+        write(whole_folder, tmp_path / "out", "new")
+    assert tree(tmp_path) == {"out": None, "out/part.txt": "old"}
+
+
+@KINDS
+def test_what_takes_its_place_is_on_the_disk(tmp_path, kind, monkeypatch):
+    synced, replace, fsync = set(), os.replace, os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def check(source: Path, target: Path) -> None:
+        assert {each.stat().st_ino for each in [source, *source.rglob("*")]} <= synced
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(os, "replace", check)
+    write(kind, place(kind, tmp_path), "new")
+    assert synced
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "the disk is full; make room"),
+        (RuntimeError("libx: No space left on device (28)"), "the disk is full; make room"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS)), "its disk is read-only"),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "quota"),
+        (OSError(errno.EACCES, os.strerror(errno.EACCES)), "is not yours to write to"),
+    ],
+)
+def test_what_the_disk_refuses_is_said_in_words(tmp_path, kind, error, words, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(InputError, match=words) as told:
+        write(kind, place(kind, tmp_path), "half", error=error)
+    assert str(told.value).startswith(f"{place(kind, tmp_path)}: cannot be written")
+    assert "run `dvc repro` again" in str(told.value)
+
+
+@KINDS
+def test_a_folder_that_vanishes_is_said_in_words(tmp_path, kind):
+    def write_nowhere() -> None:
+        with kind(place(kind, tmp_path)) as temporary:
+            shutil.rmtree(tmp_path / "data")
+            (temporary if kind is whole_file else temporary / "a").write_text("new")
+
+    with pytest.raises(InputError, match="vanished while it was written to"):
+        write_nowhere()
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("an image"),
+        FileNotFoundError(errno.ENOENT, "an image"),
+        PermissionError(errno.EACCES, "an image"),
+    ],
+)
+def test_other_errors_stay_as_they_are(tmp_path, kind, error):
+    with pytest.raises(type(error), match="an image"):
+        write(kind, place(kind, tmp_path), "half", error=error)

@@ -1,19 +1,43 @@
 """A trained model on disk: weights.safetensors and model.json, all that is needed to build it again."""
 
 from pathlib import Path
+from typing import Annotated
 
 import safetensors
 import safetensors.torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from ftu import jsonfile
 from ftu.digest import sha256
 from ftu.errors import InputError
-from ftu.segmenter import Segmenter, build_segmenter
+from ftu.segmenter import DECODERS, Segmenter, build_segmenter
 from ftu.standardize import MEAN, STD
 
 WEIGHTS = "weights.safetensors"
 FACTS = "model.json"
+Three = Annotated[list[float], Field(min_length=3, max_length=3)]  # of red, green, blue
+
+
+class Architecture(BaseModel):
+    """What build_segmenter takes: a name for each part, none of them a place in a hub, and bounded sizes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    encoder: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    decoder: Annotated[str, Field(pattern=f"^({'|'.join(DECODERS)})$")]
+    width: Annotated[int, Field(ge=1, le=8192)]  # channels
+    fuse: str
+    size: Annotated[int, Field(ge=1, le=2**15)]  # px
+
+
+class Facts(BaseModel):
+    """What of model.json is used to build the network and to predict; the rest is for people."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+    architecture: Architecture
+    mean: Three
+    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)]
+    weights_sha256: str
 
 
 def save(folder: Path, model: Segmenter, state: dict[str, Tensor], architecture: dict, facts: dict) -> None:
@@ -36,9 +60,23 @@ def save(folder: Path, model: Segmenter, state: dict[str, Tensor], architecture:
 def load(folder: Path) -> tuple[Segmenter, dict]:
     """The network that `save` wrote, and its facts.
 
-    Raises InputError when a part is missing or the weights do not fit the architecture.
+    Nothing in either file is run: one is JSON, the other names, shapes and numbers. Raises InputError when a
+    part is missing or damaged, or the weights do not fit the architecture.
     """
     facts = jsonfile.read(folder / FACTS, "the fold was not trained: run `dvc repro`")
+    try:
+        Facts.model_validate(facts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"{folder / FACTS}: {key}: {first['msg']}; run `dvc repro` to train the fold again"
+        ) from error
+    if not (folder / WEIGHTS).is_file() or sha256(folder / WEIGHTS) != facts["weights_sha256"]:
+        raise InputError(
+            f"{folder / WEIGHTS}: cannot be loaded (missing, or not those that {FACTS} names); run "
+            "`dvc repro` to train it again"
+        )
     model = build_segmenter(**facts["architecture"])
     try:
         weights = safetensors.torch.load_file(folder / WEIGHTS)

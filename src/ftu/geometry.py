@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ftu import limits
+from ftu.errors import InputError
 from ftu.tables import ImageRow
 
 TOLERATED = 1.3  # times by which the scales of train and test may differ before anybody is warned
@@ -21,12 +23,18 @@ def network_shape(
     """(height, width) in px to which an image is brought for the network.
 
     fixed: `size` x `size`, the whole image squeezed (paper section 5). microns: as many px of `microns` um
-    as its field of view takes, both axes alike.
+    as its field of view takes, both axes alike. Raises InputError where that is more than is worked on.
     """
     if mode == "fixed":
         return size, size
-    scale = pixel_size / microns
-    return max(round(height * scale), 1), max(round(width * scale), 1)
+    most, scale = limits.LONGEST_SIDE + 1, pixel_size / microns
+    rows, columns = (max(round(min(side * scale, most)), 1) for side in (height, width))
+    if fault := limits.size_fault(rows, columns):
+        raise InputError(
+            f"resize.microns: {microns:g} um for an image of {height} x {width} px of {pixel_size:g} um: "
+            f"{fault}; use more"
+        )
+    return rows, columns
 
 
 def cover(length: int, window: int) -> list[int]:

@@ -22,37 +22,77 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
+from ftu import limits, rle
 from ftu.errors import InputError
 
 FULL_SCALE = 65535  # a probability of 1 in a 16-bit artefact
 AGREE = 1.05  # times by which a file and its row may differ about the size of a pixel
 SCREEN = 20.0  # um per px: coarser resolutions were stated for screens and printers
 STRIP = 64  # rows that are compressed together
-CACHE = 2**26  # bytes
+GDAL = {
+    "GDAL_CACHEMAX": 2**26,  # bytes that it keeps of all files; its own limit is a share of memory
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # a file is read alone, without any that lie beside it
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # of a JPEG that was cut off
+}
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+MOST_COMPRESSED = 2**14  # times; deflate reaches 1,032, a blank tile in Zstandard some thousands
+CHECKSUMS = "FTU_CRC32"  # the tag of a probability map that holds one for each strip
 
 
 def _raster(path: Path, mode: str = "r", **profile: object) -> DatasetWriter:  # in mode "r", a reader
-    """Open with rasterio. Of all files GDAL keeps CACHE bytes at most; its own limit is a share of memory."""
-    with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE):
+    """Open with rasterio, in mode "r" for reading alone."""
+    with warnings.catch_warnings(), rasterio.Env(**GDAL):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # microscopes know no latitude
         return rasterio.open(path, mode, **profile)  # pyright: ignore[reportArgumentType]
 
 
+def _driver(path: Path) -> str:
+    """The driver for a file by its first bytes; InputError for a PNG without its end.
+
+    GDAL may take a PNG that was cut off for a whole one. If it may choose the driver, it also follows formats
+    that name other files and addresses in the network.
+    """
+    with path.open("rb") as file:
+        head = file.read(3)
+        driver = {b"\x89PN": "PNG", b"\xff\xd8\xff": "JPEG"}.get(head, "GTiff")
+        if driver == "PNG":
+            file.seek(-min(len(PNG_END), path.stat().st_size), os.SEEK_END)
+            if file.read() != PNG_END:
+                raise InputError(
+                    f"{path}: cannot be read as an image (a PNG that was cut off); fetch it again"
+                )
+    return driver
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[DatasetReader]:
-    """Open an RGB uint8 image for reading; anything else is an InputError that names the file."""
+    """Open an RGB uint8 TIFF, PNG or JPEG; anything else is an InputError that names the file."""
     if not path.is_file():
         raise InputError(f"{path}: image is missing; restore it or remove its row from the table")
     try:
-        with _raster(path) as image:
+        with _raster(path, driver=_driver(path)) as image:
             if image.count != 3 or set(image.dtypes) != {"uint8"}:
                 raise InputError(
                     f"{path}: has {image.count} bands of {image.dtypes[0]}; "
                     "an image must have 3 bands (RGB) of uint8"
                 )
+            if fault := limits.size_fault(*image.shape) or _hollow(path, image):
+                raise InputError(f"{path}: {fault}; fetch the file again, or cut the image into parts")
             yield image
+    except MemoryError as error:
+        raise InputError(f"{path}: does not fit into memory ({error}); cut the image into parts") from error
     except RasterioError as error:
         raise InputError(f"{path}: cannot be read as an image ({error}); fetch the file again") from error
+
+
+def _hollow(path: Path, image: DatasetReader) -> str:
+    """What is wrong where a file is too small for what it claims to hold, which GDAL fills up with zeros."""
+    claimed = image.height * image.width * sum(np.dtype(name).itemsize for name in image.dtypes)
+    size = path.stat().st_size
+    plain = image.driver == "GTiff" and not image.compression
+    if claimed <= size * (1 if plain else MOST_COMPRESSED):
+        return ""
+    return f"claims {image.height} x {image.width} px (height x width) and has {size} bytes"
 
 
 @contextmanager
@@ -167,24 +207,40 @@ def write_mask(path: Path, mask: np.ndarray) -> None:
 def read_probability(path: Path, rows: slice | None = None, columns: slice | None = None) -> np.ndarray:
     """A probability map that predict wrote, (H, W) float32 in 0..1; of it these rows and columns, or all.
 
-    Raises InputError when the file is missing, damaged, or something else.
+    Raises InputError when the file is missing, something else, or damaged: the strips that hold the rows must
+    have the checksums that were written with them.
     """
     remedy = "run `dvc repro` to make it again"
     if not path.is_file():
         raise InputError(f"{path}: is missing or damaged; {remedy}")
     try:
-        with _raster(path) as tiff:
+        with _raster(path, driver=_driver(path)) as tiff:
             if (tiff.driver, tiff.count, tiff.dtypes[0]) != ("GTiff", 1, "uint16"):
                 raise InputError(
                     f"{path}: is a {tiff.driver} of {tiff.count} bands of {tiff.dtypes[0]}, no probability "
                     f"map (a GTiff of 1 band of uint16); {remedy}"
                 )
-            size = {"height": tiff.height, "width": tiff.width}  # for slices that count from the end
-            part = Window.from_slices(rows or (0, tiff.height), columns or (0, tiff.width), **size)
-            stored = tiff.read(1, window=part)
-    except RasterioError as error:
+            if fault := limits.size_fault(*tiff.shape) or _hollow(path, tiff):
+                raise InputError(f"{path}: is missing or damaged ({fault}); {remedy}")
+            first, stop, _ = (rows or slice(None)).indices(tiff.height)
+            top = first // STRIP * STRIP  # a strip is checked whole
+            bottom = min(-(-stop // STRIP) * STRIP, tiff.height)
+            stored = tiff.read(1, window=Window.from_slices((top, bottom), (0, tiff.width)))
+            written = tiff.tags().get(CHECKSUMS, "").split()[top // STRIP : -(-bottom // STRIP)]
+    except (RasterioError, MemoryError) as error:
         raise InputError(f"{path}: is missing or damaged ({error}); {remedy}") from error
-    return stored.astype(np.float32) / np.float32(FULL_SCALE)
+    if written != [_checksum(stored[start : start + STRIP]) for start in range(0, len(stored), STRIP)]:
+        raise InputError(
+            f"{path}: is missing or damaged (its checksums are not those of its pixels); {remedy}"
+        )
+    return stored[first - top : stop - top, columns or slice(None)].astype(np.float32) / np.float32(
+        FULL_SCALE
+    )
+
+
+def _checksum(strip: np.ndarray) -> str:
+    """The checksum of a strip of a map, (rows, W) uint16, its shape included."""
+    return f"{zlib.crc32(strip.astype('<u2').tobytes(), strip.shape[0] << 20 ^ strip.shape[1]):08x}"
 
 
 def check_probability(path: Path) -> None:
@@ -205,7 +261,7 @@ def probability_writer(path: Path, height: int, width: int) -> Iterator[Callable
         with _raster(path, "w", **profile, **packed) as tiff:
             strips = _Strips(path, tiff)
             yield strips.write
-            strips.check_complete()
+            strips.complete()
     except RasterioError as error:  # which does not say that the disk is full
         full = shutil.disk_usage(path.parent).free < 2 * width * STRIP
         number = errno.ENOSPC if full else errno.EIO
@@ -221,6 +277,7 @@ class _Strips:
 
     def __init__(self, path: Path, tiff: DatasetWriter) -> None:
         self.path, self.tiff, self.done = path, tiff, 0
+        self.checksums: list[str] = []
         self.waiting = np.empty((0, tiff.width), np.uint16)
 
     def write(self, rows: np.ndarray) -> None:
@@ -243,11 +300,13 @@ class _Strips:
         place = Window(0, self.done, self.tiff.width, len(strip))  # pyright: ignore[reportCallIssue]
         self.tiff.write(strip, 1, window=place)
         self.done += len(strip)
+        self.checksums.append(_checksum(strip))
 
-    def check_complete(self) -> None:
+    def complete(self) -> None:
         if self.done != self.tiff.height:
             rows = self.done + len(self.waiting)
             raise ValueError(f"{self.path}: {rows} of {self.tiff.height} rows were written")
+        self.tiff.update_tags(**{CHECKSUMS: " ".join(self.checksums)})
 
 
 def write_tiff(path: Path, image: np.ndarray) -> None:
@@ -283,8 +342,8 @@ def _is_whole_png(content: bytes) -> bool:
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    if not cv2.imwrite(str(path), array):
-        raise OSError(f"{path}: could not be written (disk full?)")
+    _, content = cv2.imencode(path.suffix, array)
+    path.write_bytes(content.tobytes())  # imwrite does not say why it fails
 
 
 def resize_image_file(source: Path, target: Path, shape: tuple[int, int]) -> None:
@@ -295,3 +354,8 @@ def resize_image_file(source: Path, target: Path, shape: tuple[int, int]) -> Non
 def resize_mask_file(source: Path, target: Path, shape: tuple[int, int]) -> None:
     """`resize_mask` from one file to another."""
     write_mask(target, resize_mask(read_mask(source), shape))
+
+
+def decode_mask_file(target: Path, text: str, shape: tuple[int, int]) -> None:
+    """Write the mask of an RLE at this (height, width)."""
+    write_mask(target, rle.decode(text, height=shape[0], width=shape[1]))

@@ -147,13 +147,14 @@ def write_maps(bands: Iterable[np.ndarray], shape: tuple[int, int], targets: Seq
 def predict_images(predictor: Predictor, pictures: Sequence[Picture]) -> Iterator[tuple[int, np.ndarray]]:
     """Each picture's number with its next band (N, any, W) float32 of probabilities, picture by picture.
 
-    With a GPU, windows are read and bands are used while the next ones are predicted. A batch never mixes
+    With a GPU, windows are read and bands are used while the next ones are predicted. The network runs in the
+    caller's thread: cuDNN plans its kernels anew in each thread, which takes seconds. A batch never mixes
     pictures, so the bytes of one do not depend on the others.
     """
     chunks = (chunk for picture in pictures for chunk in picture.chunks(predictor.batch_size))
     if predictor.device.type == "cpu":  # which has enough to do, and no memory to spare
         return _bands(pictures, predictor.run(chunks))
-    return ahead(_bands(pictures, predictor.run(ahead(chunks))))
+    return _bands(pictures, predictor.run(ahead(chunks)))
 
 
 def _bands(pictures: Sequence[Picture], chunks: Iterator[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:

@@ -3,17 +3,25 @@
 import json
 from pathlib import Path
 
+from ftu import limits
 from ftu.errors import InputError
+
+LARGEST = 2**26  # bytes: thousands of times what any of ours has
 
 
 def read(path: Path, remedy: str) -> dict:
-    """The table of facts at `path`; InputError with the remedy when it is missing or damaged."""
+    """The table of facts at `path`; InputError with the remedy when it is missing, damaged or no table."""
     try:
-        return json.loads(path.read_text())
-    except OSError as error:
+        facts = json.loads(limits.content(path, LARGEST))
+    except FileNotFoundError as error:
         raise InputError(f"{path}: is missing; {remedy}") from error
-    except ValueError as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is damaged ({error}); {remedy}") from error
+    if not isinstance(facts, dict):
+        raise InputError(f"{path}: is damaged (it holds a {type(facts).__name__}, no table); {remedy}")
+    return facts
 
 
 def write(path: Path, content: dict) -> None:

@@ -35,6 +35,7 @@ from ftu import (
     tables,
     views,
 )
+from ftu.errors import InputError
 from ftu.params import Params, load_params
 from ftu.rules import Rules
 from ftu.segmenter import Segmenter
@@ -78,8 +79,13 @@ class Cost(NamedTuple):
 def load(bundle: Path) -> Loaded:
     """Everything in a bundle; InputError names what is missing, damaged or does not fit."""
     facts = jsonfile.read(bundle / payload.FACTS, "give the folder that `make bundle` wrote")
+    payload.check(bundle, facts)
     params = load_params(bundle / facts["own"] / payload.PARAMS)
     known = rules.read(bundle / payload.RULES, organs=params.data.organs, sources=params.data.sources)
+    if set(known.members) != set(facts["members"]):
+        raise InputError(
+            f"{bundle}: {payload.RULES} weighs {sorted(known.members)}, not the members; bundle again"
+        )
     packed = [("own", facts["own"], known.own)]  # a member may be called own, too
     packed += [(name, place, known.members[name]) for name, place in facts["members"].items()]
     experiments = [load_experiment(bundle / place, name, weight) for name, place, weight in packed if weight]
@@ -139,7 +145,7 @@ def prepare(each: Trained, row: ImageRow, image: Path, folder: Path) -> Path:
     size = each.params.resize.model_dump()
     shape = geometry.network_shape(row.img_height, row.img_width, row.pixel_size, **size)
     images.resize_image_file(image, resized / f"{row.id}.png", shape)
-    each.normalize(resized / f"{row.id}.png", normalized)
+    each.normalize(resized / f"{row.id}.png", normalized / f"{row.id}.png")
     return normalized / f"{row.id}.png"
 
 

@@ -4,21 +4,21 @@ A member's parameters and places are those of its own folder or revision, whatev
 """
 
 import hashlib
-import io
 import json
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pandas as pd
 from fsspec import AbstractFileSystem
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from tqdm import tqdm
 
-from ftu import admission, images, sources
+from ftu import admission, images, limits, sources, tables, yamlfile
 from ftu.errors import InputError
 from ftu.sources import Source
 
@@ -45,8 +45,8 @@ def find(name: str, project: Path, wanted: admission.Wanted) -> Member:
     files = source.files
     with _told(source):
         params, lock = _bytes(files, "params.yaml"), _bytes(files, "dvc.lock")
-        settings = YAML(typ="safe").load(params.decode())
-        index = pd.read_csv(io.BytesIO(_bytes(files, "data/images.csv")), dtype={"id": str})
+        settings = _settings(name, params)
+        index = _index(source)
         folds = sorted(settings["split"]["run"])
         weights = {str(fold): _weights(name, files, fold) for fold in folds}
         admission.check_alike(name, settings, index, wanted)
@@ -84,15 +84,15 @@ def fetch(member: Member, folder: Path) -> None:
     Raises InputError when a map is neither in the cache nor in a remote, or is damaged.
     """
     source, facts = member
-    for fold in facts["folds"]:
-        for part in facts["parts"]:
-            for tta in facts["sets"]:
-                place = f"fold_{fold}/{part}/{tta}"
-                (folder / place).parent.mkdir(parents=True, exist_ok=True)
-                with _told(source):
-                    source.files.get(f"data/predictions/{place}", str(folder / place), recursive=True)
-                for path in sorted((folder / place).iterdir()):
-                    _check_map(source.name, f"data/predictions/{place}/{path.name}", path)
+    every = product(facts["folds"], facts["parts"], facts["sets"])
+    places = [f"fold_{fold}/{part}/{tta}" for fold, part, tta in every]
+    for place in tqdm(places, desc=f"fetch {source.name}", disable=None):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        with _told(source):
+            _check_names(source, f"data/predictions/{place}")
+            source.files.get(f"data/predictions/{place}", str(folder / place), recursive=True)
+        for path in sorted((folder / place).iterdir()):
+            _check_map(source.name, f"data/predictions/{place}/{path.name}", path)
 
 
 def _find(name: str, project: Path) -> Source:
@@ -100,6 +100,37 @@ def _find(name: str, project: Path) -> Source:
         return sources.find(name, project)
     except InputError as error:
         raise InputError(f"ensemble.members: {error}") from error
+
+
+def _settings(name: str, params: bytes) -> dict[str, Any]:
+    """A member's parameters; its folds, which become parts of paths here, are numbers."""
+    settings = yamlfile.parse(params, f"ensemble.members: {name!r}: params.yaml")
+    if not isinstance(settings, dict):
+        raise TypeError("parameters")
+    run = settings["split"]["run"]
+    if not isinstance(run, list) or not all(type(fold) is int and fold >= 0 for fold in run):
+        raise InputError(f"ensemble.members: {name!r}: split.run holds {run!r:.200}, which are no folds")
+    return settings
+
+
+def _index(source: Source) -> pd.DataFrame:
+    """A member's data/images.csv, checked as this project's own is."""
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch) / "images.csv"
+        path.write_bytes(_bytes(source.files, "data/images.csv"))
+        try:
+            return tables.read_index(path)
+        except InputError as error:
+            words = str(error).replace(str(path), "data/images.csv")
+            raise InputError(f"ensemble.members: {source.name!r}: {words}") from error
+
+
+def _check_names(source: Source, place: str) -> None:
+    """Raise InputError unless a member's folder holds maps by plain names, which are copied to our own."""
+    for path in source.files.find(place):
+        name = path.removeprefix(f"{place}/").removesuffix(".tif")
+        if fault := limits.name_fault(name):
+            raise InputError(f"ensemble.members: {source.name!r}: {place}: {fault}")
 
 
 def _bytes(files: AbstractFileSystem, path: str) -> bytes:
@@ -141,5 +172,5 @@ def _told(source: Source) -> Iterator[None]:
         raise
     except source.failures as error:
         raise InputError(f"ensemble.members: {name!r} lacks a file ({error}); {remedy}") from error
-    except (KeyError, TypeError, ValueError, YAMLError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"ensemble.members: {name!r} has a file without {error}; {remedy}") from error

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from tqdm import tqdm
+
 from ftu import fusion, images
 from ftu.curves import Curves, Sizes, curves, grid, on_grid
 from ftu.evidence import Case
@@ -97,11 +99,12 @@ def measure(case: Case, mixtures: Sequence[Sequence[Experiment]], mean: Mean, si
 
 def check(cases: Sequence[Case], experiments: Sequence[Experiment], sets: Sequence[str]) -> None:
     """Raise InputError unless every experiment has whole maps of every case in every set of views."""
-    for experiment in experiments:
-        for tta in sets:
-            for case in cases:
-                for path in experiment._replace(tta=tta).maps(case.part, case.id):
-                    images.check_probability(path)
+    due = [
+        (experiment._replace(tta=tta), case) for experiment in experiments for tta in sets for case in cases
+    ]
+    for experiment, case in tqdm(due, desc="check maps", disable=None):
+        for path in experiment.maps(case.part, case.id):
+            images.check_probability(path)
 
 
 def _simplest(bag: Bag) -> Bag:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from ftu import fusion, images, metrics
 from ftu.calibration import Settings, choose_table, mean_dice
@@ -109,10 +110,10 @@ def choices(
     cases: Sequence[Case], choose: Callable[[Sequence[int]], Choice]
 ) -> tuple[dict[int, Choice], Choice]:
     """For each fold what is chosen without it, and what is chosen on all cases; `choose` takes positions."""
-    outer = {}
-    for fold in sorted({case.fold for case in cases}):
-        outer[fold] = choose([k for k, case in enumerate(cases) if case.fold != fold])
-    return outer, choose(range(len(cases)))
+    folds = sorted({case.fold for case in cases})
+    searches = [[k for k, case in enumerate(cases) if case.fold != fold] for fold in folds]
+    *outer, final = map(choose, tqdm([*searches, range(len(cases))], desc="choose", disable=None))
+    return dict(zip(folds, outer, strict=True)), final
 
 
 def run(measured: Measured, search: Search) -> tuple[dict[int, Choice], Choice]:

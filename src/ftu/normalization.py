@@ -1,6 +1,6 @@
 """Stain normalisation of files: the choice of target and backend, and a row of quality control per image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -8,10 +8,12 @@ from types import ModuleType
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from ftu import images, stain
 from ftu.errors import InputError
 from ftu.stain import StainError, StainFit
+from ftu.tables import ImageRow
 
 # Modules that offer fit(image, *, seed) and normalize(image, source, target); imported when asked for.
 BACKENDS = {"exact": "ftu.stain", "staintools": "ftu.staintools_backend"}
@@ -30,7 +32,8 @@ def target_image(
     if kind == "file":
         return read_target(Path(file))
     files = target_files(index, kind=kind, ids=ids, source=source)
-    chosen = [images.read_rgb(resized / name) for name in files]
+    several = None if len(files) > 1 else True
+    chosen = [images.read_rgb(resized / name) for name in tqdm(files, desc="target", disable=several)]
     return stain.mosaic(chosen) if kind.startswith("mosaic") else chosen[0]
 
 
@@ -69,22 +72,32 @@ def first_of_each_organ(index: pd.DataFrame, source: str) -> list[str]:
     return list(rows.groupby("organ")["id"].first())
 
 
-def prepare(backend: str, target: Callable[[], np.ndarray], *, seed: int) -> Work:
-    """The work to do on each (source file, target folder); it returns the image's row of qc.csv.
+def fit_target(image: np.ndarray, backend: str, seed: int) -> dict:
+    """The target's stains, the fields of a StainFit as lists: plain values can be kept.
 
-    `target` gives the target image; backend none does not ask for it.
-    Raises InputError when the stains of the target cannot be found.
+    Raises InputError when they cannot be found.
     """
-    if backend == "none":
-        return copy_unchanged
-    module = _backend(backend)
     try:
-        fit = module.fit(target(), seed=seed)
+        found = _backend(backend).fit(image, seed=seed)
     except StainError as error:
         raise InputError(
             f"stain.target: its stains cannot be found ({error}); choose another target"
         ) from error
-    return partial(normalize_file, backend=backend, target=fit, seed=seed)
+    return {name: np.asarray(value).tolist() for name, value in vars(found).items()}
+
+
+def prepare(
+    backend: str, target: Callable[[], np.ndarray], *, seed: int, fit: Callable[..., dict] = fit_target
+) -> Work:
+    """The work to do on each (source file, target file); it returns the image's quality, of a row of qc.csv.
+
+    `target` gives the target image; backend none does not ask for it. `fit` does what `fit_target` does.
+    """
+    if backend == "none":
+        return copy_unchanged
+    found = fit(target(), backend, seed)
+    stains = StainFit(np.array(found["matrix"]), np.array(found["max_concentration"]), found["residual"])
+    return partial(normalize_file, backend=backend, fit=stains, seed=seed)
 
 
 def caveat(backend: str) -> str:
@@ -92,23 +105,28 @@ def caveat(backend: str) -> str:
     return _backend(backend).CAVEAT if backend == "staintools" else ""
 
 
-def normalize_file(path: Path, folder: Path, *, backend: str, target: StainFit, seed: int) -> dict:
-    """Normalise one file; where its stains cannot be found the image passes through and the row says why."""
-    image, module = images.read_rgb(path), _backend(backend)
+def normalize_file(source: Path, target: Path, *, backend: str, fit: StainFit, seed: int) -> dict:
+    """Give an image the stains of `fit`; with none of its own it passes through, and its row says why."""
+    image, module = images.read_rgb(source), _backend(backend)
     try:
-        source = module.fit(image, seed=seed)
-        normalized, clipped = module.normalize(image, source, target)
+        own = module.fit(image, seed=seed)
+        normalized, clipped = module.normalize(image, own, fit)
     except StainError as error:
-        images.write_rgb(folder / path.name, image)
-        return _row(path, reason=str(error))
-    images.write_rgb(folder / path.name, normalized)
-    return _row(path, fit=source, clipped=clipped)
+        images.write_rgb(target, image)
+        return _quality(reason=str(error))
+    images.write_rgb(target, normalized)
+    return _quality(fit=own, clipped=clipped)
 
 
-def copy_unchanged(path: Path, folder: Path) -> dict:
+def copy_unchanged(source: Path, target: Path) -> dict:
     """Backend none: the image as it is."""
-    (folder / path.name).write_bytes(path.read_bytes())
-    return _row(path, reason="stain.backend: none")
+    target.write_bytes(source.read_bytes())
+    return _quality(reason="stain.backend: none")
+
+
+def quality_rows(rows: Iterable[ImageRow], qualities: Iterable[dict]) -> list[dict]:
+    """The rows of qc.csv: which image it is, and its quality."""
+    return [{"id": row.id, "set": row.set} | quality for row, quality in zip(rows, qualities, strict=True)]
 
 
 def warning(rows: Sequence[dict]) -> str:
@@ -122,10 +140,10 @@ def _backend(name: str) -> ModuleType:
     return import_module(BACKENDS[name])
 
 
-def _row(path: Path, *, reason: str = "", fit: StainFit | None = None, clipped: float = 0.0) -> dict:
+def _quality(*, reason: str = "", fit: StainFit | None = None, clipped: float = 0.0) -> dict:
     stains = fit.matrix.ravel() if fit else np.full(6, np.nan)
     names = [f"{stain}_{channel}" for stain in ("stain1", "stain2") for channel in "rgb"]
-    row = {"id": path.stem, "set": path.parent.name, "reason": reason}
+    row = {"reason": reason}
     row |= {name: round(float(value), 6) for name, value in zip(names, stains, strict=True)}
     residual = round(fit.residual, 6) if fit else np.nan
     return row | {"residual": residual, "clipped": round(clipped, 6)}

@@ -3,20 +3,30 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ftu import yamlfile
 from ftu.errors import InputError
 
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds a character that cannot be printed, such as NUL or a line break")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_printable)]
 Count = Annotated[int, Field(ge=1)]
+Cores = Annotated[int, Field(ge=1, le=1024)]  # of one machine: threads, processes
+Side = Annotated[int, Field(ge=0, le=2**15)]  # px; the square has as many pixels as an image may have
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy and torch take
 Block = Annotated[int, Field(ge=1, le=4)]
 
 COARSEST_STRIDE = 32  # of the encoders; the module that knows it imports torch
+SHOWN, TOLD = 200, 50  # characters of a wrong value; lines of errors
 
 
 class Section(BaseModel):
@@ -26,34 +36,34 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    root: Annotated[str, Field(min_length=1)]  # folder in the competition's layout
-    organs: Annotated[list[str], Field(min_length=1)]
-    sources: Annotated[list[str], Field(min_length=1)]
+    root: Annotated[Text, Field(min_length=1)]  # folder in the competition's layout
+    organs: Annotated[list[Text], Field(min_length=1)]
+    sources: Annotated[list[Text], Field(min_length=1)]
 
 
 class Sample(Section):
     seed: Seed
-    train: Count  # images
-    test: Count  # images
+    train: Annotated[int, Field(ge=1, le=10_000)]  # images
+    test: Annotated[int, Field(ge=1, le=10_000)]  # images
 
 
 class Compute(Section):
     """How the per-image stages run: outputs are the same for any values, so no stage depends on them."""
 
     executor: Literal["process", "dask"]
-    workers: Count  # processes
-    scheduler: str  # dask: the address of a running cluster; '': one on this machine, for the stage alone
+    workers: Cores  # processes
+    scheduler: Text  # dask: the address of a running cluster; '': one on this machine, for the stage alone
 
 
 class Resize(Section):
     mode: Literal["fixed", "microns"]  # the whole image at one size, or at one scale
-    size: Annotated[int, Field(ge=COARSEST_STRIDE)]  # px, the square that the network sees
+    size: Annotated[Side, Field(ge=COARSEST_STRIDE)]  # px, the square that the network sees
     microns: Positive  # um per px, where mode is microns
 
 
 class Shift(Section):
     enabled: bool
-    source: str  # the data_source that the images are made to look like
+    source: Text  # the data_source that the images are made to look like
     pixel_size: dict[str, Positive]  # organ -> um
     field: Positive  # um, the widest side
     blur: NotNegative  # um, standard deviation
@@ -62,9 +72,9 @@ class Shift(Section):
 
 class StainTarget(Section):
     kind: Literal["image", "file", "mosaic", "mosaic_by_organ"]
-    ids: list[str]  # image: exactly one; mosaic: at least one
-    source: str  # mosaic_by_organ: the data_source to take images of
-    file: str  # file: an image on disk
+    ids: list[Text]  # image: exactly one; mosaic: at least one
+    source: Text  # mosaic_by_organ: the data_source to take images of
+    file: Text  # file: an image on disk
 
     @model_validator(mode="after")
     def _ids_fit_kind(self) -> Self:
@@ -84,7 +94,7 @@ class Stain(Section):
 
 
 class Split(Section):
-    count: Annotated[int, Field(ge=2)]  # folds that are dealt
+    count: Annotated[int, Field(ge=2, le=1000)]  # folds that are dealt
     run: Annotated[list[int], Field(min_length=1)]  # folds that are trained
     seed: Seed
 
@@ -96,9 +106,9 @@ class Split(Section):
 
 
 class Model(Section):
-    encoder: str
+    encoder: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # a name, not a place in a hub
     decoder: Literal["unet", "deeplabv3plus", "daformer"]
-    width: Count  # channels of the decoder's widest map
+    width: Annotated[int, Field(ge=1, le=8192)]  # channels of the decoder's widest map
     fuse: Literal["conv1x1", "aspp"]  # how daformer joins its maps
 
     @model_validator(mode="after")
@@ -122,7 +132,7 @@ class Scheduler(Section):
 
 class Train(Section):
     model: Model
-    weights: Annotated[str, Field(min_length=1)]  # none, imagenet, or a local file
+    weights: Annotated[Text, Field(min_length=1)]  # none, imagenet, or a local file
     seed: Seed
     epochs: Annotated[int, Field(ge=2)]
     batch_size: Count  # images of one step, over all processes
@@ -142,9 +152,9 @@ class Train(Section):
     device: Literal["cpu", "cuda"]
     precision: Literal["fp32", "bf16", "fp16"]
     compile: bool
-    processes: Count
-    threads: Count  # of each process
-    workers: Annotated[int, Field(ge=0)]  # data loading processes, of each process
+    processes: Cores
+    threads: Cores  # of each process
+    workers: Annotated[int, Field(ge=0, le=1024)]  # data loading processes, of each process
     cache: bool  # images in memory
 
     @model_validator(mode="after")
@@ -202,7 +212,7 @@ Scale = Annotated[float, Field(ge=0.25, le=4)]  # beyond, the network is shown n
 
 
 class Window(Section):
-    size: Annotated[int, Field(ge=0)]  # px, 0: the square that the network was trained on
+    size: Side  # px, 0: the square that the network was trained on
     overlap: Annotated[float, Field(ge=0, lt=1)]  # share of the window
     blend: Literal["smooth", "centre"]
 
@@ -220,11 +230,11 @@ class Predict(Section):
     window: Window
     batch_size: Count  # windows and views at a time
     device: Literal["cpu", "cuda"]
-    threads: Count
+    threads: Cores
 
 
 class Member(Section):
-    name: Annotated[str, Field(min_length=1)]  # a DVC experiment, or the folder of a project
+    name: Annotated[Text, Field(min_length=1)]  # a DVC experiment, or the folder of a project
     weight: Positive
 
 
@@ -259,7 +269,7 @@ class Calibrate(Section):
     largest_holes: Annotated[list[NotNegative], Field(min_length=1)]  # um2, to choose from
     choose_tta: bool
     choose_weights: bool
-    bootstrap: Count  # draws
+    bootstrap: Annotated[int, Field(ge=1, le=10**6)]  # draws
     seed: Seed
 
 
@@ -338,29 +348,27 @@ def load_params(path: Path) -> Params:
 
     Raises InputError with a line for each unknown, missing or wrong key.
     """
-    raw = read_yaml(path, "run from the project's folder")
+    raw = yamlfile.read(path, "run from the project's folder")
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
         lines = [_describe(dict(detail)) for detail in error.errors()]
+        if len(lines) > TOLD:
+            lines[TOLD:] = [f"... {len(lines) - TOLD} more"]
         raise InputError(
             f"{path}: " + "\n".join([*lines, "See the table of parameters in README.md."])
         ) from error
 
 
-def read_yaml(path: Path, remedy: str) -> object:
-    """What the file at `path` holds; InputError, with the remedy when it cannot be read, or is not YAML."""
-    try:
-        return YAML(typ="safe").load(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not valid YAML: {error}") from error
-
-
 def _describe(detail: dict) -> str:
     """One line of a pydantic error: the dotted key, what is wrong, and the value found."""
-    key = ".".join(str(part) for part in detail["loc"])
+    key = ".".join(str(part)[:SHOWN] for part in detail["loc"])
     message = detail["msg"].removeprefix("Value error, ")
-    found = "" if detail["type"] in ("missing", "value_error") else f", got {detail['input']!r}"
+    found = "" if detail["type"] in ("missing", "value_error") else f", got {_short(detail['input'])}"
     return f"{key}: {message}{found}" if key else f"{message}{found}"
+
+
+def _short(value: object) -> str:
+    """A value as an error shows it."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"

@@ -40,3 +40,13 @@ def prediction(fold: int) -> Path:
 def state(fold: int, key: str) -> Path:
     """The state of an unfinished training, in the project's own folder even where DVC runs a copy of it."""
     return project() / ".ftu" / "training" / f"fold_{fold}-{key}.state"
+
+
+def items() -> Path:
+    """What was made of single images, kept in the project's own folder even where DVC runs a copy of it."""
+    return project() / ".ftu" / "items"
+
+
+def leases() -> Path:
+    """The leases of the cards and folds that are in training, and what each fold says."""
+    return project() / ".ftu" / "leases"

@@ -1,5 +1,12 @@
 """Where the parts of a bundle lie, for those who write it and those who read it."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ftu import limits
+from ftu.errors import InputError
+
 FACTS = "bundle.json"  # what was packed, from which commit, and how it is to be run
 LICENCES = "LICENSES.md"
 LIBRARY = "src"  # what PYTHONPATH is to name
@@ -9,3 +16,15 @@ RULES = "rules.json"  # data/rules.json of the experiment
 # A folder of each experiment, named by bundle.json ("own", "members"), with fold_K/ of models and
 PARAMS = "params.yaml"
 TARGET = "target.png"  # the image whose stains all others get, where stains are normalised
+
+
+def check(bundle: Path, facts: Mapping[str, Any]) -> None:
+    """Raise InputError unless bundle.json names its folders, and they lie in the bundle.
+
+    A bundle is code as well (src/, wheels/): run none that you would not run as a program.
+    """
+    members = facts.get("members")
+    places = [facts.get("own"), *(members.values() if isinstance(members, dict) else [None])]
+    for place in places:
+        if fault := limits.name_fault(place) if isinstance(place, str) else f"{place!r:.100} is no folder":
+            raise InputError(f"{bundle / FACTS}: {fault}; make the bundle again")

@@ -31,11 +31,12 @@ def check_fold(folder: Path, model: Path, *, tta: str, due: Mapping[str, Iterabl
     remedy = "run `dvc repro`, or take the fold out of split.run"
     facts = jsonfile.read(folder / FACTS, f"the fold was not predicted: {remedy}")
     trained = jsonfile.read(model / "model.json", f"the fold was not trained: {remedy}")
-    if facts.get("weights_sha256") != trained["weights_sha256"]:
+    if "weights_sha256" not in trained or facts.get("weights_sha256") != trained["weights_sha256"]:
         raise InputError(f"{folder}: is stale, {model} was trained again since; run `dvc repro`")
-    if tta not in facts.get("sets", []):
+    sets = facts.get("sets")
+    if not isinstance(sets, list) or tta not in sets:
         raise InputError(
-            f"{folder}: has no set {tta} (predicted: {', '.join(facts.get('sets', []))}); name it in "
+            f"{folder}: has no set {tta} (predicted: {sets}); name it in "
             "predict.tta or predict.candidates, and run `dvc repro`"
         )
     for part, ids in due.items():

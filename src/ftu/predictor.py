@@ -69,8 +69,7 @@ class Predictor:
     def _start(self, chunk: np.ndarray) -> Callable[[], np.ndarray]:
         """Begin to predict a chunk on a GPU; what is returned waits for its maps."""
         pixels = torch.from_numpy(chunk)
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=True):
-            maps = self._maps(pixels.pin_memory().to(self.device, non_blocking=True))
+        maps = self._maps(pixels.pin_memory().to(self.device, non_blocking=True))
         on_host = maps.to("cpu", non_blocking=True)
         copied = torch.cuda.Event()
         copied.record()

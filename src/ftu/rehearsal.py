@@ -17,9 +17,9 @@ from typing import NamedTuple
 import pandas as pd
 from ruamel.yaml import YAML
 
-from ftu import isolation, jsonfile, notebook, payload, tables
+from ftu import isolation, jsonfile, notebook, payload, tables, yamlfile
 from ftu.errors import InputError
-from ftu.params import load_params, read_yaml
+from ftu.params import load_params
 from ftu.stage import run, warn
 from ftu.wheels import PREINSTALLED
 
@@ -57,6 +57,8 @@ def lay_out(root: Path, folder: Path, *, hidden: int) -> Path:
     They are training images under other names, so that any data set can be rehearsed. Images are links.
     """
     test, train = tables.read_csv(root / "test.csv"), tables.read_csv(root / "train.csv")
+    for name, table in (("test.csv", test), ("train.csv", train)):
+        tables.check_ids(root / name, table["id"])
     more = train.head(hidden)[test.columns]
     more = more.assign(id="hidden-" + more["id"])
     files = {name: root / "test_images" / f"{name}.tiff" for name in test["id"]}
@@ -97,6 +99,7 @@ def run_pipeline(bundle: Path, data: Path, folder: Path) -> Path:
     """Run the stages on `data` with the bundle's models; the CSV that they write in `folder`."""
     packed = bundle / "dataset"
     facts = jsonfile.read(packed / payload.FACTS, "run `make bundle`")
+    payload.check(packed, facts)
     own, members = folder / "own", {name: folder / place for name, place in facts["members"].items()}
     for name, place in facts["members"].items():
         predict(packed / place, members[name], data, {})
@@ -115,7 +118,7 @@ def predict(packed: Path, project: Path, data: Path, members: Mapping[str, Path]
     Members of its ensemble are the projects in `members`, by their names.
     """
     (project / "models").mkdir(parents=True)
-    content = read_yaml(packed / payload.PARAMS, "run `make bundle`")
+    content = yamlfile.read(packed / payload.PARAMS, "run `make bundle`")
     assert isinstance(content, dict)
     content["data"]["root"] = str(data.resolve())
     content["shift"]["enabled"] = content["calibrate"]["enabled"] = False  # the rules are made
@@ -160,6 +163,7 @@ def main() -> None:
     arguments = parser.parse_args()
     bundle = arguments.bundle
     facts = jsonfile.read(bundle / "dataset" / payload.FACTS, "run `make bundle`")
+    payload.check(bundle / "dataset", facts)
     root = Path(load_params(bundle / "dataset" / facts["own"] / payload.PARAMS).data.root)
     tables.check_root(root)
     with tempfile.TemporaryDirectory() as scratch:

@@ -6,18 +6,16 @@ A state belongs to one key, a hash of all that decides what the run computes; an
 import fcntl
 import hashlib
 import io
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
 
-from ftu.digest import sha256
+from ftu import digest
 from ftu.errors import InputError
 from ftu.whole import whole_file
 
@@ -30,17 +28,8 @@ DIGEST = hashlib.sha256().digest_size  # bytes at the head of a state file
 
 def run_key(files: Iterable[Path], **facts: object) -> str:
     """16 hex digits for the contents of `files`, the modules in use, the libraries' versions, and `facts`."""
-    modules = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    own = {path for path in map(Path, filter(None, modules)) if path.parent == Path(__file__).parent}
-    code = sorted(own | {Path(sys.argv[0])})
-    parts = {
-        "python": sys.version,
-        "libraries": {name: version(name) for name in LIBRARIES},
-        "code": {f"{path.parent.name}/{path.name}": sha256(path) for path in code},
-        "files": {str(path): sha256(path) for path in sorted(files)},
-        "facts": facts,
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    contents = {str(path): digest.sha256(path) for path in sorted(files)}
+    return digest.of(digest.code(LIBRARIES) | {"files": contents, "facts": facts})[:16]
 
 
 class StateFile:
@@ -88,8 +77,6 @@ class StateFile:
         with whole_file(self.path) as temporary, temporary.open("wb") as file:
             file.write(hashlib.sha256(payload).digest())
             file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
 
     def remove(self) -> None:
         """Forget the run, once what came of it is on disk."""

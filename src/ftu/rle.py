@@ -10,6 +10,8 @@ https://www.kaggle.com/competitions/hubmap-organ-segmentation/overview/evaluatio
 
 import numpy as np
 
+from ftu.limits import MOST_PIXELS
+
 
 def encode(mask: np.ndarray) -> str:
     """Kaggle string of a mask, with every run as long as it can be.
@@ -29,7 +31,8 @@ def decode(rle: str, *, height: int, width: int) -> np.ndarray:
     """Mask of a Kaggle string: (height, width) uint8 of 0 and 1, in C order, as image writers need it.
 
     Runs that touch ("1 2 3 1") are accepted, and so are spaces around and between the numbers.
-    Raises ValueError if the size is not positive, or naming a malformed pair and what is wrong with it.
+    Raises ValueError if the size is not positive or above 2**30 px, before anything is allocated, or naming a
+    malformed pair and what is wrong with it.
     """
     _check_size(height, width)
     starts, stops = _runs(rle, height, width)
@@ -56,6 +59,11 @@ def _check_size(height: int, width: int) -> None:
     if height <= 0 or width <= 0:
         raise ValueError(
             f"a mask of height {height} and width {width} has no pixels: both must be at least 1"
+        )
+    if height * width > MOST_PIXELS:
+        raise ValueError(
+            f"a mask of height {height} and width {width} has {height * width} pixels, more than "
+            f"{MOST_PIXELS}"
         )
 
 
@@ -97,7 +105,7 @@ def _numbers(rle: str) -> np.ndarray:
     if text.translate(None, b" 0123456789"):
         tokens = [token for token in rle.split(" ") if token]
         index = next(i for i, token in enumerate(tokens) if not (token.isascii() and token.isdigit()))
-        raise ValueError(f"{_place(index)} {tokens[index]!r} is not a whole number in the digits 0 to 9")
+        raise ValueError(f"{_place(index)} {tokens[index][:40]!r} is not a whole number in the digits 0 to 9")
     return np.fromstring(text, np.int64, sep=" ")
 
 
@@ -106,7 +114,7 @@ def _runs(rle: str, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     numbers, size = _numbers(rle), height * width
     pixels = f"{size} (height {height} x width {width})"
     if (index := _first((numbers < 1) | (numbers > size))) is not None:
-        raise ValueError(f"{_place(index)} {rle.split()[index]} is not within 1 to {pixels}")
+        raise ValueError(f"{_place(index)} {rle.split()[index][:40]} is not within 1 to {pixels}")
     if numbers.size % 2:
         raise ValueError(f"{_place(numbers.size - 1)} {numbers[-1]} has no length: odd count of numbers")
     starts, lengths = numbers[0::2], numbers[1::2]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from ftu import images, rle, synthetic
 
@@ -24,17 +25,13 @@ def write_sample(folder: Path, *, train: int, test: int, seed: int) -> None:
     """
     rng = np.random.default_rng(seed)
     ids = [str(number) for number in rng.choice(np.arange(10_000, 33_000), train + test, replace=False)]
-    train_rows = [
-        _write_image(folder / "train_images", name, turn, "HPA", rng) for turn, name in enumerate(ids[:train])
-    ]
+    due = [(folder / "train_images", name, turn, "HPA") for turn, name in enumerate(ids[:train])]
     sources = ("HPA", "Hubmap")
-    test_rows = [
-        _write_image(folder / "test_images", name, turn, sources[turn % 2], rng)
-        for turn, name in enumerate(ids[train:])
-    ]
+    due += [(folder / "test_images", name, turn, sources[turn % 2]) for turn, name in enumerate(ids[train:])]
+    rows = [_write_image(*one, rng) for one in tqdm(due, desc="draw", disable=None)]
     people = pd.DataFrame({"age": rng.integers(20, 85, train), "sex": rng.choice(["Male", "Female"], train)})
-    pd.concat([pd.DataFrame(train_rows), people], axis=1).to_csv(folder / "train.csv", index=False)
-    table = pd.DataFrame(test_rows).drop(columns="rle")
+    pd.concat([pd.DataFrame(rows[:train]), people], axis=1).to_csv(folder / "train.csv", index=False)
+    table = pd.DataFrame(rows[train:]).drop(columns="rle")
     table.to_csv(folder / "test.csv", index=False)
     table[["id"]].assign(rle="1 1").to_csv(folder / "sample_submission.csv", index=False)
     (folder / "SYNTHETIC.md").write_text(NOTICE)

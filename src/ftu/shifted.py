@@ -21,9 +21,7 @@ class Recipe(NamedTuple):
     """What is the same for all images."""
 
     source: str  # the data_source that they are made to look like
-    looks: Mapping[str, Look]  # by organ
     seed: int  # draws the pixels that stains are learnt from
-    masks: Path  # folder of native masks
     shape: Callable[[int, int, float], tuple[int, int]]  # (height, width, um) -> the network's size
     normalize: Work
 
@@ -47,25 +45,27 @@ def rows_to_shift(rows: Sequence[ImageRow], source: str) -> list[ImageRow]:
     return chosen
 
 
-def shift_file(row: ImageRow, raw: Path, folder: Path, *, recipe: Recipe) -> Made:
-    """Write folder/images/ID.png and folder/masks/ID.png of one image, whose TIFF is `raw`.
+def shift_file(
+    raw: Path, native: Path, image: Path, mask: Path, row: ImageRow, look: Look, *, recipe: Recipe
+) -> dict:
+    """Of a TIFF and its mask write the shifted image and mask; returns `row` and `quality` of Made.
 
     The shifted image takes the way of every other one: a TIFF, the functions of resize, those of normalize.
     Raises InputError when the image or its mask cannot be read.
     """
-    look, mask = recipe.looks[row.organ], images.read_mask(recipe.masks / f"{row.id}.png")
-    made = shift(images.read_image(raw), mask, pixel_size=row.pixel_size, look=look, seed=recipe.seed)
-    if mask.any() and not made.mask.any():
-        return Made(row.id, {}, {})
+    truth = images.read_mask(native)
+    made = shift(images.read_image(raw), truth, pixel_size=row.pixel_size, look=look, seed=recipe.seed)
+    if truth.any() and not made.mask.any():
+        return {"row": {}, "quality": {}}
     height, width = made.mask.shape
-    images.write_mask(folder / "masks" / f"{row.id}.png", made.mask)
-    with TemporaryDirectory(dir=folder) as scratch:
-        native, resized = Path(scratch) / f"{row.id}.tiff", Path(scratch) / f"{row.id}.png"
-        images.write_tiff(native, made.image)
-        images.resize_image_file(native, resized, recipe.shape(height, width, made.pixel_size))
-        quality = recipe.normalize(resized, folder / "images") | {"set": SET}
+    images.write_mask(mask, made.mask)
+    with TemporaryDirectory(dir=image.parent) as scratch:
+        tiff, resized = Path(scratch) / "image.tiff", Path(scratch) / "image.png"
+        images.write_tiff(tiff, made.image)
+        images.resize_image_file(tiff, resized, recipe.shape(height, width, made.pixel_size))
+        quality = {"id": row.id, "set": SET} | recipe.normalize(resized, image)
     moved = ImageRow(row.id, SET, row.organ, recipe.source, height, width, made.pixel_size)
-    return Made(row.id, moved._asdict() | {"reason": made.reason}, quality)
+    return {"row": moved._asdict() | {"reason": made.reason}, "quality": quality}
 
 
 def write_tables(folder: Path, made: Sequence[Made]) -> None:

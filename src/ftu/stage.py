@@ -6,10 +6,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from ftu import paths
 from ftu.errors import InputError
+from ftu.orphans import end_with_dvc
+from ftu.verification import remove_new_damaged
 
 _warned: list[str] = []
 
@@ -19,9 +23,13 @@ def run(main: Callable[[], str | None]) -> None:
 
     Bad input ends the process with status 2 and its message on stderr, without a traceback.
 
-    SIGTERM ends it as Ctrl-C does, so that temporary outputs are removed on the way out.
+    SIGTERM ends it as Ctrl-C does, so that temporary outputs are removed on the way out; so does the end of
+    the dvc that started it.
     """
     signal.signal(signal.SIGTERM, _stop)
+    if "DVC_STAGE" in os.environ:
+        end_with_dvc()
+        _check_cache()
     # Threads that spin long while they wait made training up to ten times slower beside another busy process;
     # threads that never spin make it slower on an idle machine. libgomp reads this when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -32,7 +40,8 @@ def run(main: Callable[[], str | None]) -> None:
         sys.stderr.write(f"{name}: error: {error}\n")
         sys.exit(2)
     if told:
-        warned = f", {len(_warned)} warnings" if _warned else ""
+        count = len(_warned)
+        warned = f", {count} warning{'s' * (count > 1)}" if count else ""
         sys.stderr.write(f"{name}: {told}, {time.monotonic() - start:.1f} s{warned}\n")
 
 
@@ -48,6 +57,14 @@ def fold_argument() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--fold", type=int, required=True, help="the fold that is held out")
     return parser.parse_args().fold
+
+
+def _check_cache() -> None:
+    """Let DVC not believe in what a power cut has damaged; a cache that cannot be written stays as it is."""
+    with suppress(OSError):
+        root = paths.project()
+        for path in remove_new_damaged(root / ".dvc/cache", root / ".ftu/verified"):
+            warn(f"{path}, of DVC's cache, was damaged and is removed; run `dvc repro` again after this")
 
 
 def _stop(signum: int, _: FrameType | None) -> None:

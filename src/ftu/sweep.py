@@ -17,9 +17,10 @@ from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
+from ftu import yamlfile
 from ftu.claims import Family
 from ftu.errors import InputError
-from ftu.params import Model, Params, load_params, read_yaml
+from ftu.params import Model, Params, load_params
 
 State = Literal["done", "cached", "failed", "not run"]
 OWN_KEYS = ("train.model", "train.aux_loss", "train.seed", "split.run")  # what a cell itself sets
@@ -52,7 +53,7 @@ class Cell(NamedTuple):
 
 def read_grid(path: Path) -> dict[str, GridModel]:
     """The models of a grid file by name; InputError names the row that is wrong."""
-    rows = read_yaml(path, "GRID names a file in sweeps/")
+    rows = yamlfile.read(path, "GRID names a file in sweeps/")
     if not isinstance(rows, dict) or not rows:
         raise InputError(f"{path}: holds no models; write rows like those of sweeps/table2.yaml")
     return {_name(path, name): _grid_model(path, name, row) for name, row in rows.items()}

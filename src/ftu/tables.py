@@ -1,13 +1,14 @@
 """The competition's tables, read and checked; errors name the file, the row or column, and the value."""
 
-import re
+import csv
+import io
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from ftu import rle
+from ftu import limits, rle
 from ftu.errors import InputError
 
 TEST_COLUMNS = ["id", "organ", "data_source", "img_height", "img_width", "pixel_size"]
@@ -26,8 +27,9 @@ class ImageRow(NamedTuple):
     pixel_size: float  # um
 
 
-LARGEST = 10**6  # px or um: no image has more
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+LARGEST = limits.LONGEST_SIDE  # px or um: no image has more
+LARGEST_FILE = 2**30  # bytes, hundreds of times the competition's tables
+SETS = ("train", "test", "shifted")
 
 
 def check_root(root: Path) -> None:
@@ -46,8 +48,15 @@ def check_root(root: Path) -> None:
 
 
 def read_train(path: Path, *, organs: Collection[str], sources: Collection[str]) -> pd.DataFrame:
-    """train.csv: a row per image with its organ, data_source, size, pixel_size (um) and rle, all checked."""
+    """train.csv: a row per image with its organ, data_source, size, pixel_size (um) and rle, all checked.
+
+    Its last line must have an end: the front of an RLE is an RLE, too, of another mask.
+    """
     table = _read(path, TRAIN_COLUMNS, organs, sources)
+    if path.read_bytes()[-1:] not in (b"\n", b"\r"):
+        raise InputError(
+            f"{path}: the last line has no end, as if the file were cut off; fetch it again, or end the line"
+        )
     check_rles(str(path), table)
     return table
 
@@ -86,9 +95,8 @@ def read_sizes(path: Path) -> pd.DataFrame:
     """id, img_height and img_width of a table whose other columns do not matter."""
     table = read_csv(path)
     _check_columns(path, table, ["id", "img_height", "img_width"])
-    return table.assign(
-        img_height=_numbers(path, table, "img_height", int), img_width=_numbers(path, table, "img_width", int)
-    )
+    check_ids(path, table["id"])
+    return _with_sizes(path, table)
 
 
 def image_path(root: Path, row: ImageRow) -> Path:
@@ -97,27 +105,51 @@ def image_path(root: Path, row: ImageRow) -> Path:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Any CSV as text, empty cells as empty strings."""
+    """Any CSV as text, empty cells as empty strings.
+
+    Raises InputError unless it is a file of text with different column names and as many cells in each row:
+    pandas renames a column, and takes a cell that is missing for an empty one, which is an empty mask.
+    """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        text = limits.content(path, LARGEST_FILE).decode("utf-8-sig")
+        if (place := text.find("\0")) >= 0:
+            raise csv.Error(f"character {place} is NUL, which no text holds")
+        csv.field_size_limit(LARGEST_FILE)  # a mask is one cell
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+        if not rows:
+            raise csv.Error("it is empty")
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); fetch it, or run `dvc repro` if a stage makes it"
         ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: cannot be read as CSV ({str(error).strip()}); fetch the file again"
-        ) from error
-    if not isinstance(table.index, pd.RangeIndex):  # pandas shifts such rows to the left
-        raise InputError(f"{path}: rows have more cells than the first line names; fetch the file again")
-    return table
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({error}); fetch the file again") from error
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(rows[0])]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{path}: names the column {twice[:40]!r} twice; keep one")
+    for number, row in enumerate(rows[1:], start=1):
+        if len(row) != len(names):
+            what = "fewer" if len(row) < len(names) else "more"
+            raise InputError(
+                f"{path}: row {number} has {what} cells than the first line names; fetch the file again"
+            )
+    return pd.DataFrame(rows[1:], columns=names, dtype=str)
 
 
 def read_index(path: Path) -> pd.DataFrame:
-    """data/images.csv: the checked rows of both tables, with the column `set` (train or test)."""
+    """data/images.csv: the checked rows of both tables, with the column `set` (train or test).
+
+    Checked again, because other projects' and edited ones are read, too.
+    """
     table = read_csv(path)
     _check_columns(path, table, list(ImageRow._fields))
-    return table.astype({"img_height": int, "img_width": int, "pixel_size": float})
+    check_ids(path, table["id"])
+    for image_id, name in zip(table["id"], table["set"], strict=True):
+        if name not in SETS:
+            raise InputError(f"{path}: id {image_id}: set {name!r} is not one of {', '.join(SETS)}")
+    _numbers(path, table, "pixel_size", float)
+    return _with_sizes(path, table).astype({"pixel_size": float})  # which rounds as Python does
 
 
 def image_rows(index: pd.DataFrame) -> list[ImageRow]:
@@ -129,6 +161,12 @@ def read_folds(path: Path) -> pd.DataFrame:
     """data/folds.csv: id, organ, fold."""
     table = read_csv(path)
     _check_columns(path, table, ["id", "organ", "fold"])
+    check_ids(path, table["id"])
+    for image_id, fold in zip(table["id"], table["fold"], strict=True):
+        if not (fold.isascii() and fold.isdigit() and len(fold) < 10):
+            raise InputError(
+                f"{path}: id {image_id}: fold {fold[:40]!r} is no number from 0; run `dvc repro`"
+            )
     return table.astype({"fold": int})
 
 
@@ -138,30 +176,29 @@ def _read(path: Path, columns: list[str], organs: Collection[str], sources: Coll
     if table.empty:
         raise InputError(f"{path}: has no rows; fetch the file again")
     table = table[columns]
-    _check_ids(path, table["id"])
+    check_ids(path, table["id"])
     _check_named(path, table, "organ", organs)
     _check_named(path, table, "data_source", sources)
-    return table.assign(
-        img_height=_numbers(path, table, "img_height", int),
-        img_width=_numbers(path, table, "img_width", int),
-        pixel_size=_numbers(path, table, "pixel_size", float),
-    )
+    return _with_sizes(path, table).assign(pixel_size=_numbers(path, table, "pixel_size", float))
 
 
 def _check_columns(path: Path, table: pd.DataFrame, columns: list[str]) -> None:
     missing = [column for column in columns if column not in table.columns]
     if missing:
-        found = ", ".join(table.columns)
+        found = ", ".join(table.columns)[:200] or "none"
         raise InputError(f"{path}: has no column {', '.join(missing)}; found {found}; fetch the file again")
 
 
-def _check_ids(path: Path, ids: pd.Series) -> None:
+def check_ids(path: Path, ids: pd.Series) -> None:
+    """Raise InputError unless every id of a table is there once, and names files: see `limits.name_fault`."""
     repeated = ids[ids.duplicated()]
     if len(repeated):
-        raise InputError(f"{path}: id {repeated.iloc[0]} stands in more than one row; keep one")
+        raise InputError(
+            f"{path}: id {repeated.iloc[0][: limits.LONGEST_NAME]} stands in more than one row; keep one"
+        )
     for line, name in enumerate(ids, start=2):
-        if not _ID.fullmatch(name):
-            raise InputError(f"{path}: line {line}: id {name!r} is no file name; use letters, digits, . _ -")
+        if fault := limits.name_fault(name):
+            raise InputError(f"{path}: line {line}: id {fault}")
 
 
 def _check_named(path: Path, table: pd.DataFrame, column: str, known: Collection[str]) -> None:
@@ -169,8 +206,8 @@ def _check_named(path: Path, table: pd.DataFrame, column: str, known: Collection
     if len(unknown):
         row = unknown.iloc[0]
         raise InputError(
-            f"{path}: id {row['id']}: {column} {row[column]!r} has no threshold in params.yaml, which knows "
-            f"{', '.join(sorted(known))}; correct the row, or name it in data and thresholds"
+            f"{path}: id {row['id']}: {column} {row[column][:40]!r} has no threshold in params.yaml, which "
+            f"knows {', '.join(sorted(known))}; correct the row, or name it in data and thresholds"
         )
 
 
@@ -182,7 +219,18 @@ def _numbers(path: Path, table: pd.DataFrame, column: str, kind: type) -> pd.Ser
         row = table[wrong].iloc[0]
         what = "whole number" if kind is int else "number"
         raise InputError(
-            f"{path}: id {row['id']}: {column} {row[column]!r} is not a positive {what} up to {LARGEST}; "
-            "correct the row"
+            f"{path}: id {row['id']}: {column} {row[column][:40]!r} is not a positive {what} up to "
+            f"{LARGEST}; correct the row"
         )
     return values.astype(kind)
+
+
+def _with_sizes(path: Path, table: pd.DataFrame) -> pd.DataFrame:
+    """The table with img_height and img_width as numbers, of images that are not too large."""
+    sizes = {column: _numbers(path, table, column, int) for column in ("img_height", "img_width")}
+    for image_id, height, width in zip(table["id"], *sizes.values(), strict=True):
+        if fault := limits.size_fault(int(height), int(width)):
+            raise InputError(
+                f"{path}: id {image_id}: img_height and img_width: {fault}; correct the row, or cut the image"
+            )
+    return table.assign(**sizes)

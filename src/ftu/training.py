@@ -1,6 +1,8 @@
 """The training loop, on one screen. Shapes: B batch, S image size (px)."""
 
 import math
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -30,9 +32,10 @@ def fit(
 
     `weights_at` is the loss schedule. Scheduler, checkpoints and patience watch the main validation loss
     or Dice alone, so that schedules stay comparable; weights, moments and learning rate are kept across a
-    switch.
+    switch. Progress is a bar on a terminal; with FTU_PROGRESS=lines in the environment it is a line an epoch.
     """
     start, quiet = len(run.rows), None if run.accelerator.is_main_process else True
+    lines = os.environ.get("FTU_PROGRESS") == "lines" and not quiet
     for epoch in tqdm(range(start, run.epochs), "epochs", initial=start, total=run.epochs, disable=quiet):
         if out_of_patience([row[run.shown_dice] for row in run.rows], patience, run.switch_epoch):
             return
@@ -53,6 +56,7 @@ def fit(
         if by_epoch(run.scheduler):
             run.scheduler.step(row["valid_main"])  # pyright: ignore[reportArgumentType]
         run.record(row)
+        sys.stderr.write(f"{epoch_line(run, row)}\n" if lines else "")
         yield row
 
 
@@ -111,6 +115,12 @@ def validate(model: nn.Module, batches: DataLoader, accelerator: Accelerator) ->
     losses, areas = sum_of_processes(losses, accelerator), sum_of_processes(areas, accelerator)
     dice = torch.where(areas[:, 1] == 0, 1.0, 2 * areas[:, 0] / areas[:, 1].clamp(min=1))
     return {"valid_main": (losses[0] / losses[1]).item(), "valid_dice": dice.mean().item()}
+
+
+def epoch_line(run: Run, row: Row) -> str:
+    """What an epoch brought; epochs count from 1 here."""
+    loss, dice = row["train_total"], row[run.shown_dice]
+    return f"epoch {row['epoch'] + 1}/{run.epochs} | loss {loss:.4f} | Dice {dice:.4f}"
 
 
 def out_of_patience(dices: Sequence[float], patience: int, switch_epoch: int) -> bool:

@@ -34,10 +34,19 @@ def load_encoder_weights(encoder: Encoder, name: str, weights: str) -> dict[str,
         return {"source": "none", "licence": "none"}
     if weights == "imagenet":
         _load_from_hub(encoder, name)
-        return {"source": "imagenet", "licence": _licence(name)}
+        return {"source": "imagenet", "licence": licence(name)}
     path = Path(weights)
     _load_file(encoder.net, path)
     return {"source": path.name, "sha256": sha256(path), "licence": "that of the file"}
+
+
+def licence(name: str) -> str:
+    """The licence of an encoder's ImageNet weights; timm states that of its own."""
+    if name in smp.encoders.get_encoder_names():
+        known = (licence for prefix, licence in SMP_LICENCES.items() if name.startswith(prefix))
+        return next(known, "unknown")
+    facts = timm.get_pretrained_cfg(name.removeprefix("tu-"))
+    return (facts and facts.license) or "unknown"
 
 
 def non_commercial(source: dict[str, str]) -> str:
@@ -47,15 +56,6 @@ def non_commercial(source: dict[str, str]) -> str:
     return (
         f"the weights that training starts from are under the {source['licence']}; so is what comes of them"
     )
-
-
-def _licence(name: str) -> str:
-    """The licence of an encoder's ImageNet weights; timm states that of its own."""
-    if name in smp.encoders.get_encoder_names():
-        known = (licence for prefix, licence in SMP_LICENCES.items() if name.startswith(prefix))
-        return next(known, "unknown")
-    facts = timm.get_pretrained_cfg(name.removeprefix("tu-"))
-    return (facts and facts.license) or "unknown"
 
 
 def _load_from_hub(encoder: Encoder, name: str) -> None:

@@ -1,7 +1,9 @@
-"""Outputs are all or nothing: written beside their place, and moved there when they are complete."""
+"""Outputs are all or nothing: written beside their place, and moved there when complete and on disk."""
 
 import errno
+import glob
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,71 +11,154 @@ from pathlib import Path
 
 from ftu.errors import InputError
 
+# What a library tells in its own words, and the user reads in ours.
+REFUSALS = {
+    errno.ENOSPC: "the disk is full; make room",
+    errno.EDQUOT: "your quota of disk space is used up; make room",
+    errno.EROFS: "its disk is read-only; make it writable",
+}
+# Who writes a temporary: ids of processes are used again, so it also says when that one started.
+WRITER = re.compile(r"\.tmp-(?P<pid>\d+)-(?P<started>\d+)(?P<old>-old)?(\.\w+)?$")
+AGAIN = "and run `dvc repro` again: it goes on where it was, and nothing is left by half"
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling to write; it takes the place of `path` when the block ends well.
 
     When the block raises, the sibling is removed and what `path` held before is left as it was. Raises
-    InputError when the disk is full, as the other two do.
+    InputError when the disk is full or read-only, or the folder is not to be written to or has vanished, as
+    the other two do.
     """
-    temporary = _sibling(path)
+    temporary = path.with_name(_name(path))
     try:
-        with _room_for(path):
+        with _refusals_in_words(path, path.parent):
+            _make_room(path)
             yield temporary
+            _to_disk(temporary)
             os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary sibling folder; it takes the place of `path` when the block ends well."""
-    temporary = _sibling(path)
-    try:
-        with _room_for(path):
-            temporary.mkdir()
-            yield temporary
-            if path.exists():
-                shutil.rmtree(path)
-            os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _new_folder(path) as temporary:
+        yield temporary
+        _to_disk(temporary)
+        _take_place(temporary, path)
 
 
 @contextmanager
 def whole_files(folder: Path) -> Iterator[Path]:
     """Yield an empty temporary folder; when the block ends well its files move into `folder`, one by one."""
-    temporary = _sibling(folder)
-    try:
-        with _room_for(folder):
-            temporary.mkdir()
-            yield temporary
-            folder.mkdir(exist_ok=True)
-            for path in sorted(temporary.iterdir()):
-                os.replace(path, folder / path.name)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _new_folder(folder) as temporary:
+        yield temporary
+        _to_disk(temporary)
+        folder.mkdir(exist_ok=True)
+        for path in sorted(temporary.iterdir()):
+            os.replace(path, folder / path.name)
 
 
 @contextmanager
-def _room_for(path: Path) -> Iterator[None]:
-    """Turn a full disk into an InputError; libraries tell of it in their own ways."""
+def _new_folder(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(_name(path))
+    try:
+        with _refusals_in_words(path, temporary):
+            _make_room(path)
+            temporary.mkdir()
+            yield temporary
+    finally:
+        _remove(temporary)
+
+
+def _take_place(temporary: Path, path: Path) -> None:
+    """Move a folder to where an old one may be. At any moment the old or the new one is there, or nothing.
+
+    When this process is killed while nothing is, the next that writes there puts the old one back first.
+    """
+    old = path.with_name(_name(path, "-old"))
+    try:
+        if os.path.lexists(path):
+            os.replace(path, old)
+        os.replace(temporary, path)
+    finally:
+        _put_back(old, path)
+
+
+def _put_back(old: Path, path: Path) -> None:
+    if old.exists() and not os.path.lexists(path):
+        os.replace(old, path)
+    _remove(old)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or a folder with all in it, is on the disk.
+
+    DVC trusts what has moved to its place: after a power cut, its cache would hold files without contents.
+    """
+    for each in [path, *(path.rglob("*") if path.is_dir() else [])]:
+        descriptor = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _refusals_in_words(path: Path, needed: Path) -> Iterator[None]:
+    """Turn what the disk refuses into an InputError that names `path`; `needed` is what is written into."""
     try:
         yield
+    except InputError:
+        raise
     except Exception as error:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if not full and os.strerror(errno.ENOSPC) not in str(error):
+        refusal = _refusal(error, needed)
+        if not refusal:
             raise
-        raise InputError(
-            f"{path}: cannot be written, the disk is full; make room and run `dvc repro` again: it goes on "
-            "where it was, and nothing is left by half"
-        ) from error
+        raise InputError(f"{path}: cannot be written, {refusal} {AGAIN}") from error
 
 
-def _sibling(path: Path) -> Path:
-    """A free name beside `path`, ignored by git and DVC; leftovers of killed runs are removed."""
+def _refusal(error: Exception, needed: Path) -> str:
+    number = error.errno if isinstance(error, OSError) else None
+    for each, words in REFUSALS.items():
+        if number == each or os.strerror(each) in str(error):
+            return words
+    if not os.path.lexists(needed) and number in (None, errno.ENOENT, errno.ENOTDIR):
+        return f"{needed} vanished while it was written to; find out what removes it,"
+    if number in (errno.EACCES, errno.EPERM) and not os.access(needed.parent, os.W_OK):
+        return f"{needed.parent} is not yours to write to; change its owner or mode"
+    return ""
+
+
+def _make_room(path: Path) -> None:
+    """Make the folder around `path`, and clear away what killed processes left beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f"{path.stem}.tmp-*"):
-        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-    return path.with_name(f"{path.stem}.tmp-{os.getpid()}{path.suffix}")
+    for leftover in path.parent.glob(f"{glob.escape(path.stem)}.tmp-*"):
+        writer = WRITER.search(leftover.name)
+        if writer and _started(int(writer["pid"])) == writer["started"]:
+            continue
+        _put_back(leftover, path) if writer and writer["old"] else _remove(leftover)
+
+
+def _name(path: Path, what: str = "") -> str:
+    """Of a temporary beside `path`: it says who writes it, and git and DVC ignore it."""
+    return f"{path.stem}.tmp-{os.getpid()}-{_started(os.getpid())}{what}{path.suffix}"
+
+
+def _started(pid: int) -> str:
+    """When a process started, in clock ticks since the machine did; empty when there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return stat.rpartition(")")[2].split()[19]
+
+
+def _remove(path: Path) -> None:
+    """A file, a folder or a link, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,14 +1,15 @@
-"""One function over many images, on any executor; the results keep the order of the items."""
+"""One function over many images, on any engine; the results keep the order of the items."""
 
-import multiprocessing
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager
 from itertools import starmap
-from threading import Thread
 from typing import NamedTuple, TypeVar
 
 from tqdm import tqdm
+
+from ftu import spawned
+from ftu.engine import Engine, results
+from ftu.errors import InputError
 
 Result = TypeVar("Result")
 
@@ -17,37 +18,36 @@ class Pool(NamedTuple):
     """Where the work on images is done; what comes of it does not depend on it."""
 
     executor: str  # process or dask
-    workers: int  # processes; 1: this one
+    workers: int  # processes; of `process`, 1 is this one
     scheduler: str  # dask: the address of a running cluster, '': one on this machine
 
     def each(self, function: Callable[..., Result], *columns: Sequence, doing: str) -> list[Result]:
         """`function` of each row of the columns, as `map` does; the first error ends the work.
 
-        `doing` names the progress bar. Raises ValueError when the columns differ in length.
-
-        Processes are spawned, not forked: a fork after a call into spams or OpenMP can hang.
+        `function` and the rows are pickled. `doing` names the progress bar. Raises ValueError when the
+        columns differ in length, and InputError, which names the item, when its worker dies twice.
         """
         rows = list(zip(*columns, strict=True))
-        if self.workers == 1:
+        if not rows or (self.executor == "process" and self.workers == 1):
             return list(_watched(starmap(function, rows), len(rows), doing))
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(self.workers, mp_context=context, initializer=_end_with_parent) as pool:
-            try:
-                return list(_watched(pool.map(function, *columns, chunksize=4), len(rows), doing))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        with self._engine(most=len(rows)) as engine:
+            return list(_watched(results(engine, function, rows), len(rows), doing))
+
+    def _engine(self, most: int) -> AbstractContextManager[Engine]:
+        if self.executor == "process":
+            return spawned.processes(min(self.workers, most))
+        try:
+            from ftu import cluster  # takes a second, and distributed is an extra
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"compute.executor is dask, and {error.name} is not installed; run `uv sync --extra dask` or "
+                "set compute.executor to process"
+            ) from error
+        return cluster.engine(min(self.workers, most), self.scheduler)
 
 
 HERE = Pool("process", 1, "")  # this process
 
 
-def _end_with_parent() -> None:
-    """Let a worker end when the stage is killed: else it waits for work forever."""
-    parent = multiprocessing.parent_process()
-    assert parent
-    Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
-
-
-def _watched(results: Iterable[Result], total: int, doing: str) -> Iterator[Result]:
-    return iter(tqdm(results, total=total, desc=doing, disable=None))
+def _watched(items: Iterable[Result], total: int, doing: str) -> Iterator[Result]:
+    return iter(tqdm(items, total=total, desc=doing, disable=None))

@@ -1,0 +1,105 @@
+"""`make doctor`: is there what `dvc repro` needs, what would it run, and what is left of earlier runs?
+
+It looks and changes nothing. Each line is ok, a warning, or an error, which would stop `dvc repro`, with the
+way out; after an error the exit status is 1.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ftu import inputs, machine, paths, pending, remains
+from ftu.errors import InputError
+from ftu.findings import Finding, error, ok
+
+OUTPUTS = [Path("data"), paths.MODELS, paths.REPORTS, paths.SUBMISSION.parent]
+
+
+def main() -> None:
+    """Print what is found as it is found."""
+    sys.dont_write_bytecode = True
+    counts = Counter()
+    for finding in examine(paths.project()):
+        sys.stdout.write(f"{finding}\n")
+        sys.stdout.flush()
+        counts[finding.level] += 1
+    plural = {level: "" if counts[level] == 1 else "s" for level in ("warning", "error")}
+    told = [f"{counts[level]} {level}{ending}" for level, ending in plural.items()]
+    sys.stdout.write(f"doctor: {counts['ok']} ok, {', '.join(told)}\n")
+    sys.exit(1 if counts["error"] else 0)
+
+
+def examine(project: Path) -> Iterator[Finding]:
+    """The machine, then what the parameters ask for, then the state of the project."""
+    params, about_params = read_params()
+    asked = machine.ask_torch(
+        fetched_encoder(params)
+    )  # which takes seconds: it thinks while others are asked
+    yield from found("python", machine.python)
+    yield from found("packages", partial(machine.packages, Path("uv.lock"), Path("pyproject.toml")))
+    yield from found("tools", machine.tools)
+    yield from found("processors", partial(machine.processors, params))
+    yield from found("memory", partial(machine.memory, params))
+    yield about_params
+    if params:
+        yield from found("data", partial(data_and_disk, params))
+        yield from found("target", partial(inputs.target, params))
+    own = project / ".ftu"
+    yield from found("stages", partial(pending.stages, project))
+    yield from found("locks", partial(remains.running, project / ".dvc" / "tmp"))
+    yield from found("training", partial(remains.trainings, own / "training"))
+    yield from found("leases", partial(remains.leases, own / "leases"))
+    yield from found("items", partial(remains.items, own / "items"))
+    yield from found("leftovers", partial(remains.leftovers, [*OUTPUTS, own / "training"]))
+    told = machine.answer(asked)
+    yield from found("gpus", partial(machine.gpus, told, params))
+    if params:
+        yield from found("weights", partial(inputs.weights, params, told.get("imagenet")))
+
+
+def found(about: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """What a check finds; where it cannot go on, why."""
+    try:
+        yield from check()
+    except InputError as problem:
+        yield error(about, str(problem))
+    except ImportError as problem:
+        yield error(about, f"the package {problem.name} cannot be imported ({problem}); make env")
+    except OSError as problem:
+        yield error(about, f"cannot be looked at ({problem}); look whose files these are")
+
+
+def read_params() -> tuple[dict[str, Any] | None, Finding]:
+    """The parameters, none where they are not valid; and what there is to say of them."""
+    try:
+        from ftu.params import load_params
+
+        params = load_params(paths.PARAMS).model_dump()
+    except InputError as problem:
+        return None, error("params", f"{problem}\nWhat hangs on parameters was not looked at.")
+    except ImportError as problem:
+        return None, error("params", f"the package {problem.name} cannot be imported; make env")
+    return params, ok("params", f"{paths.PARAMS} is valid")
+
+
+def fetched_encoder(params: dict[str, Any] | None) -> str:
+    """The encoder whose ImageNet weights the parameters ask for, empty when they ask for none."""
+    return params["train"]["model"]["encoder"] if params and params["train"]["weights"] == "imagenet" else ""
+
+
+def data_and_disk(params: dict[str, Any]) -> Iterator[Finding]:
+    """The data set, and room for what comes of it."""
+    rows = []
+    try:
+        rows = inputs.rows(params, paths.SAMPLE)
+        yield from inputs.data(Path(params["data"]["root"]), rows, paths.SAMPLE)
+    except InputError as problem:
+        yield error("data", str(problem))
+    yield from inputs.disk(inputs.room(params, rows), OUTPUTS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""How much is read of a file, what it may claim before anything is allocated, and what may name one."""
+
+import errno
+import os
+import re
+import stat
+from pathlib import Path
+
+MOST_PIXELS = 2**30  # of an image or a mask: OpenCV reads no larger PNG, and a mask is one
+LONGEST_SIDE = 10**6  # px; OpenCV's is 2**20
+LONGEST_NAME = 100  # characters: file systems take 255 bytes, with our endings and those of temporary files
+RESERVED = ".tmp-"  # in the names of unfinished outputs, which git and DVC ignore and the next run removes
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def size_fault(height: int, width: int) -> str:
+    """What is wrong with a size in px, empty when it is one that is worked on."""
+    if not (0 < height <= LONGEST_SIDE and 0 < width <= LONGEST_SIDE):
+        return f"a side of {height} x {width} px (height x width) is not within 1 to {LONGEST_SIDE}"
+    if height * width > MOST_PIXELS:
+        return (
+            f"{height} x {width} px (height x width) are {height * width}, more than the {MOST_PIXELS} "
+            "that an image may have"
+        )
+    return ""
+
+
+def name_fault(name: str) -> str:
+    """Why `name` may not become part of a path, empty when it may: it is a plain file name of ours."""
+    if len(name) > LONGEST_NAME:
+        return f"name {name[:40]!r}... has {len(name)} characters; use {LONGEST_NAME} at most"
+    if not NAME.fullmatch(name):
+        return f"{name!r} is no file name; use letters, digits, . _ -"
+    if RESERVED in name:
+        return f"{name!r} holds {RESERVED!r}, which marks unfinished files; use another name"
+    return ""
+
+
+def content(path: Path, most: int) -> bytes:
+    """The bytes of the file at `path`; OSError also where it is a pipe, a device, or larger than `most`."""
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    if facts.st_size > most:
+        raise OSError(errno.EFBIG, f"{os.strerror(errno.EFBIG)}: {facts.st_size} bytes", str(path))
+    return path.read_bytes()

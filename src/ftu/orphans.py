@@ -1,0 +1,59 @@
+"""A stage that DVC started ends when dvc does, however: else it would write beside the next run."""
+
+import os
+import select
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+
+GRACE = 5  # s, for a stage to remove its temporaries, before it ends at once
+NOBODY = 2**31 - 1  # no process has this id
+
+
+def end_with_dvc() -> None:
+    """Stop this process, as SIGTERM does, once the dvc that started it has ended."""
+    Thread(target=_follow, args=(_dvc(),), daemon=True).start()
+
+
+def _follow(dvc: int) -> None:
+    try:
+        select.select([os.pidfd_open(dvc)], [], [])
+    except ProcessLookupError:  # it has gone already
+        pass
+    except OSError:  # Linux before 5.3, or a sandbox
+        return
+    with suppress(OSError):  # the terminal may be gone, too
+        sys.stderr.write("dvc has ended, and so does the stage that it started\n")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os._exit(128 + signal.SIGTERM)
+
+
+def _dvc() -> int:
+    """The nearest ancestor that has no stage's name from DVC; NOBODY when it is gone.
+
+    Orphans are given to another process, which is in another process group than dvc's commands.
+    """
+    child, parent = os.getpid(), os.getppid()
+    with suppress(ProcessLookupError, FileNotFoundError):
+        while _in_stage(parent):
+            child, parent = parent, _parent(parent)
+        if parent and os.getpgid(parent) == os.getpgid(child):
+            return parent
+    return NOBODY
+
+
+def _in_stage(pid: int) -> bool:
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except PermissionError:  # another user's
+        return False
+    return any(variable.startswith(b"DVC_STAGE=") for variable in variables)
+
+
+def _parent(pid: int) -> int:
+    """Fields of stat follow the program's name, which is in brackets and may hold anything."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -1,0 +1,104 @@
+"""What earlier and running processes left in a project: locks, leases, unfinished trainings, temporaries."""
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ftu.findings import Finding, named, ok, size, warning
+from ftu.inputs import occupied
+
+DIGEST = hashlib.sha256().digest_size  # bytes at the head of a state: ftu.resume, which imports torch
+
+
+def running(temporary: Path) -> Iterator[Finding]:
+    """Whether a dvc works on the project: then another would wait or fail. `temporary` is .dvc/tmp."""
+    held = holders([temporary / "lock"]) or writers(temporary / "rwlock")
+    if held:
+        yield warning("locks", f"{named(held)} works on this project; wait, or use dvc --wait-for-lock repro")
+    else:
+        yield ok("locks", "no dvc works on this project")
+
+
+def writers(rwlock: Path) -> list[str]:
+    """The living processes that DVC's list of what is being read and written names."""
+    try:
+        listed = json.loads(rwlock.read_text())
+    except (OSError, ValueError):  # no dvc has run, or it was killed while it wrote; DVC says that itself
+        return []
+    entries = [*listed.get("write", {}).values()]
+    entries += [entry for several in listed.get("read", {}).values() for entry in several]
+    pids = {entry["pid"] for entry in entries if "pid" in entry}
+    return [_process(pid) for pid in sorted(pids) if Path(f"/proc/{pid}").exists()]
+
+
+def trainings(folder: Path) -> Iterator[Finding]:
+    """The states of unfinished trainings, which `dvc repro` goes on from."""
+    for path in sorted(folder.glob("*.state")):
+        if ".tmp-" in path.name:
+            continue
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
+        words = f"{path.name}, {size(path.stat().st_size)}, its last whole epoch ended {when}"
+        content = path.read_bytes()
+        if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
+            yield warning("training", f"{words}, is damaged; it will start again, rm {path}")
+        elif held := holders([path.with_suffix(".lock")]):
+            yield ok("training", f"{words}, and {named(held)} is at it")
+        else:
+            yield ok(
+                "training", f"{words}; dvc repro goes on, with the code, values and data that it began with"
+            )
+
+
+def leases(folder: Path) -> Iterator[Finding]:
+    """The cards and folds that are taken."""
+    for path in sorted(folder.glob("*")):
+        if held := holders([path]):
+            yield ok("leases", f"{path.stem} is taken by {named(held)}")
+
+
+def items(folder: Path) -> Iterator[Finding]:
+    """How much the cache of single images holds."""
+    count = sum(path.is_file() for path in folder.rglob("*"))
+    if count:
+        yield ok("items", f"{count} results of single images, {size(occupied(folder))}; make prune-cache")
+
+
+def leftovers(folders: Sequence[Path]) -> Iterator[Finding]:
+    """Temporary outputs of processes that are no more: what they were to become, or what was there before."""
+    found = [path for folder in folders for path in folder.rglob("*.tmp-*") if not _alive(path)]
+    outermost = [path for path in found if not any(other in path.parents for other in found)]
+    if outermost:
+        words = f"{named(sorted(map(str, outermost)))}, {size(sum(map(occupied, outermost)))}, of killed runs"
+        yield warning("leftovers", f"{words}; dvc repro clears them away when it writes there next")
+
+
+def holders(paths: Sequence[Path]) -> list[str]:
+    """The processes of this machine that have one of the files open: a lock is open while it is held.
+
+    Looking at who has it open, unlike trying the lock, takes it from nobody.
+    """
+    wanted = {str(path.resolve()) for path in paths if path.exists()}
+    found = set()
+    for process in Path("/proc").glob("[0-9]*") if wanted else []:
+        with suppress(OSError):  # it ended, or is somebody else's
+            if any(os.readlink(one) in wanted for one in (process / "fd").iterdir()):
+                found.add(int(process.name))
+    return [_process(pid) for pid in sorted(found)]
+
+
+def _process(pid: int) -> str:
+    words = ""
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip()
+    return f"process {pid} ({words[:60] or 'ended'})"
+
+
+def _alive(path: Path) -> bool:
+    """Whether the process that is named in a temporary's name (NAME.tmp-PID...) still runs."""
+    writer = re.search(r"\.tmp-(\d+)", path.name)
+    return bool(writer) and Path(f"/proc/{writer[1]}").exists()

@@ -1,0 +1,400 @@
+"""make doctor: what it finds, in a whole project, a fresh clone, and where nearly everything is missing."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from ftu import doctor, inputs, machine, pending, remains
+from ftu.findings import Finding, error, named, ok, size
+from ftu.params import load_params
+from imports import ROOT
+from project import copy_repository, run, set_params
+
+NOBODY = 2**22 + 1  # above the largest process number
+PARAMS = load_params(ROOT / "params.yaml").model_dump()
+SAMPLE = Path("data/sample")
+
+
+def changed(section: str, **values: Any) -> dict[str, Any]:
+    return PARAMS | {section: PARAMS[section] | values}
+
+
+def one(findings: Iterable[Finding]) -> Finding:
+    (found,) = findings
+    return found
+
+
+def levels(findings: Iterable[Finding]) -> list[str]:
+    return [finding.level for finding in findings]
+
+
+# ------------------------------------------------------------------ a line
+
+
+def test_a_line_starts_with_its_level_and_further_lines_are_indented():
+    assert str(error("data", "no\nway out")) == "error    data       no\n" + 20 * " " + "way out"
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2e9, "2 GB"), (3e12, "3 TB")]
+)
+def test_sizes_are_for_people(count, words):
+    assert size(count) == words
+
+
+def test_many_names_are_cut_short():
+    assert named(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert named(["a", "b"], 2) == "a, b"
+
+
+# ------------------------------------------------------------------ machine
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({}, None),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu.max": "150000 100000"}, 1.5),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4.0),
+    ],
+)
+def test_the_limit_of_a_container_is_read(tmp_path, files, limit):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert machine.cpu_limit(tmp_path) == limit
+
+
+@pytest.mark.parametrize(("text", "limit"), [("max", None), ("8000000000", 8_000_000_000)])
+def test_the_memory_of_a_container_is_read(tmp_path, text, limit):
+    (tmp_path / "memory.max").write_text(text + "\n")
+    assert machine.memory_limit(tmp_path) == limit
+    assert machine.memory_limit(tmp_path / "none") is None
+
+
+def test_workers_that_memory_does_not_hold_are_named(tmp_path):
+    (tmp_path / "meminfo").write_text("MemTotal:  2000000 kB\nMemAvailable:  1000000 kB\n")
+    params = changed("compute", workers=4)
+    assert one(machine.memory(PARAMS, tmp_path / "meminfo")).level == "ok"
+    found = one(machine.memory(params, tmp_path / "meminfo"))
+    assert found.level == "warning"
+    assert "lower compute.workers" in found.words
+
+
+def test_more_workers_than_processors_are_named(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(machine, "cpu_limit", lambda: None)
+    assert levels(machine.processors(PARAMS)) == ["ok"]
+    _, found = machine.processors(changed("compute", workers=9))
+    assert found == Finding(
+        "warning", "processors", "compute.workers is 9, which 2 serve slowly; use at most 2"
+    )
+
+
+def tables(folder: Path, **locked: str) -> tuple[Path, Path]:
+    lines = [f'[[package]]\nname = "{name}"\nversion = "{number}"\n' for name, number in locked.items()]
+    (folder / "uv.lock").write_text("\n".join(lines))
+    asked = "".join(f'"{name}>=1",' for name in locked)
+    (folder / "pyproject.toml").write_text(f"[project]\ndependencies = [{asked}]\n")
+    return folder / "uv.lock", folder / "pyproject.toml"
+
+
+def test_packages_are_held_against_the_lock(tmp_path):
+    here = {name: machine.installed(name) for name in machine.SHOWN}
+    assert one(machine.packages(*tables(tmp_path, **here))).level == "ok"
+    found = one(machine.packages(*tables(tmp_path, **here | {"numpy": "0.1"})))
+    assert (found.level, "numpy" in found.words, "make env" in found.words) == ("warning", True, True)
+    found = one(machine.packages(*tables(tmp_path, **here, no_such_thing="1.0")))
+    assert found == error("packages", "no_such_thing not installed; make env")
+    assert one(machine.packages(tmp_path / "gone", tmp_path / "gone")).level == "error"
+
+
+CUDA = {"name": "H100", "memory": 80 * 10**9}
+
+
+@pytest.mark.parametrize(
+    ("told", "params", "level", "words"),
+    [
+        ({"gpus": []}, PARAMS, "ok", "none is asked for"),
+        ({"gpus": [CUDA]}, PARAMS, "ok", "H100 (80 GB); train.device is cpu"),
+        ({"gpus": []}, changed("predict", device="cuda"), "error", "predict.device is cuda; set it to cpu"),
+        ({"gpus": [CUDA]}, changed("train", device="cuda", processes=1), "ok", "H100 (80 GB)"),
+        ({"gpus": [CUDA]}, changed("train", device="cuda", processes=4), "warning", "train.processes, 4"),
+        ({"failure": "no torch"}, PARAMS, "error", "torch cannot be used (no torch); make env"),
+        ({"gpus": []}, None, "ok", "none"),
+    ],
+)
+def test_gpus_are_held_against_the_devices(told, params, level, words):
+    found = one(machine.gpus(told, params))
+    assert found.level == level
+    assert words in found.words
+
+
+def test_the_last_words_of_a_torch_that_fails_are_told():
+    code = "raise ImportError('libcudart.so is missing')"
+    failing = subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True)
+    assert machine.answer(failing) == {"failure": "ImportError: libcudart.so is missing"}
+
+
+# ------------------------------------------------------------------ data, weights, disk
+
+
+@pytest.fixture
+def project(small_sample, new_project, monkeypatch):
+    """A project with a data set of six and two images, the working folder."""
+    made = new_project(small_sample)
+    monkeypatch.chdir(made.folder)
+    return made
+
+
+def params_of(project) -> dict[str, Any]:
+    return load_params(project.folder / "params.yaml").model_dump()
+
+
+def data(project) -> Finding:
+    params = params_of(project)
+    rows = inputs.rows(params, SAMPLE)
+    return one(inputs.data(Path(params["data"]["root"]), rows, SAMPLE))
+
+
+def test_a_whole_data_set_is_counted(project):
+    assert data(project) == ok("data", "data/raw: 6 training and 2 test images, tables valid")
+
+
+def test_missing_images_are_named(project):
+    gone = sorted((project.folder / "data/raw/train_images").iterdir())[:2]
+    for path in gone:
+        path.unlink()
+    found = data(project)
+    assert found.level == "error"
+    assert "2 of 8 images are not there" in found.words
+    assert all(path.stem in found.words for path in gone)
+
+
+def test_a_sample_that_is_not_drawn_is_no_error(project):
+    project.set(data={"root": "data/sample"})
+    assert data(project).level == "ok"
+    assert len(inputs.rows(params_of(project), SAMPLE)) == 38
+
+
+@pytest.mark.parametrize(
+    ("weights", "told", "level", "words"),
+    [
+        ("none", None, "ok", "random"),
+        ("gone.pth", None, "error", "gone.pth does not exist"),
+        ("params.yaml", None, "ok", "params.yaml, "),
+        ("imagenet", {"cached": "", "licence": "apache-2.0"}, "warning", "go online"),
+        ("imagenet", {"cached": "/x", "licence": "apache-2.0"}, "ok", "apache-2.0"),
+        ("imagenet", {"cached": "/x", "licence": "NVIDIA, non-commercial"}, "warning", "NVIDIA"),
+        ("imagenet", None, "warning", "make env"),
+    ],
+)
+def test_first_weights_are_looked_for(project, weights, told, level, words):
+    project.set(train={"weights": weights})
+    found = one(inputs.weights(params_of(project), told))
+    assert found.level == level
+    assert words in found.words
+
+
+def test_a_stain_target_that_is_not_there_is_an_error(project):
+    assert list(inputs.target(params_of(project))) == []
+    target = project.params["stain"]["target"] | {"kind": "file", "file": "gone.png"}
+    project.set(stain={"target": target})
+    assert one(inputs.target(params_of(project))).level == "error"
+
+
+def test_room_counts_every_output_twice(project):
+    project.set(split={"run": [0]}, resize={"size": 100})
+    params = params_of(project)
+    rows = inputs.rows(params, SAMPLE)
+    native = sum(row.img_height * row.img_width for row in rows if row.set == "train")
+    images = 8 * 100 * 100 * (3 + 3 + 2)  # resized, normalised, one map of each
+    expected = 2 * (images + 0.01 * native + inputs.MODEL) + inputs.STATE
+    assert inputs.room(params, rows) == pytest.approx(expected)
+    project.set(split={"run": [0, 1]})
+    two = inputs.room(params_of(project), rows)
+    assert two == pytest.approx(expected + 2 * (2 * 100 * 100 * 2 + inputs.MODEL))
+
+
+@pytest.mark.usefixtures("project")
+def test_a_disk_that_is_too_small_or_closed_is_told(monkeypatch):
+    assert one(inputs.disk(1, [Path("data")])).level == "ok"
+    assert one(inputs.disk(1e18, [Path("data")])).level == "warning"
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert levels(inputs.disk(1, [Path("data")])) == ["error", "ok"]
+
+
+# ------------------------------------------------------------------ remains
+
+
+def test_unfinished_trainings_are_listed_and_damaged_ones_told(tmp_path):
+    payload = b"weights"
+    (tmp_path / "fold_0-ab.state").write_bytes(hashlib.sha256(payload).digest() + payload)
+    (tmp_path / "fold_1-ab.state").write_bytes(hashlib.sha256(payload).digest() + b"w")
+    (tmp_path / f"fold_2-ab.tmp-{NOBODY}.state").write_bytes(b"")
+    whole, damaged = remains.trainings(tmp_path)
+    assert (whole.level, damaged.level) == ("ok", "warning")
+    assert "fold_0-ab.state" in whole.words
+    assert "is damaged" in damaged.words
+    with (tmp_path / "fold_0-ab.lock").open("w"):
+        assert f"process {os.getpid()} " in next(remains.trainings(tmp_path)).words
+
+
+def test_a_lease_is_told_while_it_is_held(tmp_path):
+    (tmp_path / "old-gpu1.lock").touch()
+    with (tmp_path / "here-gpu0.lock").open("w"):
+        assert one(remains.leases(tmp_path)).words.startswith(f"here-gpu0 is taken by process {os.getpid()} ")
+    assert list(remains.leases(tmp_path)) == []
+    assert list(remains.leases(tmp_path / "none")) == []
+
+
+def test_a_dvc_at_work_is_told(tmp_path):
+    assert one(remains.running(tmp_path)).level == "ok"
+    for pid, level in ((NOBODY, "ok"), (os.getpid(), "warning")):
+        entry = {"pid": pid, "cmd": "dvc repro"}
+        (tmp_path / "rwlock").write_text(json.dumps({"write": {"a": entry}, "read": {"b": [entry]}}))
+        assert one(remains.running(tmp_path)).level == level
+    (tmp_path / "rwlock").write_text("{")
+    assert one(remains.running(tmp_path)).level == "ok"
+    with (tmp_path / "lock").open("w"):
+        assert one(remains.running(tmp_path)).level == "warning"
+
+
+def test_temporaries_of_processes_that_are_no_more_are_told(tmp_path):
+    (tmp_path / f"masks.tmp-{os.getpid()}").mkdir()
+    assert list(remains.leftovers([tmp_path])) == []
+    for name in (f"images.tmp-{NOBODY}.csv", f"masks.tmp-{NOBODY}-12-old/1.tmp-0123"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = one(remains.leftovers([tmp_path]))
+    assert found.level == "warning"
+    for name in (f"images.tmp-{NOBODY}.csv", f"masks.tmp-{NOBODY}-12-old, "):
+        assert name in found.words
+
+
+def test_the_cache_of_items_is_measured(tmp_path):
+    assert list(remains.items(tmp_path)) == []
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "ab" / "cd").write_bytes(bytes(2000))
+    assert "1 results of single images, 2 kB" in one(remains.items(tmp_path)).words
+
+
+# ------------------------------------------------------------------ what would run
+
+SMALL = {
+    "first": {"cmd": "cat a > b", "deps": ["a"], "params": ["n"], "outs": ["b"]},
+    "second": {"cmd": "cat b > c", "deps": ["b"], "outs": ["c"]},
+    "third": {"cmd": "cat c > d", "deps": ["c"], "outs": ["d"]},
+}
+
+
+@pytest.fixture
+def pipeline(tmp_path, monkeypatch) -> Path:
+    """Three stages in a row, run once."""
+    from dvc.repo import Repo
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "params.yaml").write_text("n: 1\n")
+    YAML(typ="safe").dump({"stages": SMALL}, tmp_path / "dvc.yaml")
+    with Repo.init(no_scm=True) as repo:
+        repo.reproduce()  # pyright: ignore[reportCallIssue]
+    return tmp_path
+
+
+def test_stages_are_due_for_a_reason_or_follow(pipeline):
+    assert pending.due(pipeline) == ({}, [], 3)
+    lock = (pipeline / "dvc.lock").rename(pipeline / "lock")
+    assert list(pending.due(pipeline)[0].values()) == [["not in dvc.lock"]] * 3
+    lock.rename(pipeline / "dvc.lock")
+    assert one(pending.stages(pipeline)).words == "dvc repro has nothing to do"
+    (pipeline / "params.yaml").write_text("n: 2\n")
+    assert pending.due(pipeline) == ({"first": ["n modified"]}, ["second", "third"], 3)
+    (pipeline / "params.yaml").write_text("n: 1\n")
+    (pipeline / "c").unlink()
+    changed, following, _ = pending.due(pipeline)
+    assert (list(changed), following) == (["second", "third"], [])
+    YAML(typ="safe").dump(
+        {"stages": SMALL | {"third": SMALL["third"] | {"cmd": "cat c >d"}}}, pipeline / "dvc.yaml"
+    )
+    assert pending.due(pipeline)[0]["third"] == ["its command", "c deleted"]
+
+
+def test_a_pipeline_that_cannot_be_read_is_an_error(pipeline):
+    (pipeline / "dvc.yaml").write_text("stages: [")
+    assert one(pending.stages(pipeline)).level == "error"
+
+
+# ------------------------------------------------------------------ all of it
+
+
+@pytest.fixture
+def examined(monkeypatch) -> Callable[[Path], dict[str, list[Finding]]]:
+    """Examines a folder as `make doctor` does, torch left out; the findings by what they are about."""
+
+    def examine(folder: Path) -> dict[str, list[Finding]]:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(machine, "ask_torch", lambda _: None)
+        monkeypatch.setattr(machine, "answer", lambda _: {"failure": "left out"})
+        found: dict[str, list[Finding]] = {}
+        for finding in doctor.examine(Path(".")):
+            found.setdefault(finding.about, []).append(finding)
+        return found
+
+    return examine
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path.relative_to(folder)): (path.read_bytes() if path.is_file() else b"", path.stat().st_mode)
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def test_parameters_that_are_not_valid_stop_only_what_hangs_on_them(project, examined):
+    project.set(train={"aux_loss": "swiched"})
+    found = examined(project.folder)
+    assert one(found["params"]).level == "error"
+    assert "aux_loss" in one(found["params"]).words
+    assert one(found["stages"]).level == "error"  # no DVC here
+    assert "memory" in found
+    assert "data" not in found
+
+
+def test_a_data_set_that_is_not_there_is_told_with_the_way_to_get_it(project, examined):
+    project.set(data={"root": "data/absent"})
+    found = examined(project.folder)
+    assert one(found["data"]).level == "error"
+    assert "kaggle competitions download" in one(found["data"]).words
+    assert one(found["disk"]).level == "ok"
+
+
+@pytest.mark.slow
+def test_a_fresh_clone_is_well_and_stays_as_it_is_even_without_torch(tmp_path):
+    folder, first = tmp_path / "ftu", tmp_path / "first"
+    copy_repository(folder)
+    first.mkdir()
+    (first / "torch.py").write_text("raise ImportError('no torch here')\n")
+    before = contents(folder)
+    command = ["env", f"PYTHONPATH={first}:src", "python", "-B", "-m", "ftu.doctor"]
+    output = run(folder, *command, status=1)
+    assert contents(folder) == before
+    lines = output.splitlines()
+    assert [line for line in lines if line.startswith("error")] == [
+        "error    gpus       torch cannot be used (ImportError: no torch here); make env"
+    ]
+    assert "ok       stages     dvc repro would run 20 of 20" in lines
+    assert "Traceback" not in output
+    assert lines[-1].endswith(", 1 error")
+    set_params(folder, {"thresholds": {"HPA": {}}})
+    assert "error    params" in run(folder, *command, status=1)

@@ -1,0 +1,89 @@
+"""A stage that DVC started ends with dvc, however that goes; one started by hand is not watched."""
+
+import signal
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from commands import Command, wait_for
+from imports import ROOT
+
+STAGE = textwrap.dedent("""
+    import sys, time
+    from pathlib import Path
+    from ftu.stage import run
+    from ftu.whole import whole_file
+
+    def main():
+        with whole_file(Path("out.csv")) as path:
+            path.touch()
+            time.sleep(600)
+
+    run(main)
+""")
+SCRIPT = [sys.executable, "stages/slow.py"]
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/slow.py").write_text(STAGE)
+    return tmp_path
+
+
+def launcher(folder: Path, command: list[str], stage: str = "DVC_STAGE") -> Command:
+    """Does as DVC: gives the stage its name in the environment, and starts it."""
+    variables = {"PYTHONPATH": str(ROOT / "src"), stage: "slow"}
+    code = f"import os, subprocess; subprocess.run({command}, env=os.environ | {variables})"
+    return Command(folder, sys.executable, "-c", code)
+
+
+def writing(folder: Path) -> list[Path]:
+    return list(folder.glob("out.tmp-*"))
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
+@pytest.mark.parametrize("command", [SCRIPT, ["sh", "-c", " ".join(SCRIPT) + "; true"]], ids=["", "shell"])
+def test_a_stage_ends_with_dvc_and_removes_its_temporaries(folder, how, command):
+    with launcher(folder, command) as dvc:
+        wait_for(lambda: writing(folder))
+        dvc.process.send_signal(how)
+        wait_for(lambda: not dvc.processes())
+        assert writing(folder) == []
+        assert "dvc has ended, and so does the stage that it started" in dvc.end()[1]
+
+
+def test_a_stage_whose_dvc_is_gone_before_it_looks_ends_at_once(folder):
+    late = "while [ $PPID = $(ps -o ppid= -p $$) ]; do sleep 0.05; done; " + " ".join(SCRIPT)
+    with launcher(folder, ["bash", "-c", late]) as dvc:
+        wait_for(lambda: len(dvc.processes()) > 1)
+        dvc.process.kill()
+        wait_for(lambda: not dvc.processes())
+        assert writing(folder) == []
+        assert "dvc has ended" in dvc.end()[1]
+
+
+def test_a_stage_that_was_started_by_hand_goes_on(folder):
+    with launcher(folder, SCRIPT, stage="ANOTHER_VARIABLE") as parent:
+        wait_for(lambda: writing(folder))
+        stage = parent.stage()
+        assert stage
+        parent.process.kill()
+        parent.process.wait()
+        with pytest.raises(psutil.TimeoutExpired):
+            stage.wait(2)
+
+
+def test_a_stage_that_does_not_stop_in_time_is_ended(folder):
+    deaf = "import signal; import ftu.orphans; ftu.orphans.GRACE = 0.5\n"
+    ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    (folder / "stages/slow.py").write_text(deaf + STAGE.replace("time.sleep(600)", ignore))
+    with launcher(folder, SCRIPT) as dvc:
+        wait_for(lambda: writing(folder))
+        time.sleep(0.2)  # until it ignores the signal
+        dvc.process.kill()
+        wait_for(lambda: not dvc.processes())

@@ -1,0 +1,73 @@
+"""A file in DVC's cache whose bytes are not those that its name says is found and removed; no other is."""
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ftu import verification
+
+
+def store(cache: Path, content: bytes, suffix: str = "") -> Path:
+    digest = hashlib.md5(content).hexdigest()
+    path = cache / "files/md5" / digest[:2] / f"{digest[2:]}{suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+@given(content=st.binary(min_size=1), at=st.integers(0), suffix=st.sampled_from(["", ".dir"]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_other_bit_is_damage(tmp_path, content, at, suffix):
+    path = store(tmp_path, content, suffix)
+    assert list(verification.damaged([path])) == []
+    spoilt = bytearray(content)
+    spoilt[at % len(spoilt)] ^= 1 << at % 8
+    path.write_bytes(spoilt)
+    assert list(verification.damaged([path])) == [path]
+
+
+def test_what_is_damaged_is_removed_and_named(tmp_path, monkeypatch, capsys):
+    whole, empty, folder = store(tmp_path, b"a"), store(tmp_path, b"b"), store(tmp_path, b"[]", ".dir")
+    unfinished = whole.with_name("tmp-of-dvc")
+    unfinished.write_bytes(b"half")
+    empty.write_bytes(b"")
+    monkeypatch.setattr(subprocess, "check_output", lambda *_, **__: f"{tmp_path}\n")
+    verification.main()
+    assert not empty.exists()
+    assert whole.exists()
+    assert folder.exists()
+    assert unfinished.exists()
+    out = capsys.readouterr().out
+    assert f"removed {empty}: damaged" in out
+    assert "4 files of DVC's cache, 1 damaged\nrun `dvc repro`" in out
+
+
+def test_a_stage_looks_at_what_has_come_since_the_last_one(tmp_path):
+    old, stamp = store(tmp_path, b"old"), tmp_path / "ftu/verified"
+    old.write_bytes(b"")
+    os.utime(old.parent, ns=(0, 0))
+    assert verification.remove_new_damaged(tmp_path, stamp) == []  # it was there before anyone looked
+    whole, empty = store(tmp_path, b"a"), store(tmp_path, b"b")
+    empty.write_bytes(b"")
+    assert verification.remove_new_damaged(tmp_path, stamp) == [empty]
+    assert (old.exists(), whole.exists(), empty.exists()) == (True, True, False)
+    assert verification.remove_new_damaged(tmp_path, stamp) == []
+
+
+@pytest.mark.slow
+def test_dvc_names_its_files_as_this_reads_them(tmp_path):
+    from commands import Command
+
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/a.txt").write_text("a")
+    for words in (["git", "init", "-q"], ["dvc", "init", "-q"], ["dvc", "add", "-q", "folder"]):
+        with Command(tmp_path, *words) as command:
+            assert command.end()[0] == 0
+    files = sorted((tmp_path / ".dvc/cache/files/md5").glob("??/*"))
+    assert len(files) == 2
+    assert list(verification.damaged(files)) == []
