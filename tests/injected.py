@@ -66,6 +66,8 @@ def power(project: Project, *, when: str) -> str:
     command.kill_all()
     (project.folder / "src" / FAULTY.name).unlink()
     emptied = lose(project, start, set(map(int, synced.read_text().split())))
+    if not status:
+        verify_cache(project)
     moment = f"{when} rename {rename}" if status else "when dvc had ended"
     return f"power lost {moment}, {emptied} files without contents"
 
@@ -132,9 +134,14 @@ def damage(project: Project) -> str:
         spoil(path)
     for out in project.outs():
         shutil.rmtree(out) if out.is_dir() else out.unlink()
+    verify_cache(project)
+    return f"{len(damaged)} damaged files in DVC's cache"
+
+
+def verify_cache(project: Project) -> None:
+    """As `make verify-cache` does: what DVC believes in would come back."""
     with Command(project.folder, sys.executable, "-m", "ftu.verification", PYTHONPATH="src") as command:
         assert command.end()[0] == 0
-    return f"{len(damaged)} damaged files in DVC's cache"
 
 
 def damage_items(project: Project) -> str:

@@ -36,7 +36,7 @@ def write(
         target = temporary if kind is whole_file else temporary / "part.txt"
         target.write_text(content)
         assert temporary != path
-        assert temporary.parent == path.parent  # one file system: the move is atomic
+        assert temporary.parent == (path if kind is whole_files and path.exists() else path.parent)
         assert ".tmp-" in temporary.name  # ignored by git and DVC
         if error:
             raise error
@@ -234,3 +234,16 @@ def test_a_folder_that_vanishes_is_said_in_words(tmp_path, kind):
 def test_other_errors_stay_as_they_are(tmp_path, kind, error):
     with pytest.raises(type(error), match="an image"):
         write(kind, place(kind, tmp_path), "half", error=error)
+
+
+@KINDS
+def test_a_disk_that_lets_nothing_be_made_or_removed_is_said_in_words(tmp_path, kind, monkeypatch):
+    place(kind, tmp_path).parent.mkdir()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    for name in ("mkdir", "unlink", "open"):  # also of a name that is not there
+        monkeypatch.setattr(os, name, refuse)
+    with pytest.raises(InputError, match="its disk is read-only"):
+        write(kind, place(kind, tmp_path), "new")

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ftu.errors import InputError
@@ -44,7 +44,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary sibling folder; it takes the place of `path` when the block ends well."""
-    with _new_folder(path) as temporary:
+    with _new_folder(path, path) as temporary:
         yield temporary
         _to_disk(temporary)
         _take_place(temporary, path)
@@ -52,8 +52,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_files(folder: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder; when the block ends well its files move into `folder`, one by one."""
-    with _new_folder(folder) as temporary:
+    """Yield an empty temporary folder; when the block ends well its files move into `folder`, one by one.
+
+    It is made inside of `folder` where that is there: `folder` may be on a disk of its own.
+    """
+    with _new_folder(folder, folder / folder.name if folder.is_dir() else folder) as temporary:
         yield temporary
         _to_disk(temporary)
         folder.mkdir(exist_ok=True)
@@ -62,11 +65,12 @@ def whole_files(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _new_folder(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(_name(path))
+def _new_folder(path: Path, place: Path) -> Iterator[Path]:
+    """A temporary beside `place`, for what is told to be `path`."""
+    temporary = place.with_name(_name(place))
     try:
         with _refusals_in_words(path, temporary):
-            _make_room(path)
+            _make_room(place)
             temporary.mkdir()
             yield temporary
     finally:
@@ -157,8 +161,9 @@ def _started(pid: int) -> str:
 
 
 def _remove(path: Path) -> None:
-    """A file, a folder or a link, if it is there."""
+    """A file, a folder or a link, if it is there and may be removed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
