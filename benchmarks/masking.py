@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco
 
-from ftu import evaluation, images, masking
+from ftu import evaluation, images, masking, probabilities
 from ftu.evaluation import Trial
 from ftu.masking import Case, Way
 from ftu.postprocess import Rule
@@ -68,7 +68,7 @@ def draw(folder: Path, number: int) -> None:
     blobs = smooth(rng, GRID, 12)
     for path in maps(folder, number):
         probability = 1 / (1 + np.exp(-3 * (blobs - 1 + 0.3 * smooth(rng, GRID, 3))))
-        with images.probability_writer(path, GRID, GRID) as write:
+        with probabilities.writer(path, GRID, GRID) as write:
             write(probability)
     truth = cv2.resize(blobs, (SIDE, SIDE)) > 1
     images.write_mask(folder / f"{number}.png", truth.astype(np.uint8))

@@ -20,7 +20,7 @@ import torch
 import ttach
 from torch import Tensor, nn
 
-from ftu import images, inference, runtime, views
+from ftu import images, inference, probabilities, runtime, views
 from ftu.predictor import Predictor
 from ftu.segmenter import Probabilities, build_segmenter
 from ftu.standardize import MEAN, STD, image_tensor
@@ -102,7 +102,7 @@ def plain_pass(network: nn.Module, paths: list[Path], folder: Path, tta: str, de
     for path in paths:
         batch = image_tensor(images.read_rgb(path), MEAN, STD)[None].to(device)
         probability = model(batch)[0, 0].cpu().numpy()
-        stored = np.rint(probability * images.FULL_SCALE).astype(np.uint16)
+        stored = np.rint(probability * probabilities.FULL_SCALE).astype(np.uint16)
         cv2.imwrite(str(folder / f"plain_{path.name}"), stored)
 
 
@@ -134,8 +134,8 @@ def difference(folder: Path, paths: list[Path]) -> float:
     """Between the two, over all images; windows see less around them than the whole image shows."""
     pairs = (
         (
-            cv2.imread(str(folder / f"plain_{path.name}"), cv2.IMREAD_UNCHANGED) / images.FULL_SCALE,  # pyright: ignore[reportOptionalOperand]
-            images.read_probability(folder / f"engine_{path.stem}.tif"),
+            cv2.imread(str(folder / f"plain_{path.name}"), cv2.IMREAD_UNCHANGED) / probabilities.FULL_SCALE,  # pyright: ignore[reportOptionalOperand]
+            probabilities.read(folder / f"engine_{path.stem}.tif"),
         )
         for path in paths
     )

@@ -1,6 +1,6 @@
 """Reads one image in many damaged forms, in a process with little memory and time; prints what came of each.
 
-python tests/damaged.py READER FILE WAY [COUNT]: READER is a function of ftu.images, WAY truncate (every
+python tests/damaged.py READER FILE WAY [COUNT]: READER is a function of ftu, module.name, WAY truncate (every
 kilobyte, the end left out), header (each bit of all bytes that are no pixels' is flipped, COUNT of them at
 most) or flip (COUNT bits anywhere).
 """
@@ -10,11 +10,11 @@ import resource
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
-from ftu import images
 from ftu.errors import InputError
 
 MEMORY, SECONDS = 4 * 2**30, 120  # address space, which the libraries take 2 of; of one core
@@ -35,7 +35,8 @@ def damaged(content: bytes, way: str, count: int) -> Iterator[bytes]:
 
 
 def main(reader: str, path: Path, way: str, count: int) -> None:
-    read, content, found = getattr(images, reader), path.read_bytes(), Counter()
+    module, name = reader.split(".")
+    read, content, found = getattr(import_module(f"ftu.{module}"), name), path.read_bytes(), Counter()
     truth: np.ndarray = read(path)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ftu import images
+from ftu import probabilities
 
 
 def write_probability(path: Path, probability: np.ndarray) -> None:
     """Write an (H, W) map in 0..1; ValueError if it is none."""
-    with images.probability_writer(path, *probability.shape) as write:
+    with probabilities.writer(path, *probability.shape) as write:
         write(probability)

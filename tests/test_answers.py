@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import predicted
-from ftu import images, jsonfile, metrics, predictions, rle, rules, submission, tables
+from ftu import images, jsonfile, metrics, predictions, probabilities, rle, rules, submission, tables
 from ftu.postprocess import Rule
 
 pytestmark = pytest.mark.slow  # each runs a stage, or two
@@ -113,7 +113,7 @@ def by_hand(
     data, natives = project.folder / "data", []
     for root in (data / "predictions", *(data / "members" / name for name in members)):
         paths = [predictions.map_path(root / f"fold_{fold}", part, "flips", row.id) for fold in (0, 1)]
-        maps = [images.read_probability(path) for path in paths if path.exists()]
+        maps = [probabilities.read(path) for path in paths if path.exists()]
         assert len(maps) == (2 if part == "test" else 1)
         native = cv2.resize(np.asarray(np.mean(maps, axis=0)), (row.img_width, row.img_height))
         natives.append(native)

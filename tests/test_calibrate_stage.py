@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from blobs import LEVEL, write_map, write_project
-from ftu import images, jsonfile, rules
+from ftu import images, jsonfile, probabilities, rules
 
 pytestmark = pytest.mark.slow  # each runs a stage, or two
 
@@ -163,7 +163,7 @@ def shifted(project):
     shutil.copytree(data / "masks", data / "shifted" / "masks")
     for name in rows["id"]:
         fold = data / "predictions" / f"fold_{folds[name]}"
-        half = images.read_probability(fold / "oof" / "flips" / f"{name}.tif") / 2
+        half = probabilities.read(fold / "oof" / "flips" / f"{name}.tif") / 2
         write_map(fold / "shifted" / "flips" / f"{name}.tif", half)
     project.set(shift={"enabled": True}, calibrate={"metric": "dice_shifted"})
     return project

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import toy
-from ftu import artifact, folds, images, predictions, submission, tables, training
+from ftu import artifact, folds, images, predictions, probabilities, submission, tables, training
 from ftu.checkpoints import CHOICES
 from ftu.dataset import Samples, ValidBatches, loader
 from ftu.segmenter import Probabilities
@@ -93,7 +93,7 @@ def test_every_image_has_a_prediction_of_the_networks_size(folder):
     for part, ids in due.items():
         for name in ids:
             path = predictions.map_path(made, part, "flips", name)
-            assert images.read_probability(path).shape == (SIZE, SIZE)
+            assert probabilities.read(path).shape == (SIZE, SIZE)
 
 
 def test_the_saved_weights_give_the_predictions(folder, model):
@@ -106,7 +106,7 @@ def test_the_saved_weights_give_the_predictions(folder, model):
         image = image_tensor(images.read_rgb(source), facts["mean"], facts["std"])[None]
         with torch.no_grad():
             views = [network(image), network(image.flip(3)).flip(3), network(image.flip(2)).flip(2)]
-        written = images.read_probability(predictions.map_path(made, "test", "flips", source.stem))
+        written = probabilities.read(predictions.map_path(made, "test", "flips", source.stem))
         np.testing.assert_allclose(written, torch.stack(views).mean(0)[0, 0].numpy(), rtol=0, atol=2e-5)
 
 

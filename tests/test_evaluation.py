@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu import evaluation, images, masking
+from ftu import evaluation, images, masking, probabilities
 from ftu.evaluation import Trial
 from ftu.postprocess import Rule
 from ftu.tables import ImageRow
@@ -173,7 +173,7 @@ def test_an_empty_mask_is_scored_as_the_guard_leaves_it(trial):
 def test_resizing_comes_before_the_cut(tmp_path):
     """A mask that is cut first has stairs; a cut of resized probabilities follows their level line."""
     write_probability(tmp_path / "map.tif", np.tile(np.linspace(0, 1, 8), (8, 1)))
-    ramp = images.read_probability(tmp_path / "map.tif")
+    ramp = probabilities.read(tmp_path / "map.tif")
     row, rule = ImageRow("7", "test", "lung", "HPA", 64, 64, 2.0), Rule(0.3, 0, 0, math.nan)
     mask = masking.cut(masking.Case(row, [([tmp_path / "map.tif"], 1.0)], rule), WAY).mask
     native = cv2.resize(ramp, (64, 64), interpolation=cv2.INTER_LINEAR)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import special
 
-from ftu import fusion, images, jsonfile
+from ftu import fusion, jsonfile, probabilities
 from ftu.errors import InputError
 from ftu.fusion import Experiment, native_probability
 from maps import write_probability
@@ -102,7 +102,7 @@ def test_the_logit_mean_is_that_of_scipy(saved, ensemble):
 @given(maps=st.lists(arrays(np.uint16, (5, 7), elements=steps), min_size=1, max_size=5), weight=weights)
 def test_one_experiment_of_any_weight_gives_the_bytes_of_the_plain_mean(saved, mean, maps, weight):
     paths = saved(*(one / np.float64(65535) for one in maps))
-    stack = np.stack([images.read_probability(path) for path in paths])
+    stack = np.stack([probabilities.read(path) for path in paths])
     plain = np.asarray(np.mean(stack, axis=0, dtype=np.float32))
     plain = cv2.resize(plain, (20, 9), interpolation=cv2.INTER_LINEAR)
     found = native_probability([(paths, weight)], height=9, width=20, mean=mean)

@@ -19,7 +19,7 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu import images, jsonfile, limits, params, predictions, rle, rules, tables, yamlfile
+from ftu import images, jsonfile, limits, params, predictions, probabilities, rle, rules, tables, yamlfile
 from ftu.errors import InputError
 from imports import ROOT
 from maps import write_probability
@@ -226,7 +226,7 @@ READ: dict[str, Callable[[Path], object]] = {
     "yaml": lambda path: yamlfile.read(path, "write it"),
     "image": images.read_image,
     "mask": images.read_mask,
-    "map": images.read_probability,
+    "map": probabilities.read,
 }
 
 
@@ -375,14 +375,14 @@ def outcomes(reader: str, path: Path, way: str, count: int) -> tuple[int, int, i
 @pytest.mark.parametrize("kind", TIFFS)
 def test_a_tiff_that_is_cut_off_is_refused(tmp_path, kind):
     path = write(tmp_path / "a.tiff", **TIFFS[kind])
-    assert outcomes("read_image", path, "truncate", 0) == (0, 0, -(-path.stat().st_size // 1024))
+    assert outcomes("images.read_image", path, "truncate", 0) == (0, 0, -(-path.stat().st_size // 1024))
 
 
 @pytest.mark.parametrize("kind", TIFFS)
 def test_a_tiff_with_a_flipped_bit_is_read_or_refused(tmp_path, kind):
     """It may be read as another image: TIFF has no checksum that notices; see docs/security.md."""
     path = write(tmp_path / "a.tiff", **TIFFS[kind])
-    assert sum(outcomes("read_image", path, "header", 700)) == 700
+    assert sum(outcomes("images.read_image", path, "header", 700)) == 700
 
 
 def test_a_flipped_bit_in_the_pixels_of_a_plain_tiff_changes_that_pixel_alone(tmp_path):
@@ -396,7 +396,7 @@ def test_a_flipped_bit_in_the_pixels_of_a_plain_tiff_changes_that_pixel_alone(tm
 @pytest.mark.parametrize("way", ["truncate", "header", "flip"])
 def test_a_damaged_probability_map_is_never_read_as_another(tmp_path, way):
     write_probability(tmp_path / "a.tif", picture()[..., 0].astype(np.float32) / 255)
-    _, other, refused = outcomes("read_probability", tmp_path / "a.tif", way, 500)
+    _, other, refused = outcomes("probabilities.read", tmp_path / "a.tif", way, 500)
     assert other == 0
     assert refused
 
@@ -408,7 +408,7 @@ def test_a_damaged_png_is_never_read_as_another(tmp_path, reader, way):
         images.write_mask(tmp_path / "a.png", (picture()[..., 0] > 128).astype(np.uint8))
     else:
         images.write_rgb(tmp_path / "a.png", picture())
-    _, other, refused = outcomes(reader, tmp_path / "a.png", way, 500)
+    _, other, refused = outcomes(f"images.{reader}", tmp_path / "a.png", way, 500)
     assert other == 0
     assert refused
 
@@ -498,6 +498,6 @@ def test_a_real_tiff_in_pieces_is_read_or_refused(tmp_path, way):
         pytest.skip("FTU_DATA holds no train_images")
     path = tmp_path / "a.tiff"
     path.write_bytes(source.read_bytes())
-    same, other, refused = outcomes("read_image", path, way, 500)
+    same, other, refused = outcomes("images.read_image", path, way, 500)
     assert same + other + refused == (500 if way == "header" else -(-path.stat().st_size // 1024))
     assert way == "header" or (same, other) == (0, 0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from rasterio.enums import Resampling
 
-from ftu import images
+from ftu import images, probabilities
 from ftu.errors import InputError
 from maps import write_probability
 
@@ -67,7 +67,7 @@ def test_a_mask_is_0_and_1_in_memory_and_0_and_255_on_disk(path, mask):
 @given(probability=PROBABILITIES)
 def test_a_probability_is_kept_to_half_a_step_of_16_bits(path, probability):
     write_probability(path.with_suffix(".tif"), probability)
-    read = images.read_probability(path.with_suffix(".tif"))
+    read = probabilities.read(path.with_suffix(".tif"))
     assert read.dtype == np.float32
     assert np.abs(read - probability.astype(float)).max() <= 0.5 / 65535 + 2**-24  # float32's own rounding
     np.testing.assert_array_equal(read[probability == 0], 0)
@@ -90,7 +90,7 @@ def test_the_bytes_of_a_probability_do_not_depend_on_the_parts_it_came_in(path, 
     probability = random_map(height, width)
     write_probability(whole, probability)
     cuts = sorted(data.draw(st.sets(st.integers(0, height), max_size=9)) | {0, height})
-    with images.probability_writer(parts, height, width) as write:
+    with probabilities.writer(parts, height, width) as write:
         for top, bottom in itertools.pairwise(cuts):
             write(probability[top:bottom])
     assert parts.read_bytes() == whole.read_bytes()
@@ -103,8 +103,8 @@ def test_a_part_of_a_probability_is_that_part(path, data):
         write_probability(file, probability)
     ends = (st.lists(st.integers(0, n), min_size=2, max_size=2, unique=True) for n in probability.shape)
     rows, columns = (slice(*sorted(data.draw(pair))) for pair in ends)
-    whole = images.read_probability(file)
-    np.testing.assert_array_equal(images.read_probability(file, rows, columns), whole[rows, columns])
+    whole = probabilities.read(file)
+    np.testing.assert_array_equal(probabilities.read(file, rows, columns), whole[rows, columns])
 
 
 @given(image=PIXELS, data=st.data())
@@ -283,7 +283,7 @@ def test_height_and_width_are_not_interchangeable(path):
         images.check_image(path, (21, 30), 0.4)
 
 
-@pytest.mark.parametrize("read", [images.read_rgb, images.read_mask, images.read_probability])
+@pytest.mark.parametrize("read", [images.read_rgb, images.read_mask, probabilities.read])
 @pytest.mark.parametrize("content", [None, b"", b"no picture"])
 def test_a_lost_or_damaged_artefact_can_be_made_again(tmp_path, read, content):
     if content is not None:
@@ -299,7 +299,7 @@ def test_a_probability_cut_off_anywhere_is_refused(path, data):
         write_probability(whole, random_map(200, 30))
     damaged.write_bytes(whole.read_bytes()[: data.draw(st.integers(0, whole.stat().st_size - 1))])
     with pytest.raises(InputError, match=r"cut\.tif: is missing or damaged.*run `dvc repro`"):
-        images.read_probability(damaged)
+        probabilities.read(damaged)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_a_probability_cut_off_anywhere_is_refused(path, data):
 def test_another_picture_is_no_probability(tmp_path, name, array, found):
     cv2.imwrite(str(tmp_path / name), array)
     with pytest.raises(InputError, match=rf"{name}: is {found}, no probability map .* run `dvc repro`"):
-        images.read_probability(tmp_path / name)
+        probabilities.read(tmp_path / name)
 
 
 @pytest.mark.parametrize("value", [np.nan, -0.001, 1.001, np.inf, -np.inf])
@@ -328,7 +328,7 @@ def test_what_is_no_probability_is_refused_and_leaves_no_file(tmp_path, value):
 def test_a_probability_that_ends_too_soon_leaves_no_file(tmp_path):
     with (
         pytest.raises(ValueError, match=r"a\.tif: 70 of 100 rows were written"),
-        images.probability_writer(tmp_path / "a.tif", 100, 3) as write,
+        probabilities.writer(tmp_path / "a.tif", 100, 3) as write,
     ):
         write(random_map(70, 3))
     assert not any(tmp_path.iterdir())

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftu import images, rle, submission, tables
+from ftu import images, probabilities, rle, submission, tables
 from ftu.params import load_params
 from project import commit, copy_repository, environment, run, set_params, stages_run
 from terminal import SUMMARY, shown
@@ -73,7 +73,7 @@ def rows_of(project: Path) -> dict[str, tables.ImageRow]:
 
 def mask_of(project: Path, row: tables.ImageRow, maps: list[Path]) -> np.ndarray:
     """What the maps say of an image, by hand: the mean, native size, the threshold of the image's row."""
-    probability = np.asarray(np.mean([images.read_probability(path) for path in maps], axis=0))
+    probability = np.asarray(np.mean([probabilities.read(path) for path in maps], axis=0))
     native = cv2.resize(probability, (row.img_width, row.img_height), interpolation=cv2.INTER_LINEAR)
     threshold = load_params(project / "params.yaml").thresholds[row.data_source][row.organ]
     return (native > np.float32(threshold)).astype(np.uint8)

@@ -10,12 +10,12 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
-from ftu import images, jsonfile
+from ftu import jsonfile, probabilities
 from ftu.errors import InputError
 from ftu.predictions import map_path
 
 LIST = "members.json"  # what the folder of the members holds
-CLIP = 0.5 / images.FULL_SCALE  # half of a file's step: 0 and 1 on disk are anything that rounds to them
+CLIP = 0.5 / probabilities.FULL_SCALE  # half of a file's step: all that rounds to 0 or 1
 
 Part = Literal["oof", "test", "shifted"]
 Mean = Literal["probability", "logit"]
@@ -104,9 +104,9 @@ def _native(paths: Sequence[Path], height: int, width: int) -> np.ndarray:
     Bilinear where it grows, area average where it shrinks (160 px of HuBMAP prostate): points of a finer map
     would see a part of it alone.
     """
-    total = images.read_probability(paths[0])
+    total = probabilities.read(paths[0])
     for path in paths[1:]:
-        one = images.read_probability(path)
+        one = probabilities.read(path)
         if one.shape != total.shape:
             raise InputError(f"{path}: is {one.shape} px where {paths[0]} is {total.shape}; run `dvc repro`")
         total += one

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ftu import images, windows
+from ftu import images, probabilities, windows
 from ftu.encoders import takes_one_size
 from ftu.errors import InputError
 from ftu.predictor import Predictor
@@ -138,7 +138,7 @@ def plan(sources: Sequence[Path], window: int, overlap: float, blend: str, *, sh
 def write_maps(bands: Iterable[np.ndarray], shape: tuple[int, int], targets: Sequence[Path]) -> None:
     """Write the N maps of one image of `shape`, which come in bands (N, any, W), each to its target."""
     with ExitStack() as files:
-        writers = [files.enter_context(images.probability_writer(path, *shape)) for path in targets]
+        writers = [files.enter_context(probabilities.writer(path, *shape)) for path in targets]
         for band in bands:
             for write, rows in zip(writers, band, strict=True):
                 write(rows)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ftu import fusion, images, postprocess, rle
+from ftu import fusion, postprocess, probabilities, rle
 from ftu.postprocess import Cut, Guard, Method, Rule
 from ftu.rules import Rules
 from ftu.tables import ImageRow
@@ -40,7 +40,7 @@ def cases(
     for row in rows:
         groups = fusion.groups(experiments, part, row.id)
         for path in (path for paths, _ in groups for path in paths):
-            images.check_probability(path)
+            probabilities.check(path)
         found.append(Case(row, groups, rules.rule(row.data_source, row.organ)))
     return found
 

@@ -18,7 +18,7 @@ import pandas as pd
 from fsspec import AbstractFileSystem
 from tqdm import tqdm
 
-from ftu import admission, images, limits, sources, tables, yamlfile
+from ftu import admission, limits, probabilities, sources, tables, yamlfile
 from ftu.errors import InputError
 from ftu.sources import Source
 
@@ -154,7 +154,7 @@ def _weights(name: str, files: AbstractFileSystem, fold: int) -> str:
 
 def _check_map(name: str, place: str, path: Path) -> None:
     try:
-        images.read_probability(path)
+        probabilities.read(path)
     except InputError as error:
         raise InputError(f"ensemble.members: {name!r}: {place} is damaged; predict it again") from error
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from ftu import fusion, images
+from ftu import fusion, images, probabilities
 from ftu.curves import Curves, Sizes, curves, grid, on_grid
 from ftu.evidence import Case
 from ftu.fusion import Experiment, Mean
@@ -104,7 +104,7 @@ def check(cases: Sequence[Case], experiments: Sequence[Experiment], sets: Sequen
     ]
     for experiment, case in tqdm(due, desc="check maps", disable=None):
         for path in experiment.maps(case.part, case.id):
-            images.check_probability(path)
+            probabilities.check(path)
 
 
 def _simplest(bag: Bag) -> Bag:

@@ -1,0 +1,129 @@
+"""Probability maps on disk: (H, W) float32 in 0..1, stored as uint16 in a TIFF, written and read by rows.
+
+Each strip of rows has a checksum in the file, so that no damaged pixel is taken for a probability.
+"""
+
+import errno
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window
+
+from ftu import raster
+from ftu.errors import InputError
+
+FULL_SCALE = 65535  # a probability of 1
+STRIP = 64  # rows that are compressed together
+CHECKSUMS = "FTU_CRC32"  # the tag that holds one for each strip
+
+
+def read(path: Path, rows: slice | None = None, columns: slice | None = None) -> np.ndarray:
+    """A probability map that predict wrote, (H, W) float32 in 0..1; of it these rows and columns, or all.
+
+    Raises InputError when the file is missing, something else, or damaged: the strips that hold the rows must
+    have the checksums that were written with them.
+    """
+    remedy = "run `dvc repro` to make it again"
+    if not path.is_file():
+        raise InputError(f"{path}: is missing or damaged; {remedy}")
+    try:
+        with raster.opened(path, driver=raster.driver_of(path)) as tiff:
+            if (tiff.driver, tiff.count, tiff.dtypes[0]) != ("GTiff", 1, "uint16"):
+                raise InputError(
+                    f"{path}: is a {tiff.driver} of {tiff.count} bands of {tiff.dtypes[0]}, no probability "
+                    f"map (a GTiff of 1 band of uint16); {remedy}"
+                )
+            if fault := raster.size_fault(path, tiff):
+                raise InputError(f"{path}: is missing or damaged ({fault}); {remedy}")
+            first, stop, _ = (rows or slice(None)).indices(tiff.height)
+            top = first // STRIP * STRIP  # a strip is checked whole
+            bottom = min(-(-stop // STRIP) * STRIP, tiff.height)
+            stored = tiff.read(1, window=Window.from_slices((top, bottom), (0, tiff.width)))
+            written = tiff.tags().get(CHECKSUMS, "").split()[top // STRIP : -(-bottom // STRIP)]
+    except (RasterioError, MemoryError) as error:
+        raise InputError(f"{path}: is missing or damaged ({error}); {remedy}") from error
+    if written != [_checksum(stored[start : start + STRIP]) for start in range(0, len(stored), STRIP)]:
+        raise InputError(
+            f"{path}: is missing or damaged (its checksums are not those of its pixels); {remedy}"
+        )
+    return stored[first - top : stop - top, columns or slice(None)].astype(np.float32) / np.float32(
+        FULL_SCALE
+    )
+
+
+def _checksum(strip: np.ndarray) -> str:
+    """The checksum of a strip of a map, (rows, W) uint16, its shape included."""
+    return f"{zlib.crc32(strip.astype('<u2').tobytes(), strip.shape[0] << 20 ^ strip.shape[1]):08x}"
+
+
+def check(path: Path) -> None:
+    """Raise InputError unless the map is there down to its last row, which a file that was cut off lacks."""
+    read(path, rows=slice(-1, None))
+
+
+@contextmanager
+def writer(path: Path, height: int, width: int) -> Iterator[Callable[[np.ndarray], None]]:
+    """Yield a function that takes a map's rows, (any, W) in 0..1, from top to bottom, in parts as they come.
+
+    The bytes do not depend on the parts. Raises ValueError when a value is no probability, or when the block
+    ends before the last row. Whatever goes wrong, no file is left.
+    """
+    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint16"}
+    packed = {"compress": "deflate", "zlevel": 1, "predictor": 2, "blockysize": STRIP, "bigtiff": "if_safer"}
+    try:
+        with raster.opened(path, "w", **profile, **packed) as tiff:
+            strips = _Strips(path, tiff)
+            yield strips.write
+            strips.complete()
+    except RasterioError as error:  # which does not say that the disk is full
+        full = shutil.disk_usage(path.parent).free < 2 * width * STRIP
+        number = errno.ENOSPC if full else errno.EIO
+        path.unlink(missing_ok=True)
+        raise OSError(number, os.strerror(number), str(path)) from error
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+class _Strips:
+    """Rows of a probability map on their way to disk, by strips: half of one would be compressed twice."""
+
+    def __init__(self, path: Path, tiff: DatasetWriter) -> None:
+        self.path, self.tiff, self.done = path, tiff, 0
+        self.checksums: list[str] = []
+        self.waiting = np.empty((0, tiff.width), np.uint16)
+
+    def write(self, rows: np.ndarray) -> None:
+        for start in range(0, len(rows), STRIP):
+            part = rows[start : start + STRIP]
+            if not (part.min() >= 0 and part.max() <= 1):  # not so for nan either
+                raise ValueError(
+                    f"{self.path}: holds {part.min()} to {part.max()}, which are no probabilities"
+                )
+            stored = np.rint(part * FULL_SCALE).astype(np.uint16)
+            self.waiting = np.concatenate([self.waiting, stored])
+            ends = self.done + len(self.waiting) == self.tiff.height
+            if len(self.waiting) >= STRIP or ends:
+                self._put(self.waiting[:STRIP])
+                self.waiting = self.waiting[STRIP:]
+            if ends and len(self.waiting):
+                self._put(self.waiting)
+
+    def _put(self, strip: np.ndarray) -> None:
+        place = Window(0, self.done, self.tiff.width, len(strip))  # pyright: ignore[reportCallIssue]
+        self.tiff.write(strip, 1, window=place)
+        self.done += len(strip)
+        self.checksums.append(_checksum(strip))
+
+    def complete(self) -> None:
+        if self.done != self.tiff.height:
+            rows = self.done + len(self.waiting)
+            raise ValueError(f"{self.path}: {rows} of {self.tiff.height} rows were written")
+        self.tiff.update_tags(**{CHECKSUMS: " ".join(self.checksums)})

@@ -1,0 +1,61 @@
+"""How GDAL opens files: alone, by one driver, and not when they claim more than they can hold."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader, DatasetWriter
+
+from ftu import limits
+from ftu.errors import InputError
+
+GDAL = {
+    "GDAL_CACHEMAX": 2**26,  # bytes that it keeps of all files; its own limit is a share of memory
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # a file is read alone, without any that lie beside it
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # of a JPEG that was cut off
+}
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+MOST_COMPRESSED = 2**14  # times; deflate reaches 1,032, a blank tile in Zstandard some thousands
+
+
+def opened(path: Path, mode: str = "r", **profile: object) -> DatasetWriter:  # in mode "r", a reader
+    """Open with rasterio, in mode "r" for reading alone."""
+    with warnings.catch_warnings(), rasterio.Env(**GDAL):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # microscopes know no latitude
+        return rasterio.open(path, mode, **profile)  # pyright: ignore[reportArgumentType]
+
+
+def driver_of(path: Path) -> str:
+    """The driver for a file by its first bytes; InputError for a PNG without its end.
+
+    GDAL may take a PNG that was cut off for a whole one. If it may choose the driver, it also follows formats
+    that name other files and addresses in the network.
+    """
+    with path.open("rb") as file:
+        head = file.read(3)
+        driver = {b"\x89PN": "PNG", b"\xff\xd8\xff": "JPEG"}.get(head, "GTiff")
+        if driver == "PNG":
+            file.seek(-min(len(PNG_END), path.stat().st_size), os.SEEK_END)
+            if file.read() != PNG_END:
+                raise InputError(
+                    f"{path}: cannot be read as an image (a PNG that was cut off); fetch it again"
+                )
+    return driver
+
+
+def size_fault(path: Path, image: DatasetReader) -> str:
+    """What is wrong with the size that a file claims, '' if nothing: past the limit, or more than it holds.
+
+    GDAL would allocate it, and fill up with zeros what is not there.
+    """
+    if fault := limits.size_fault(*image.shape):
+        return fault
+    claimed = image.height * image.width * sum(np.dtype(name).itemsize for name in image.dtypes)
+    size = path.stat().st_size
+    plain = image.driver == "GTiff" and not image.compression
+    if claimed <= size * (1 if plain else MOST_COMPRESSED):
+        return ""
+    return f"claims {image.height} x {image.width} px (height x width) and has {size} bytes"
