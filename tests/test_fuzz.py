@@ -262,9 +262,16 @@ def bomb() -> str:
     return "\n".join(lines)
 
 
+def merges() -> str:
+    lines = ["a0: &a0 {x0: 1}"]
+    lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}], x{n}: 1}}" for n in range(1, 10)]
+    return "\n".join(lines)
+
+
 ODD_YAML = {
     "aliases that multiply": (bomb(), "values or"),
     "aliases in a circle": ("a: &a [*a]", "values or"),
+    "aliases that merge": (merges(), "line 2: has a key <<"),
     "deep": ("[" * 500, "RecursionError"),
     "large": ("x" * 2**19, "File too large"),
     "Python": ("a: !!python/object/apply:os.system ['touch canary']", "could not determine a constructor"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import ScalarEvent
 
 from ftu import limits
 from ftu.errors import InputError
@@ -28,14 +29,25 @@ def parse(content: bytes, name: str) -> object:
     if len(content) > LARGEST:
         raise InputError(f"{name}: has more than {LARGEST} bytes, which no such file has")
     try:
-        value = YAML(typ="safe").load(content.decode())
+        text = content.decode()
+        _refuse_merges(text, name)
+        value = YAML(typ="safe").load(text)
     except (YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{name}: is not valid YAML: {error}") from error
+    except InputError:
+        raise
     except (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError) as error:
         # what the constructors of numbers, dates, sets and orders let through
         raise InputError(f"{name}: is not valid YAML: {type(error).__name__}: {error}") from error
     _check_extent(value, name)
     return value
+
+
+def _refuse_merges(text: str, name: str) -> None:
+    """Raise InputError for a key `<<`: what it merges multiplies while the file is loaded."""
+    for event in YAML(typ="safe").parse(text):
+        if isinstance(event, ScalarEvent) and event.value == "<<":
+            raise InputError(f"{name}: line {event.start_mark.line + 1}: has a key <<; write its values out")
 
 
 def _check_extent(value: object, name: str) -> None:
