@@ -78,7 +78,7 @@ def _open(path: Path) -> Iterator[DatasetReader]:
                 )
             if fault := limits.size_fault(*image.shape) or _hollow(path, image):
                 raise InputError(
-                    f"{path}: cannot be read as an image ({fault}); fetch the file again, or cut the image into "
+                    f"{path}: cannot be read as an image ({fault}); fetch the file again, or cut it into "
                     "parts"
                 )
             yield image
