@@ -272,7 +272,7 @@ ODD_YAML = {
     "aliases that multiply": (bomb(), "values or"),
     "aliases in a circle": ("a: &a [*a]", "values or"),
     "aliases that merge": (merges(), "line 2: has a key <<"),
-    "deep": ("[" * 500, "RecursionError"),
+    "deep": ("[" * 500 + "]" * 500, "RecursionError"),
     "large": ("x" * 2**19, "File too large"),
     "Python": ("a: !!python/object/apply:os.system ['touch canary']", "could not determine a constructor"),
     "key twice": ("a: 1\na: 2", "duplicate key"),

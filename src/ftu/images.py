@@ -33,7 +33,10 @@ def _open(path: Path) -> Iterator[DatasetReader]:
                     "an image must have 3 bands (RGB) of uint8"
                 )
             if fault := raster.size_fault(path, image):
-                raise InputError(f"{path}: {fault}; fetch the file again, or cut the image into parts")
+                raise InputError(
+                    f"{path}: cannot be read as an image ({fault}); fetch the file again, or cut it into "
+                    "parts"
+                )
             yield image
     except MemoryError as error:
         raise InputError(f"{path}: does not fit into memory ({error}); cut the image into parts") from error

@@ -46,9 +46,14 @@ def read(path: Path, rows: slice | None = None, columns: slice | None = None) ->
             top = first // STRIP * STRIP  # a strip is checked whole
             bottom = min(-(-stop // STRIP) * STRIP, tiff.height)
             stored = tiff.read(1, window=Window.from_slices((top, bottom), (0, tiff.width)))
-            written = tiff.tags().get(CHECKSUMS, "").split()[top // STRIP : -(-bottom // STRIP)]
+            sums = tiff.tags().get(CHECKSUMS, "")
+            written = sums.split()[top // STRIP : -(-bottom // STRIP)]
     except (RasterioError, MemoryError) as error:
         raise InputError(f"{path}: is missing or damaged ({error}); {remedy}") from error
+    if not sums:
+        raise InputError(
+            f"{path}: has no checksums: it was cut off, or written before maps had them; {remedy}"
+        )
     if written != [_checksum(stored[start : start + STRIP]) for start in range(0, len(stored), STRIP)]:
         raise InputError(
             f"{path}: is missing or damaged (its checksums are not those of its pixels); {remedy}"
