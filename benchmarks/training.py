@@ -1,14 +1,15 @@
 """Epochs of the engine against epochs of a plain eager loop and of MONAI's trainer: one network, one data.
 
 PYTHONPATH=src python benchmarks/training.py
-PYTHONPATH=src uv run --with monai --with pytorch-ignite python benchmarks/training.py --peers monai \\
-    --device cuda --size 768 --batch 8 --encoder coat_lite_small --width 320 --workers 8 \\
-    --variants "fp32 bf16 bf16+compile"
+PYTHONPATH=src:.peers python benchmarks/training.py --device cuda --size 768 --batch 8 --workers 8 \\
+    --encoder coat_lite_small --width 320 --variants "fp32 bf16 bf16+compile"
 
-`--peers "monai nnunet"` takes nnU-Net's training step too; nnunetv2 wants an older timm, so an environment of
-its own. All draw from equal loaders: the paper's augmentation of cached images of noise (speed does not depend
-on what they show); with `--data resident` all see one batch that lies on the device. The peers run the main
-loss alone, as a tutorial has it, eager and in torch's own layout, under autocast where the variant says so; the
+`make peers` installs MONAI. With `--peers "monai nnunet"` nnU-Net's training step takes part, too; nnunetv2
+wants an older timm, so an environment of its own.
+
+All draw from equal loaders: the paper's augmentation of cached images of noise (speed does not depend on what
+they show); with `--data resident` all see one batch that lies on the device. The peers run the main loss
+alone, as a tutorial has it, eager and in torch's own layout, under autocast where the variant says so; the
 engine has its bookkeeping besides: gradient norms, a history, and the auxiliary loss if `--aux single`. The
 share of the peak counts the products of forward and backward pass (torch.utils.flop_counter).
 """
@@ -37,7 +38,7 @@ from ftu.dataset import EpochBatches, Samples, TrainBatches, loader
 from ftu.params import load_params
 from ftu.run import Run, accelerate
 from ftu.segmenter import Segmenter, build_segmenter
-from side_by_side import medians
+from side_by_side import installed, medians
 
 ROOT = Path(__file__).parents[1]
 Result = TypeVar("Result")
@@ -91,7 +92,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--variants", default="fp32", help="of fp32, bf16, fp16, each with or without +compile"
     )
-    parser.add_argument("--peers", default="", help="of monai, nnunet: their trainers too")
+    there = installed({"monai": "ignite", "nnunet": "nnunetv2"})
+    parser.add_argument("--peers", default=there, help="of monai, nnunet; left out: those installed")
     parser.add_argument("--data", default="loaded", choices=["loaded", "resident"])
     parser.add_argument(
         "--aux", default="none", choices=["none", "single"], help="auxiliary loss of the engine"
