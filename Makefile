@@ -75,9 +75,15 @@ SECONDS_OF_FUZZING ?= 30
 fuzz: env ## damage what is read, guided by coverage (atheris): SECONDS_OF_FUZZING=30
 	PYTHONPATH=src:tests uv run --quiet --frozen --no-sync --with atheris==3.0.0 python tests/fuzzing.py $(SECONDS_OF_FUZZING)
 
+BENCHMARKS ?= stain rle reading preprocess loading training predict masking startup repro
+
 .PHONY: bench
-bench: env ## measure against peers, side by side
-	@for benchmark in stain rle reading training predict repro; do echo "== $$benchmark"; PYTHONPATH=src python benchmarks/$$benchmark.py || exit 1; done
+bench: env ## measure against peers, side by side; BENCHMARKS="stain rle ..."
+	@for benchmark in $(BENCHMARKS); do echo "== $$benchmark"; PYTHONPATH=src:.peers python benchmarks/$$benchmark.py || exit 1; done
+
+.PHONY: peers
+peers: env ## install peers that bench can do without, in .peers, beside the environment: nothing else sees them
+	uv pip install --quiet --target .peers --no-deps monai==1.6.1 pytorch-ignite==0.5.5 torchstain==1.4.1
 
 # Each is empty for its default: all models of the grid, all modes, train.seed and split.run of params.yaml.
 MODELS ?=

@@ -1,7 +1,7 @@
 """Images per second of our loader, of a plain albumentations DataLoader and of MONAI's CacheDataset.
 
 PYTHONPATH=src python benchmarks/loading.py
-PYTHONPATH=src uv run --with monai python benchmarks/loading.py --peers monai --size 768 --workers 2
+PYTHONPATH=src:.peers python benchmarks/loading.py --size 768 --workers 2        after `make peers`: MONAI too
 
 All draw the paper's augmentation from the same albumentations object, standardise by ImageNet's statistics
 and give batches of float32 images and masks. The plain loader reads its files each time, by OpenCV, as
@@ -31,7 +31,7 @@ from ftu.dataset import Samples, TrainBatches, loader
 from ftu.params import load_params
 from ftu.segmenter import build_segmenter
 from ftu.standardize import MEAN, STD
-from side_by_side import medians
+from side_by_side import installed, medians
 
 ROOT = Path(__file__).parents[1]
 
@@ -64,7 +64,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--peers", default="", help="monai: its CacheDataset too")
+    there = installed({"monai": "monai"})
+    parser.add_argument(
+        "--peers", default=there, help="monai: its CacheDataset too; left out: if it is installed"
+    )
     parser.add_argument("--encoder", default="tu-resnet10t", help="of the U-Net that is trained besides")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=2)

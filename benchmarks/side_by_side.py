@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 
 
 def medians(candidates: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -16,3 +17,8 @@ def medians(candidates: dict[str, Callable[[], object]], repeats: int) -> dict[s
             run()
             seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def installed(packages: dict[str, str]) -> str:
+    """The names, with a space between, of those peers whose package is there."""
+    return " ".join(name for name, package in packages.items() if find_spec(package))

@@ -1,8 +1,7 @@
 """Stain normalisation of one image: ours, and other people's.
 
 PYTHONPATH=src python benchmarks/stain.py
-PYTHONPATH=src uv run --with torchstain --with tiatoolbox python benchmarks/stain.py \\
-    --peers "staintools torchstain tiatoolbox"
+PYTHONPATH=src:.peers python benchmarks/stain.py        after `make peers`: torchstain too
 
 All fit the source and repaint it; the target was fitted before. Ours runs on one core; staintools fits for
 one second by the clock and then uses every core, as do torchstain and tiatoolbox. torchstain is Macenko's
@@ -22,7 +21,7 @@ from skimage import data
 
 import stain_torch
 from ftu import stain
-from side_by_side import medians
+from side_by_side import installed, medians
 
 Work = Callable[[], object]
 
@@ -47,7 +46,8 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sides", type=int, nargs="+", default=[768, 3000], help="px")
-    parser.add_argument("--peers", default="staintools", help="of staintools, torchstain, tiatoolbox")
+    there = installed({name: name for name in PEERS})
+    parser.add_argument("--peers", default=there, help=f"of {', '.join(PEERS)}; left out: those installed")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="of ours in torch")
     parser.add_argument("--repeats", type=int, default=5)
     return parser.parse_args()

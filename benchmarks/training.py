@@ -1,16 +1,17 @@
 """Epochs of the engine against epochs of a plain eager loop and of MONAI's trainer: one network, one data.
 
 PYTHONPATH=src python benchmarks/training.py
-PYTHONPATH=src uv run --with monai --with pytorch-ignite python benchmarks/training.py --peers monai \\
-    --device cuda --size 768 --batch 8 --encoder coat_lite_small --width 320 --workers 8 \\
-    --variants "fp32 bf16 bf16+compile"
+PYTHONPATH=src:.peers python benchmarks/training.py --device cuda --size 768 --batch 8 --workers 8 \\
+    --encoder coat_lite_small --width 320 --variants "fp32 bf16 bf16+compile"
+
+`make peers` installs MONAI. With `--peers "monai nnunet"` nnU-Net's training step takes part, too; nnunetv2
+wants an older timm, so an environment of its own.
 
 All draw from equal loaders: the paper's augmentation of cached images of noise (speed does not depend on what
-they show); with `--data resident` all see one batch that lies on the device. The plain loop and MONAI's
-SupervisedTrainer run the main loss alone, as a tutorial has them, eager and in torch's own layout, under
-autocast where the variant says so; the engine has its bookkeeping besides: gradient norms, a history, and the
-auxiliary loss if `--aux single`. The share of the peak counts the products of forward and backward pass
-(torch.utils.flop_counter).
+they show); with `--data resident` all see one batch that lies on the device. The peers run the main loss
+alone, as a tutorial has it, eager and in torch's own layout, under autocast where the variant says so; the
+engine has its bookkeeping besides: gradient norms, a history, and the auxiliary loss if `--aux single`. The
+share of the peak counts the products of forward and backward pass (torch.utils.flop_counter).
 """
 
 import argparse
@@ -37,7 +38,7 @@ from ftu.dataset import EpochBatches, Samples, TrainBatches, loader
 from ftu.params import load_params
 from ftu.run import Run, accelerate
 from ftu.segmenter import Segmenter, build_segmenter
-from side_by_side import medians
+from side_by_side import installed, medians
 
 ROOT = Path(__file__).parents[1]
 Result = TypeVar("Result")
@@ -91,7 +92,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--variants", default="fp32", help="of fp32, bf16, fp16, each with or without +compile"
     )
-    parser.add_argument("--peers", default="", help="monai: its trainer too")
+    there = installed({"monai": "ignite", "nnunet": "nnunetv2"})
+    parser.add_argument("--peers", default=there, help="of monai, nnunet; left out: those installed")
     parser.add_argument("--data", default="loaded", choices=["loaded", "resident"])
     parser.add_argument(
         "--aux", default="none", choices=["none", "single"], help="auxiliary loss of the engine"
@@ -107,7 +109,10 @@ def measured(
 ) -> list[tuple[str, float, float, float]]:
     """Of each candidate its name, the seconds of an epoch, how often that of the engine's, GiB of the GPU."""
     AcceleratorState._reset_state(reset_partial_state=True)  # one precision a process, it thinks
-    loops = {"plain": plain_epoch, "engine": engine_epoch} | ({"monai": monai_epoch} if words.peers else {})
+    loops = {"plain": plain_epoch, "engine": engine_epoch}
+    loops |= {peer: PEERS[peer] for peer in words.peers.split()}
+    if device.type == "cuda" and variant != "fp16":
+        loops.pop("nnunet", None)  # which knows no other way on a GPU, and none but fp32 on a CPU
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         draw(folder, [str(number) for number in range(words.batch * words.steps)], words.size)
@@ -262,6 +267,32 @@ def monai_epoch(
             torch.cuda.synchronize()  # the others read their losses, and so wait too
 
     return epoch
+
+
+def nnunet_epoch(
+    words: argparse.Namespace,
+    device: torch.device,
+    folder: Path,
+    variant: str,  # noqa: ARG001
+) -> Callable[[], object]:
+    """The train_step of nnU-Net v2's trainer. Its constructor wants a data set in its own format and builds a
+    network from that: both are put in place by hand, and AdamW, which the others have, for its SGD."""
+    kind = import_module("nnunetv2.training.nnUNetTrainer.nnUNetTrainer").nnUNetTrainer
+    trainer = kind.__new__(kind)
+    trainer.device, trainer.network = device, Logits(network(words)).to(device).train()
+    trainer.optimizer = torch.optim.AdamW(trainer.network.parameters(), 1e-4)
+    trainer.loss = nn.BCEWithLogitsLoss()
+    trainer.grad_scaler = torch.amp.GradScaler("cuda") if device.type == "cuda" else None
+    batches = data(words, device, folder)
+
+    def epoch() -> None:
+        for images_, masks, _ in batches:
+            trainer.train_step({"data": images_, "target": masks})
+
+    return epoch
+
+
+PEERS = {"monai": monai_epoch, "nnunet": nnunet_epoch}
 
 
 def draw(folder: Path, ids: list[str], size: int) -> None:
