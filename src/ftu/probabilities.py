@@ -51,16 +51,14 @@ def read(path: Path, rows: slice | None = None, columns: slice | None = None) ->
     except (RasterioError, MemoryError) as error:
         raise InputError(f"{path}: is missing or damaged ({error}); {remedy}") from error
     if not sums:
-        raise InputError(
-            f"{path}: has no checksums: it was cut off, or written before maps had them; {remedy}"
-        )
+        old = "no checksums, as in a map that was cut off or that an older version wrote"
+        raise InputError(f"{path}: is missing or damaged ({old}); {remedy}")
     if written != [_checksum(stored[start : start + STRIP]) for start in range(0, len(stored), STRIP)]:
         raise InputError(
             f"{path}: is missing or damaged (its checksums are not those of its pixels); {remedy}"
         )
-    return stored[first - top : stop - top, columns or slice(None)].astype(np.float32) / np.float32(
-        FULL_SCALE
-    )
+    asked = stored[first - top : stop - top, columns or slice(None)]
+    return asked.astype(np.float32) / np.float32(FULL_SCALE)
 
 
 def _checksum(strip: np.ndarray) -> str:
