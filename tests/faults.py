@@ -23,7 +23,7 @@ from typing import NamedTuple
 from injected import FAULTS, MOUNTING
 from undisturbed import STAGES, NotSurvivedError, Undisturbed, project_at, run_undisturbed
 
-TRIES = 3  # of one fault: some come too late
+HURRIES = 1, 0.5, 0.1, 0  # of the tries of one fault: some come too late
 
 
 class Fault(NamedTuple):
@@ -79,17 +79,19 @@ def inject(
         seeded = random.Random(f"{seed} {kind}")
         due = islice(cycle(stages), kills) if kind == "kill" else stages
         for number, stage in enumerate(due):
-            place = folder / f"{kind} {number}"
-            tries = (one(kind, stage, place, undisturbed[stage], seeded) for _ in range(TRIES))
-            fault = next(filter(None, tries), None)
-            if fault:
-                yield fault
+            for hurry in HURRIES:
+                place = folder / f"{kind} {number}"
+                fault = one(kind, stage, place, undisturbed[stage], seeded, hurry)
+                if fault:
+                    yield fault
+                    break
 
 
 def one(kind: str, stage: str, place: Path, undisturbed: Undisturbed, seeded: random.Random) -> Fault | None:
     """Inject one fault; None when it missed, because there was nothing to hit or the stage was faster."""
     words = ""
     with project_at(place, stage, undisturbed, seeded, small=kind == "full") as project:
+        project.hurry = hurry
         try:
             words = FAULTS[kind](project)
             project.finish()
