@@ -205,3 +205,4 @@ FAULTS: dict[str, Callable[[Project], str]] = {
     "clock": clock,
 }
 MOUNTING = {"full", "read-only"}
+TIMED = {"kill", "stop", "full"}  # these may come too late
