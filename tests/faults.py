@@ -20,10 +20,10 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from injected import FAULTS, MOUNTING
-from undisturbed import STAGES, NotSurvivedError, Undisturbed, project_at, run_undisturbed
+from injected import FAULTS, MOUNTING, TIMED
+from undisturbed import STAGES, NotSurvivedError, Project, project_at, run_undisturbed
 
-TRIES = 3  # of one fault: some come too late
+HURRIES = 1, 0.5, 0.1, 0  # of the tries of one fault: some come too late
 
 
 class Fault(NamedTuple):
@@ -79,22 +79,24 @@ def inject(
         seeded = random.Random(f"{seed} {kind}")
         due = islice(cycle(stages), kills) if kind == "kill" else stages
         for number, stage in enumerate(due):
-            place = folder / f"{kind} {number}"
-            tries = (one(kind, stage, place, undisturbed[stage], seeded) for _ in range(TRIES))
-            fault = next(filter(None, tries), None)
-            if fault:
-                yield fault
+            for hurry in HURRIES if kind in TIMED else [1]:
+                place = folder / f"{kind} {number}"
+                with project_at(place, stage, undisturbed[stage], seeded, small=kind == "full") as project:
+                    project.hurry = hurry
+                    fault = one(kind, project)
+                if fault:
+                    yield fault
+                    break
 
 
-def one(kind: str, stage: str, place: Path, undisturbed: Undisturbed, seeded: random.Random) -> Fault | None:
+def one(kind: str, project: Project) -> Fault | None:
     """Inject one fault; None when it missed, because there was nothing to hit or the stage was faster."""
-    words = ""
-    with project_at(place, stage, undisturbed, seeded, small=kind == "full") as project:
-        try:
-            words = FAULTS[kind](project)
-            project.finish()
-        except (NotSurvivedError, AssertionError) as error:
-            return Fault(kind, stage, words, str(error))
+    words, stage = "", project.stage
+    try:
+        words = FAULTS[kind](project)
+        project.finish()
+    except (NotSurvivedError, AssertionError) as error:
+        return Fault(kind, stage, words, str(error))
     return Fault(kind, stage, words, "") if words else None
 
 

@@ -29,13 +29,12 @@ def kill(project: Project) -> str:
     span = project.undisturbed.span
     target = project.random.choice(["dvc", "stage", "worker"] if span.workers else ["dvc", "stage"])
     lasts = {"dvc": span.dvc, "stage": span.script, "worker": span.workers}[target]
-    return hit(project, target, signal.SIGKILL, project.random.uniform(0, lasts))
+    return hit(project, target, signal.SIGKILL, project.moment(lasts))
 
 
 def stop(project: Project) -> str:
     """SIGTERM to dvc alone, at a random moment."""
-    moment = project.random.uniform(0, project.undisturbed.span.script)
-    return hit(project, "dvc", signal.SIGTERM, moment)
+    return hit(project, "dvc", signal.SIGTERM, project.moment(project.undisturbed.span.script))
 
 
 def hit(project: Project, target: str, how: signal.Signals, delay: float) -> str:
@@ -95,9 +94,9 @@ def full(project: Project) -> str:
     assert script
     script.suspend()
     ballast = project.folder / ".ballast"
-    with ballast.open("wb") as file, suppress(OSError):
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while file.write(bytes(1 << 20)):
-            file.flush()
+            pass
     os.truncate(ballast, max(0, ballast.stat().st_size - room))
     script.resume()
     status, output = command.end()
@@ -206,3 +205,4 @@ FAULTS: dict[str, Callable[[Project], str]] = {
     "clock": clock,
 }
 MOUNTING = {"full", "read-only"}
+TIMED = {"kill", "stop", "full"}  # these may come too late

@@ -63,6 +63,10 @@ class Undisturbed(NamedTuple):
 class Project:
     """A copy of the project just before one stage, to which something will happen."""
 
+    hurry = (
+        1.0  # the share of the undisturbed run in which something happens: the machine may be less busy now
+    )
+
     def __init__(self, folder: Path, stage: str, undisturbed: Undisturbed, seeded: random.Random) -> None:
         self.folder, self.stage, self.undisturbed, self.random = folder, stage, undisturbed, seeded
         self.left: list[Command] = []  # commands that were run: none of their processes may stay
@@ -93,6 +97,10 @@ class Project:
 
     def temporaries(self) -> list[Path]:
         return [path for name in (*WRITTEN, ".ftu") for path in (self.folder / name).rglob("*.tmp-*")]
+
+    def moment(self, lasts: float) -> float:
+        """A random one of something that lasted so long undisturbed."""
+        return self.random.uniform(0, lasts * self.hurry)
 
     def outs(self) -> dict[Path, str]:
         """What an undisturbed run writes, with the MD5 of each."""
