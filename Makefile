@@ -34,8 +34,8 @@ test: env ## run the tests (minutes), JOBS=2 files at a time
 	pytest -m "not slow" -n $(JOBS) --dist loadfile
 
 .PHONY: test-slow
-test-slow: env ## run the long tests: whole pipelines, caching, killed processes (tens of minutes)
-	pytest -m slow
+test-slow: env ## run the long tests: whole pipelines, caching, killed processes (tens of minutes), JOBS=2 files at a time
+	pytest -m slow -n $(JOBS) --dist loadfile
 
 KILLS ?= 50
 SEED ?= 0
