@@ -43,7 +43,7 @@ WAY = Way("probability", "table", "warn")
 def main() -> None:
     words = arguments()
     cv2.setNumThreads(1)
-    cv2.setLogLevel(LOG_LEVEL_ERROR)  # it warns of each map's own tags
+    cv2.setLogLevel(LOG_LEVEL_ERROR)  # pyright: ignore[reportAttributeAccessIssue]  # it warns of unknown tags
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number in range(FILES):
