@@ -7,8 +7,10 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
+from ftu import threads
 from ftu.errors import InputError
 
 # What a library tells in its own words, and the user reads in ours.
@@ -102,12 +104,17 @@ def _to_disk(path: Path) -> None:
 
     DVC trusts what has moved to its place: after a power cut, its cache would hold files without contents.
     """
-    for each in [path, *(path.rglob("*") if path.is_dir() else [])]:
-        descriptor = os.open(each, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    inner = path.rglob("*") if path.is_dir() else []
+    for _ in threads.each(_sync, chain([path], inner)):
+        pass
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
