@@ -17,7 +17,7 @@ PIXELS = ("numpy", "opencv-python-headless", "rasterio", "gdal", "scipy", "stain
 # Modules that say what is done, where and by whom, and touch no pixel themselves: no result hangs on them.
 MACHINERY = {
     "cluster.py", "engine.py", "orphans.py", "params.py", "paths.py", "spawned.py", "stage.py",
-    "verification.py", "workers.py", "yamlfile.py",
+    "threads.py", "verification.py", "workers.py", "yamlfile.py",
 }  # fmt: skip
 
 Modules = tuple[tuple[str, str], ...]  # names of files of this package, and the hashes of their bytes
