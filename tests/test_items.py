@@ -23,7 +23,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from ftu import codebase, digest, items, prune, store
+from ftu import codebase, digest, items, paths, prune, store
 from ftu.errors import InputError
 from ftu.items import Kept
 from imports import ROOT, imported_modules
@@ -288,6 +288,18 @@ def test_it_can_be_sent_to_another_process(folder, source, tmp_path):
     work = kept(folder, partial(shout, times=2))
     work(source, tmp_path / "1")
     assert pickle.loads(pickle.dumps(work))(source, tmp_path / "2").found
+
+
+def test_entries_lie_in_the_project_seen_from_where_it_runs(monkeypatch, tmp_path):
+    """A worker on another machine, where the disk has another name, takes its own way there."""
+    copy = tmp_path / ".dvc/tmp/exps/one"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    assert paths.items() == Path(".ftu/items")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert not paths.items().is_absolute()
+    assert paths.items().resolve() == tmp_path / ".ftu/items"
 
 
 def test_an_error_passes_and_keeps_nothing(folder, source, tmp_path):
