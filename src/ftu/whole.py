@@ -66,6 +66,12 @@ def whole_files(folder: Path) -> Iterator[Path]:
             os.replace(path, folder / path.name)
 
 
+def in_work(temporary: Path) -> bool:
+    """Whether the process that a temporary's name tells of still runs."""
+    writer = WRITER.search(temporary.name)
+    return bool(writer) and _started(int(writer["pid"])) == writer["started"]
+
+
 @contextmanager
 def _new_folder(path: Path, place: Path) -> Iterator[Path]:
     """A temporary beside `place`, for what is told to be `path`."""
@@ -147,9 +153,9 @@ def _make_room(path: Path) -> None:
     """Make the folder around `path`, and clear away what killed processes left beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in path.parent.glob(f"{glob.escape(path.stem)}.tmp-*"):
-        writer = WRITER.search(leftover.name)
-        if writer and _started(int(writer["pid"])) == writer["started"]:
+        if in_work(leftover):
             continue
+        writer = WRITER.search(leftover.name)
         _put_back(leftover, path) if writer and writer["old"] else _remove(leftover)
 
 
