@@ -32,7 +32,6 @@ from side_by_side import medians
 
 SIDE, GRID, FOLDS, FILES = 3000, 768, 5, 6
 PIXEL_SIZE = 0.4  # um
-LOG_LEVEL_ERROR = 2
 RULES = {
     "cut alone": Rule(0.5, 0, 0, math.nan),
     "holes and small objects": Rule(0.5, 500, 1000, math.nan),
@@ -43,7 +42,7 @@ WAY = Way("probability", "table", "warn")
 def main() -> None:
     words = arguments()
     cv2.setNumThreads(1)
-    cv2.setLogLevel(LOG_LEVEL_ERROR)  # pyright: ignore[reportAttributeAccessIssue]  # it warns of unknown tags
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of the tags of our maps
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number in range(FILES):

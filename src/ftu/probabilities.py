@@ -63,7 +63,8 @@ def read(path: Path, rows: slice | None = None, columns: slice | None = None) ->
 
 def _checksum(strip: np.ndarray) -> str:
     """The checksum of a strip of a map, (rows, W) uint16, its shape included."""
-    return f"{zlib.crc32(strip.astype('<u2').tobytes(), strip.shape[0] << 20 ^ strip.shape[1]):08x}"
+    rows = np.ascontiguousarray(strip, "<u2")
+    return f"{zlib.crc32(rows, strip.shape[0] << 20 ^ strip.shape[1]):08x}"
 
 
 def check(path: Path) -> None:
