@@ -1,6 +1,5 @@
 """What earlier and running processes left in a project: locks, leases, unfinished trainings, temporaries."""
 
-import hashlib
 import json
 import os
 import time
@@ -8,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ftu import sealed
 from ftu.findings import Finding, named, ok, size, warning
 from ftu.inputs import occupied
 from ftu.whole import in_work
-
-DIGEST = hashlib.sha256().digest_size  # bytes at the head of a state: ftu.resume, which imports torch
 
 
 def running(temporary: Path) -> Iterator[Finding]:
@@ -43,8 +41,7 @@ def trainings(folder: Path) -> Iterator[Finding]:
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
         words = f"{path.name}, {size(path.stat().st_size)}, its last whole epoch ended {when}"
-        content = path.read_bytes()
-        if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
+        if sealed.payload(path.read_bytes()) is None:
             yield warning("training", f"{words}, is damaged; it will start again, rm {path}")
         elif held := holders([path.with_suffix(".lock")]):
             yield ok("training", f"{words}, and {named(held)} is at it")

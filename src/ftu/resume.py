@@ -4,7 +4,6 @@ A state belongs to one key, a hash of all that decides what the run computes; an
 """
 
 import fcntl
-import hashlib
 import io
 import os
 import sys
@@ -15,7 +14,7 @@ from typing import Any, TextIO
 
 import torch
 
-from ftu import codebase, digest
+from ftu import codebase, digest, sealed
 from ftu.errors import InputError
 from ftu.whole import whole_file
 
@@ -23,7 +22,6 @@ LIBRARIES = (
     "torch", "timm", "segmentation-models-pytorch", "accelerate", "numpy", "albumentations", "albucore",
     "opencv-python-headless",
 )  # fmt: skip
-DIGEST = hashlib.sha256().digest_size  # bytes at the head of a state file
 
 
 def run_key(files: Iterable[Path], **facts: object) -> str:
@@ -57,9 +55,9 @@ class StateFile:
         """The state, None when there is none. A damaged file is set aside, with a warning that names it."""
         if not self.path.exists():
             return None
-        content = self.path.read_bytes()
-        if hashlib.sha256(content[DIGEST:]).digest() == content[:DIGEST]:
-            return torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)
+        payload = sealed.payload(self.path.read_bytes())
+        if payload is not None:
+            return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
         aside = self.path.with_suffix(".damaged")
         os.replace(self.path, aside)
         sys.stderr.write(
@@ -73,10 +71,8 @@ class StateFile:
             return
         content = io.BytesIO()
         torch.save(dict(state), content)
-        payload = content.getbuffer()
         with whole_file(self.path) as temporary, temporary.open("wb") as file:
-            file.write(hashlib.sha256(payload).digest())
-            file.write(payload)
+            sealed.write(file, content.getbuffer())
 
     def remove(self) -> None:
         """Forget the run, once what came of it is on disk."""

@@ -1,17 +1,16 @@
 """A folder of entries on disk, each found by a key and checked when it is read.
 
-An entry is one file: the SHA-256 of its payload, then the payload. It is written to a name of its own and
-moved into place, so that two runs may write the same one. What power loss or a bad disk has damaged fails its
-hash, so no write waits for the disk. Reading an entry sets its time, by which the unused are known.
+An entry is one file, a sealed payload. It is written to a name of its own and moved into place, so that two
+runs may write the same one. What power loss or a bad disk has damaged breaks the seal, so no write waits for
+the disk. Reading an entry sets its time, by which the unused are known.
 """
 
-import hashlib
 import os
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-DIGEST = hashlib.sha256().digest_size  # bytes at the head of an entry
+from ftu import sealed
 
 
 class Read(NamedTuple):
@@ -35,8 +34,8 @@ def read(folder: Path, key: str) -> Read:
         return Read(None)
     except OSError as error:
         return Read(None, f"{path} cannot be read ({error.strerror}) and is made again")
-    payload = content[DIGEST:]
-    if hashlib.sha256(payload).digest() != content[:DIGEST]:
+    payload = sealed.payload(content)
+    if payload is None:
         _remove(path)
         return Read(None, f"{path} was damaged and is made again")
     _touch(path)
@@ -51,8 +50,7 @@ def write(folder: Path, key: str, payload: bytes) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("xb") as file:
-                file.write(hashlib.sha256(payload).digest())
-                file.write(payload)
+                sealed.write(file, payload)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
