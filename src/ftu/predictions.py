@@ -35,8 +35,9 @@ def check_fold(folder: Path, model: Path, *, tta: str, due: Mapping[str, Iterabl
         raise InputError(f"{folder}: is stale, {model} was trained again since; run `dvc repro`")
     sets = facts.get("sets")
     if not isinstance(sets, list) or tta not in sets:
+        named = ", ".join(map(str, sets)) if isinstance(sets, list) else sets
         raise InputError(
-            f"{folder}: has no set {tta} (predicted: {sets}); name it in "
+            f"{folder}: has no set {tta} (predicted: {named}); name it in "
             "predict.tta or predict.candidates, and run `dvc repro`"
         )
     for part, ids in due.items():
