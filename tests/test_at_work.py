@@ -3,7 +3,9 @@
 import io
 import os
 import re
+import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from functools import partial
@@ -13,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftu import images, members, mixtures, nested, normalization, sample
+from ftu import images, members, mixtures, nested, normalization, sample, stage
 from ftu.evidence import Case
 from ftu.fusion import Experiment
 from ftu.sources import find
@@ -45,6 +47,19 @@ def project(new_project):
 def test_away_from_a_terminal_a_stage_writes_its_summary_alone(project) -> None:
     done = project.run("sample")
     assert re.fullmatch(r"sample: 3 images drawn, \d+\.\d s\n", done.stderr)
+
+
+def test_the_summary_counts_the_time_that_dvcs_cache_was_looked_at(project, monkeypatch, capsys) -> None:
+    clock = iter([0.0, 5.0, 7.0])
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setenv("DVC_STAGE", "sample")
+    monkeypatch.setattr(sys, "argv", ["stages/sample.py"])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(stage, "end_with_dvc", lambda: None)
+    monkeypatch.setattr(stage, "remove_new_damaged", lambda *_: time.monotonic() and [])
+    stage.run(lambda: "3 images")
+    assert capsys.readouterr().err == "sample: 3 images, 7.0 s\n"
 
 
 def test_on_a_terminal_a_stage_shows_a_bar_and_its_summary(project) -> None:

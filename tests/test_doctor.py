@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from ftu import doctor, inputs, machine, pending, remains
 from ftu.findings import Finding, error, named, ok, size
 from ftu.params import load_params
+from ftu.whole import whole_file, whole_folder
 from imports import ROOT
 from project import copy_repository, run, set_params
 
@@ -89,6 +90,29 @@ def test_workers_that_memory_does_not_hold_are_named(tmp_path):
     found = one(machine.memory(params, tmp_path / "meminfo"))
     assert found.level == "warning"
     assert "lower compute.workers" in found.words
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {
+            "memory.max": "5000000000",
+            "memory.current": "4000000000",
+            "memory.stat": "inactive_file 3000000000",
+        },
+        {
+            "memory/memory.limit_in_bytes": "5000000000",
+            "memory/memory.usage_in_bytes": "4000000000",
+            "memory/memory.stat": "cache 3500000000\ntotal_inactive_file 3000000000\n",
+        },
+    ],
+)
+def test_what_a_container_uses_already_is_not_free(tmp_path, files):
+    (tmp_path / "meminfo").write_text("MemTotal:  9000000 kB\nMemAvailable:  9000000 kB\n")
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert one(machine.memory(PARAMS, tmp_path / "meminfo", tmp_path)).words == "4 GB free of 5 GB"
 
 
 def test_more_workers_than_processors_are_named(monkeypatch):
@@ -271,15 +295,24 @@ def test_a_dvc_at_work_is_told(tmp_path):
 
 
 def test_temporaries_of_processes_that_are_no_more_are_told(tmp_path):
-    (tmp_path / f"masks.tmp-{os.getpid()}").mkdir()
-    assert list(remains.leftovers([tmp_path])) == []
-    for name in (f"images.tmp-{NOBODY}.csv", f"masks.tmp-{NOBODY}-12-old/1.tmp-0123"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = one(remains.leftovers([tmp_path]))
+    root = tmp_path / "root"
+    with whole_folder(tmp_path / "masks") as masks, whole_file(root / "train.csv") as table:
+        table.touch()
+        (masks / "1.tmp-0123").touch()
+        assert list(remains.leftovers(root, [tmp_path])) == []
+        # ids of processes are used again: this one started at another time
+        for name in (f"images.tmp-{os.getpid()}-1.csv", f"masks.tmp-{NOBODY}-12-old/1.tmp-0123"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+        found = one(remains.leftovers(root, [tmp_path]))
     assert found.level == "warning"
-    for name in (f"images.tmp-{NOBODY}.csv", f"masks.tmp-{NOBODY}-12-old, "):
+    for name in (f"images.tmp-{os.getpid()}-1.csv", f"masks.tmp-{NOBODY}-12-old, "):
         assert name in found.words
+
+
+def test_temporaries_in_the_projects_root_are_told(project, examined):
+    (project.folder / f"models.tmp-{NOBODY}-12").mkdir()
+    assert f"models.tmp-{NOBODY}-12, " in one(examined(project.folder)["leftovers"]).words
 
 
 def test_the_cache_of_items_is_measured(tmp_path):

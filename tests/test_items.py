@@ -1,26 +1,32 @@
 """Laws of the item cache: equal ingredients are found again, any other is not, and damage is never served."""
 
+import ast
 import errno
 import os
 import pickle
 import shutil
+import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from ftu import digest, items, prune, store
+from ftu import codebase, digest, items, paths, prune, store
 from ftu.errors import InputError
 from ftu.items import Kept
+from imports import ROOT, imported_modules
 
 called: list[tuple] = []  # the arguments of each call that was not found
 
@@ -121,31 +127,116 @@ def test_what_cannot_be_told_apart_is_refused(value):
         digest.of([value])
 
 
-def test_the_code_is_the_script_the_modules_in_use_and_the_libraries(folder, monkeypatch, tmp_path):
+@pytest.fixture
+def script(monkeypatch, tmp_path) -> Path:
+    path = tmp_path / "script.py"
+    path.write_text("one")
+    monkeypatch.setattr(sys, "argv", [str(path)])
+    return path
+
+
+def code(folder: Path) -> str:
+    return items.keeper(folder)(shout, reads=1, writes=1).code
+
+
+def test_the_code_is_the_script_the_modules_in_use_and_the_libraries(folder, script, monkeypatch):
     """Of a process, and nothing else: a change of any is another key."""
-    script = tmp_path / "stage.py"
-    script.write_text("one")
-    monkeypatch.setattr(sys, "argv", [str(script)])
-    codes, sha256, version = [], digest.sha256, digest.version
-
-    def add() -> None:
-        codes.append(items.keeper(folder)(shout, reads=1, writes=1).code)
-
-    add()
+    codes, sha256, version = [code(folder)], digest.sha256, codebase.version
     for name in ("items.py", "store.py", "digest.py"):
         with monkeypatch.context() as patch:
             patch.setattr(digest, "sha256", lambda path, of=name: sha256(path) + "." * (path.name == of))
-            add()
-    for library in items.LIBRARIES:
+            codes.append(code(folder))
+    packages = set(codebase.PIXELS) - {"gdal"}
+    for library in packages:
         with monkeypatch.context() as patch:
-            patch.setattr(digest, "version", lambda name, of=library: "0" if name == of else version(name))
-            add()
+            patch.setattr(codebase, "version", lambda name, of=library: "0" if name == of else version(name))
+            codes.append(code(folder))
+    with monkeypatch.context() as patch:
+        patch.setattr(rasterio, "__gdal_version__", "0")
+        codes.append(code(folder))
     script.write_text("two")
-    add()
-    assert len(set(codes)) == len(codes) == 5 + len(items.LIBRARIES)
+    codes.append(code(folder))
+    assert len(set(codes)) == len(codes) == 6 + len(packages)
     script.write_text("one")
-    add()
-    assert codes[-1] == codes[0]
+    assert code(folder) == codes[0]
+
+
+@pytest.mark.usefixtures("script")
+def test_what_only_runs_things_is_no_part_of_the_code(folder, monkeypatch):
+    for name in codebase.MACHINERY:
+        import_module(f"ftu.{Path(name).stem}")
+    before, sha256 = code(folder), digest.sha256
+    monkeypatch.setattr(digest, "sha256", lambda path: sha256(path) + "." * (path.name in codebase.MACHINERY))
+    assert code(folder) == before
+
+
+def test_what_only_runs_things_touches_no_pixel():
+    """Neither by itself, nor because what makes pixels calls it."""
+    for name in codebase.MACHINERY:
+        module = ast.parse((ROOT / "src/ftu" / name).read_text())
+        words = {
+            alias.name for node in ast.walk(module) if isinstance(node, ast.Import) for alias in node.names
+        }
+        words |= {node.module or "" for node in ast.walk(module) if isinstance(node, ast.ImportFrom)}
+        assert not {word.partition(".")[0] for word in words} & {"numpy", "cv2", "rasterio"}, name
+    for name in ("images", "normalization", "shifted", "items"):
+        called = {Path(path).name for path in imported_modules(Path(f"src/ftu/{name}.py"))}
+        assert called
+        assert not called & codebase.MACHINERY, name
+
+
+# ------------------------------------------------------------------ code that changes
+
+CHANGES = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    from ftu import items, rle
+    from ftu.stage import run
+    from ftu.workers import Pool
+    from made import make
+
+    def main():
+        keep, module = items.keeper(Path("items")), Path(rle.__file__)
+        content = module.read_text()
+        if when == "before":
+            module.write_text(content + "# edited")
+        work = keep(make, reads=0, writes=1)
+        targets = [Path(f"{number}.txt") for number in range(8)]
+        Pool("process", workers, "").each(work, targets, range(8), [str(module)] * 8, doing="make")
+
+    workers, when = int(sys.argv[1]), sys.argv[2]
+    if __name__ == "__main__":
+        run(main)
+""")
+MADE = textwrap.dedent("""
+    import sys
+
+    def make(target, number, module):
+        target.write_text(str(number))
+        if sys.argv[2] == "meanwhile":
+            with open(module, "a") as file:
+                file.write("# edited")
+        return {}
+""")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("when", ["before", "meanwhile", "never"])
+def test_nothing_is_kept_of_code_that_changes_while_the_stage_runs(tmp_path, workers, when):
+    """The entry would be found by the code before, and may hold what the code after it makes."""
+    shutil.copytree(ROOT / "src/ftu", tmp_path / "ftu", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "stage.py").write_text(CHANGES)
+    (tmp_path / "made.py").write_text(MADE)
+    environment = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
+    done = subprocess.run(
+        [sys.executable, "stage.py", workers, when], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        env=environment | {"PYTHONPATH": str(tmp_path)}, check=False,
+    )  # fmt: skip
+    if when == "never":
+        assert (done.returncode, len(entries(tmp_path / "items"))) == (0, 8)
+    else:
+        told = "stage: error: the code changed while the stage runs; run `dvc repro` again\n"
+        assert (done.returncode, done.stderr, entries(tmp_path / "items")) == (2, told, [])
 
 
 # ------------------------------------------------------------------ round trip
@@ -197,6 +288,18 @@ def test_it_can_be_sent_to_another_process(folder, source, tmp_path):
     work = kept(folder, partial(shout, times=2))
     work(source, tmp_path / "1")
     assert pickle.loads(pickle.dumps(work))(source, tmp_path / "2").found
+
+
+def test_entries_lie_in_the_project_seen_from_where_it_runs(monkeypatch, tmp_path):
+    """A worker on another machine, where the disk has another name, takes its own way there."""
+    copy = tmp_path / ".dvc/tmp/exps/one"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    assert paths.items() == Path(".ftu/items")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert not paths.items().is_absolute()
+    assert paths.items().resolve() == tmp_path / ".ftu/items"
 
 
 def test_an_error_passes_and_keeps_nothing(folder, source, tmp_path):

@@ -35,11 +35,12 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def launcher(folder: Path, command: list[str], stage: str = "DVC_STAGE") -> Command:
+def launcher(folder: Path, command: list[str], stage: str = "DVC_STAGE", **exported: str) -> Command:
     """Does as DVC: gives the stage its name in the environment, and starts it."""
     variables = {"PYTHONPATH": str(ROOT / "src"), stage: "slow"}
     code = f"import os, subprocess; subprocess.run({command}, env=os.environ | {variables})"
-    return Command(folder, sys.executable, "-c", code)
+    (folder / "dvc").write_text(code)
+    return Command(folder, sys.executable, "dvc", **exported)
 
 
 def writing(folder: Path) -> list[Path]:
@@ -55,6 +56,27 @@ def test_a_stage_ends_with_dvc_and_removes_its_temporaries(folder, how, command)
         wait_for(lambda: not dvc.processes())
         assert writing(folder) == []
         assert "dvc has ended, and so does the stage that it started" in dvc.end()[1]
+
+
+@pytest.mark.parametrize("exported", ["slow", "another"])
+def test_a_stages_name_in_the_users_own_environment_does_not_mislead(folder, exported):
+    with launcher(folder, SCRIPT, DVC_STAGE=exported) as dvc:
+        wait_for(lambda: writing(folder))
+        stage = dvc.stage()
+        assert stage
+        with pytest.raises(psutil.TimeoutExpired):
+            stage.wait(1)
+        dvc.process.kill()
+        wait_for(lambda: not dvc.processes())
+
+
+@pytest.mark.parametrize("name", ["os.getppid = lambda: 0", "Path.read_bytes = refuse"])
+def test_in_a_sandbox_that_hides_other_processes_nothing_is_watched(folder, name):
+    refusing = "from pathlib import Path\ndef refuse(path):\n    raise PermissionError(path)\n"
+    ended = STAGE.replace("time.sleep(600)", "time.sleep(1)")
+    (folder / "stages/slow.py").write_text(f"import os\n{refusing}{name}\n{ended}")
+    with launcher(folder, SCRIPT) as dvc:
+        assert dvc.end() == (0, "")
 
 
 def test_a_stage_whose_dvc_is_gone_before_it_looks_ends_at_once(folder):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftu import verification
+from ftu import threads, verification
 
 
 def store(cache: Path, content: bytes, suffix: str = "") -> Path:
@@ -57,6 +57,15 @@ def test_a_stage_looks_at_what_has_come_since_the_last_one(tmp_path):
     assert verification.remove_new_damaged(tmp_path, stamp) == [empty]
     assert (old.exists(), whole.exists(), empty.exists()) == (True, True, False)
     assert verification.remove_new_damaged(tmp_path, stamp) == []
+
+
+def test_a_cache_of_any_size_is_looked_at_in_bounded_memory(tmp_path):
+    """No more files are asked for than are looked at together."""
+    path, asked = store(tmp_path, b"damaged"), []
+    path.write_bytes(b"")
+    files = (asked.append(number) or path for number in range(10**9))
+    assert next(verification.damaged(files)) == path
+    assert len(asked) <= threads.SLICE
 
 
 @pytest.mark.slow

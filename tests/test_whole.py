@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -190,6 +191,15 @@ def test_what_takes_its_place_is_on_the_disk(tmp_path, kind, monkeypatch):
     monkeypatch.setattr(os, "replace", check)
     write(kind, place(kind, tmp_path), "new")
     assert synced
+
+
+def test_files_wait_for_the_disk_together(tmp_path, monkeypatch):
+    """One by one, a network disk takes minutes for some thousands."""
+    together = threading.Barrier(4, timeout=30)
+    monkeypatch.setattr(os, "fsync", lambda _: together.wait())
+    with whole_folder(tmp_path / "out") as folder:
+        for name in "abc":
+            (folder / name).touch()
 
 
 @KINDS

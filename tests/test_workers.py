@@ -95,6 +95,14 @@ def test_a_worker_that_dies_between_two_tasks_is_replaced():
     assert not alive(second)
 
 
+def test_a_signal_without_a_name_ends_a_worker_as_any_other():
+    worker = Worker()
+    number = signal.SIGRTMIN + 2
+    os.kill(worker.do(os.getpid), number)
+    with pytest.raises(WorkerDied, match=f"its process was ended by signal {number}"):
+        worker.do(os.getpid)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["process", "dask"])
 @pytest.mark.parametrize(

@@ -6,13 +6,11 @@ Imported only where parameters ask for Dask: it takes a second, and distributed 
 import logging
 import os
 import pickle
-import platform
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from functools import cache, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -21,7 +19,7 @@ import dask.config
 from distributed import Client, KilledWorker, LocalCluster
 from distributed.comm.core import CommClosedError
 
-from ftu.digest import sha256
+from ftu import codebase, digest
 from ftu.engine import Engine
 from ftu.errors import InputError
 
@@ -29,7 +27,6 @@ Result = TypeVar("Result")
 Submit = Callable[..., Future]
 
 WITHIN = 30  # s, for a scheduler to answer, and for a cluster to have a worker
-LIBRARIES = ("numpy", "opencv-python-headless", "rasterio", "scipy", "spams-bin", "staintools")
 CONFIG = {
     "distributed.scheduler.allowed-failures": 0,  # ftu.engine runs again what a worker died of
     "distributed.nanny.pre-spawn-environ": {},  # it would set variables in this process, too
@@ -123,8 +120,7 @@ def code() -> str:
     A worker lives longer than a stage: it has loaded the code as it was then, whatever the files hold now.
     """
     files = sorted(Path(__file__).parent.glob("*.py"))
-    versions = [platform.python_version(), *map(version, LIBRARIES)]
-    return " ".join([*versions, *map(sha256, files)])
+    return digest.of([codebase.versions(codebase.PIXELS), [digest.sha256(path) for path in files]])
 
 
 @contextmanager

@@ -1,12 +1,9 @@
-"""The hashes by which files, code and values are told apart."""
+"""The hashes by which files and values are told apart."""
 
 import hashlib
 import json
-import sys
-from collections.abc import Iterable
 from dataclasses import is_dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from types import FunctionType
 
@@ -25,18 +22,6 @@ def of(value: object) -> str:
     Raises TypeError for any other type, a path among them: what lies there could change.
     """
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=_plain).encode()).hexdigest()
-
-
-def code(libraries: Iterable[str]) -> dict[str, object]:
-    """What computes: Python, the script, the modules of this package in use, the versions of `libraries`."""
-    modules = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    own = {path for path in map(Path, filter(None, modules)) if path.parent == Path(__file__).parent}
-    own.add(Path(sys.argv[0]))
-    return {
-        "python": sys.version,
-        "libraries": {name: version(name) for name in libraries},
-        "code": {f"{path.parent.name}/{path.name}": sha256(path) for path in own},
-    }
 
 
 def _plain(value: object) -> object:

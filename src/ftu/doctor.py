@@ -53,7 +53,7 @@ def examine(project: Path) -> Iterator[Finding]:
     yield from found("training", partial(remains.trainings, own / "training"))
     yield from found("leases", partial(remains.leases, own / "leases"))
     yield from found("items", partial(remains.items, own / "items"))
-    yield from found("leftovers", partial(remains.leftovers, [*OUTPUTS, own / "training"]))
+    yield from found("leftovers", partial(remains.leftovers, Path(), [*OUTPUTS, own / "training"]))
     told = machine.answer(asked)
     yield from found("gpus", partial(machine.gpus, told, params))
     if params:

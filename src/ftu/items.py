@@ -13,12 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import rasterio
+from ftu import codebase, digest, store
+from ftu.codebase import state
 
-from ftu import digest, store
-
-# What the bytes of masks and images hang on besides our own code.
-LIBRARIES = ("numpy", "opencv-python-headless", "rasterio", "staintools", "spams-bin")
 LARGE = 2**22  # bytes: of a smaller file the hash takes no longer than looking it up
 SETTLED = 2 * 10**9  # ns after which a file's times tell a change from the one before
 
@@ -43,12 +40,18 @@ class Kept(NamedTuple):
     writes: int
     folder: Path  # of entries
     code: str  # a digest of all code that decides the result
+    modules: codebase.Modules = ()  # the part of the code that must not change while the stage runs
 
     def __call__(self, *arguments: object) -> Item:
-        """The function's result and files, found or made. Its own exceptions pass, and keep nothing."""
+        """The function's result and files, found or made. Its own exceptions pass, and keep nothing.
+
+        Raises InputError when the code is no longer what it was when the stage began: a process that loads it
+        later would compute by the one, and keep the result as what the other makes.
+        """
+        codebase.check(self.modules)
         paths = [Path(str(path)) for path in arguments[: self.reads + self.writes]]
         sources, targets = paths[: self.reads], paths[self.reads :]
-        before = [_state(path) for path in sources]
+        before = [state(path) for path in sources]
         try:
             key = self.key([content(path, self.folder) for path in sources], arguments[len(paths) :])
         except OSError:  # the function has words for a file that cannot be read
@@ -58,7 +61,8 @@ class Kept(NamedTuple):
             _unpack(payload, targets)
         else:
             payload = _pack(self.function(*arguments) or {}, targets)
-            if before == [_state(path) for path in sources]:  # else nobody knows what was read
+            codebase.check(self.modules)
+            if before == [state(path) for path in sources]:  # else nobody knows what was read
                 trouble = store.write(self.folder, key, payload) or trouble
         return Item(_result(payload), found, trouble)
 
@@ -76,8 +80,8 @@ class Kept(NamedTuple):
 
 def keeper(folder: Path) -> Callable[..., Kept]:
     """Makes `Kept` of (function, reads=, writes=), for the code of this process and entries in `folder`."""
-    code = digest.of(digest.code(LIBRARIES) | {"gdal": rasterio.__gdal_version__})
-    return partial(Kept, folder=folder, code=code)
+    modules = codebase.modules()
+    return partial(Kept, folder=folder, code=codebase.code(codebase.PIXELS, modules), modules=modules)
 
 
 def content(path: Path, folder: Path) -> str:
@@ -86,15 +90,15 @@ def content(path: Path, folder: Path) -> str:
     Unchanged means what it means to DVC (the same inode, size and time), and the same time of the inode's own
     change, which nobody can set. A file that has just changed is not remembered: clocks have ticks.
     """
-    state = _state(path)
-    if state is None or state.size < LARGE:
+    before = state(path)
+    if before is None or before.size < LARGE:
         return digest.sha256(path)
-    key = digest.of(["content", str(path.resolve()), state])
+    key = digest.of(["content", str(path.resolve()), before])
     known = store.read(folder, key).payload
     if known is not None:
         return known.decode()
     found = digest.sha256(path)
-    if _state(path) == state and max(state.modified, state.changed) + SETTLED < time.time_ns():
+    if state(path) == before and max(before.modified, before.changed) + SETTLED < time.time_ns():
         store.write(folder, key, found.encode())
     return found
 
@@ -109,24 +113,6 @@ def warning(items: Sequence[Item]) -> str:
     troubles = [item.trouble for item in items if item.trouble]
     more = f", and {len(troubles) - 3} more like these" if len(troubles) > 3 else ""
     return f"the item cache: {'; '.join(troubles[:3])}{more}" if troubles else ""
-
-
-class _State(NamedTuple):
-    """What changes when a file does."""
-
-    inode: int
-    size: int  # bytes
-    modified: int  # ns
-    changed: int  # ns, of the inode: set by the system alone
-
-
-def _state(path: Path) -> _State | None:
-    """None where there is no such file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return _State(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _pack(result: dict, targets: Sequence[Path]) -> bytes:

@@ -116,12 +116,14 @@ def cpu_limit(cgroup: Path = CGROUP) -> float | None:
     return None if quota in ("max", "-1") else int(quota) / int(period)
 
 
-def memory(params: dict[str, Any] | None, table: Path = Path("/proc/meminfo")) -> Iterator[Finding]:
+def memory(
+    params: dict[str, Any] | None, table: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP
+) -> Iterator[Finding]:
     """Memory in all and free, and whether it will do for the workers."""
     lines = dict(line.split(":", 1) for line in table.read_text().splitlines())
     total, free = (int(lines[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
-    if limit := memory_limit():
-        total, free = min(total, limit), min(free, limit)
+    if limit := memory_limit(cgroup):
+        total, free = min(total, limit), min(free, max(limit - memory_used(cgroup), 0))
     workers = params["compute"]["workers"] if params else 1
     if free < workers * PER_WORKER:
         words = f"{size(free)} free for {workers} workers of up to {size(PER_WORKER)}"
@@ -139,6 +141,21 @@ def memory_limit(cgroup: Path = CGROUP) -> int | None:
             continue
         return None if text == "max" or int(text) >= 2**60 else int(text)
     return None
+
+
+def memory_used(cgroup: Path = CGROUP) -> int:
+    """Bytes that a container uses, without what it holds of files only for speed and drops when it must."""
+    old = cgroup / "memory"
+    for count, stat, droppable in (
+        (cgroup / "memory.current", cgroup / "memory.stat", "inactive_file"),
+        (old / "memory.usage_in_bytes", old / "memory.stat", "total_inactive_file"),
+    ):
+        try:
+            parts = dict(line.split() for line in stat.read_text().splitlines())
+            return int(count.read_text()) - int(parts.get(droppable, 0))
+        except OSError:
+            continue
+    return 0
 
 
 def ask_torch(encoder: str) -> subprocess.Popen[str]:

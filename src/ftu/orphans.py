@@ -14,8 +14,12 @@ NOBODY = 2**31 - 1  # no process has this id
 
 
 def end_with_dvc() -> None:
-    """Stop this process, as SIGTERM does, once the dvc that started it has ended."""
-    Thread(target=_follow, args=(_dvc(),), daemon=True).start()
+    """Stop this process, as SIGTERM does, once the dvc that started it has ended.
+
+    In a sandbox that hides the processes outside of it nothing is watched: dvc cannot be told from nobody.
+    """
+    if _sees_its_parent():
+        Thread(target=_follow, args=(_dvc(os.environ["DVC_STAGE"]),), daemon=True).start()
 
 
 def _follow(dvc: int) -> None:
@@ -32,26 +36,36 @@ def _follow(dvc: int) -> None:
     os._exit(128 + signal.SIGTERM)
 
 
-def _dvc() -> int:
-    """The nearest ancestor that has no stage's name from DVC; NOBODY when it is gone.
+def _sees_its_parent() -> bool:
+    try:
+        return bool(os.getppid() and Path("/proc/self/environ").read_bytes())
+    except OSError:
+        return False
+
+
+def _dvc(stage: str) -> int:
+    """The nearest ancestor that is no process of `stage`; NOBODY when it is gone.
 
     Orphans are given to another process, which is in another process group than dvc's commands.
     """
     child, parent = os.getpid(), os.getppid()
     with suppress(ProcessLookupError, FileNotFoundError):
-        while _in_stage(parent):
+        while _in_stage(parent, stage):
             child, parent = parent, _parent(parent)
         if parent and os.getpgid(parent) == os.getpgid(child):
             return parent
     return NOBODY
 
 
-def _in_stage(pid: int) -> bool:
+def _in_stage(pid: int, stage: str) -> bool:
+    """Has it the name that DVC gave to the stage, and is it not dvc, which has what the user exported?"""
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except PermissionError:  # another user's
         return False
-    return any(variable.startswith(b"DVC_STAGE=") for variable in variables)
+    is_dvc = b"dvc" in [os.path.basename(word) for word in words[:3]]  # dvc, python dvc, python -m dvc
+    return os.fsencode(f"DVC_STAGE={stage}") in variables and not is_dvc
 
 
 def _parent(pid: int) -> int:

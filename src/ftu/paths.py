@@ -23,8 +23,11 @@ GUARD = Path("submissions/guard.csv")
 
 
 def project() -> Path:
-    """The project's own folder, even where DVC runs a copy of it: there are its experiments and its cache."""
-    return Path(os.environ.get("DVC_ROOT", "."))
+    """The project's own folder, even where DVC runs a copy of it: there are its experiments and its cache.
+
+    Relative, as all paths here: to a worker on another machine the shared disk may have another name.
+    """
+    return Path(os.path.relpath(os.environ.get("DVC_ROOT", ".")))
 
 
 def model(fold: int) -> Path:

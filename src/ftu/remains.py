@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from ftu.findings import Finding, named, ok, size, warning
 from ftu.inputs import occupied
+from ftu.whole import in_work
 
 DIGEST = hashlib.sha256().digest_size  # bytes at the head of a state: ftu.resume, which imports torch
 
@@ -68,9 +68,13 @@ def items(folder: Path) -> Iterator[Finding]:
         yield ok("items", f"{count} results of single images, {size(occupied(folder))}; make prune-cache")
 
 
-def leftovers(folders: Sequence[Path]) -> Iterator[Finding]:
-    """Temporary outputs of processes that are no more: what they were to become, or what was there before."""
-    found = [path for folder in folders for path in folder.rglob("*.tmp-*") if not _alive(path)]
+def leftovers(root: Path, folders: Sequence[Path]) -> Iterator[Finding]:
+    """Temporary outputs of processes that are no more: what they were to become, or what was there before.
+
+    They lie in `root` itself, where those of whole folders are, and at any depth in `folders`.
+    """
+    places = [*root.glob("*.tmp-*"), *(path for folder in folders for path in folder.rglob("*.tmp-*"))]
+    found = [path for path in places if not any(map(in_work, [path, *path.parents]))]
     outermost = [path for path in found if not any(other in path.parents for other in found)]
     if outermost:
         words = f"{named(sorted(map(str, outermost)))}, {size(sum(map(occupied, outermost)))}, of killed runs"
@@ -96,9 +100,3 @@ def _process(pid: int) -> str:
     with suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip()
     return f"process {pid} ({words[:60] or 'ended'})"
-
-
-def _alive(path: Path) -> bool:
-    """Whether the process that is named in a temporary's name (NAME.tmp-PID...) still runs."""
-    writer = re.search(r"\.tmp-(\d+)", path.name)
-    return bool(writer) and Path(f"/proc/{writer[1]}").exists()

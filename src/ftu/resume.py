@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 import torch
 
-from ftu import digest
+from ftu import codebase, digest
 from ftu.errors import InputError
 from ftu.whole import whole_file
 
@@ -29,7 +29,7 @@ DIGEST = hashlib.sha256().digest_size  # bytes at the head of a state file
 def run_key(files: Iterable[Path], **facts: object) -> str:
     """16 hex digits for the contents of `files`, the modules in use, the libraries' versions, and `facts`."""
     contents = {str(path): digest.sha256(path) for path in sorted(files)}
-    return digest.of(digest.code(LIBRARIES) | {"files": contents, "facts": facts})[:16]
+    return digest.of([codebase.code(LIBRARIES, codebase.modules()), contents, facts])[:16]
 
 
 class StateFile:

@@ -100,8 +100,15 @@ class Worker:
         self._pipe.close()
         status, self._process = self._process.exitcode, None
         if status is not None and status < 0:
-            return f"its process was ended by {signal.Signals(-status).name}"
+            return f"its process was ended by {_signal(-status)}"
         return f"its process ended with status {status}"
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of those for programs' own use
+        return f"signal {number}"
 
 
 def _do(idle: SimpleQueue[Worker], function: Callable[..., Result], *row: object) -> Result:

@@ -26,6 +26,7 @@ def run(main: Callable[[], str | None]) -> None:
     SIGTERM ends it as Ctrl-C does, so that temporary outputs are removed on the way out; so does the end of
     the dvc that started it.
     """
+    name, start = Path(sys.argv[0]).stem, time.monotonic()
     signal.signal(signal.SIGTERM, _stop)
     if "DVC_STAGE" in os.environ:
         end_with_dvc()
@@ -33,7 +34,6 @@ def run(main: Callable[[], str | None]) -> None:
     # Threads that spin long while they wait made training up to ten times slower beside another busy process;
     # threads that never spin make it slower on an idle machine. libgomp reads this when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    name, start = Path(sys.argv[0]).stem, time.monotonic()
     try:
         told = main()
     except InputError as error:

@@ -12,11 +12,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
+
+from ftu import threads
 
 FILES = Path("files/md5")  # where in its cache DVC keeps them
 NAME = 30  # hex digits of the MD5 in a file's name; two more are the name of its folder
@@ -26,7 +27,7 @@ MARGIN = 1_000_000_000  # ns, by which a file system's clock may be behind
 def main() -> None:
     cache = Path(subprocess.check_output(["dvc", "cache", "dir"], text=True).strip())
     files = sorted((cache / FILES).glob("??/*"))
-    bad = list(damaged(files))
+    bad = list(damaged(files, len(files)))
     for path in bad:
         path.unlink()
         sys.stdout.write(f"removed {path}: damaged\n")
@@ -51,14 +52,15 @@ def remove_new_damaged(cache: Path, stamp: Path) -> list[Path]:
     return bad
 
 
-def damaged(files: Iterable[Path]) -> Iterator[Path]:
-    """Those whose bytes have another MD5 than their path says; a folder is a file, too: a list of files."""
-    named = [path for path in files if len(path.stem) == NAME]  # the others are still being written
-    with ThreadPoolExecutor() as threads:
-        digests = threads.map(_md5, named)
-        for path, digest in zip(named, tqdm(digests, total=len(named), disable=None, delay=1), strict=True):
-            if digest not in (path.parent.name + path.stem, ""):
-                yield path
+def damaged(files: Iterable[Path], total: int | None = None) -> Iterator[Path]:
+    """Those whose bytes have another MD5 than their path says; a folder is a file, too: a list of files.
+
+    `total` is how many there are, for the progress bar; they are not all held in memory.
+    """
+    named = (path for path in files if len(path.stem) == NAME)  # the others are still being written
+    for path, digest in tqdm(threads.each(_md5, named), total=total, disable=None, delay=1):
+        if digest not in (path.parent.name + path.stem, ""):
+            yield path
 
 
 def _newer(folder: Path, since: int) -> Iterator[Path]:

@@ -7,8 +7,10 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
+from ftu import threads
 from ftu.errors import InputError
 
 # What a library tells in its own words, and the user reads in ours.
@@ -64,6 +66,12 @@ def whole_files(folder: Path) -> Iterator[Path]:
             os.replace(path, folder / path.name)
 
 
+def in_work(temporary: Path) -> bool:
+    """Whether the process that a temporary's name tells of still runs."""
+    writer = WRITER.search(temporary.name)
+    return bool(writer) and _started(int(writer["pid"])) == writer["started"]
+
+
 @contextmanager
 def _new_folder(path: Path, place: Path) -> Iterator[Path]:
     """A temporary beside `place`, for what is told to be `path`."""
@@ -102,12 +110,17 @@ def _to_disk(path: Path) -> None:
 
     DVC trusts what has moved to its place: after a power cut, its cache would hold files without contents.
     """
-    for each in [path, *(path.rglob("*") if path.is_dir() else [])]:
-        descriptor = os.open(each, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    inner = path.rglob("*") if path.is_dir() else []
+    for _ in threads.each(_sync, chain([path], inner)):
+        pass
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -140,9 +153,9 @@ def _make_room(path: Path) -> None:
     """Make the folder around `path`, and clear away what killed processes left beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in path.parent.glob(f"{glob.escape(path.stem)}.tmp-*"):
-        writer = WRITER.search(leftover.name)
-        if writer and _started(int(writer["pid"])) == writer["started"]:
+        if in_work(leftover):
             continue
+        writer = WRITER.search(leftover.name)
         _put_back(leftover, path) if writer and writer["old"] else _remove(leftover)
 
 
