@@ -63,7 +63,7 @@ def read(path: Path, rows: slice | None = None, columns: slice | None = None) ->
 
 def _checksum(strip: np.ndarray) -> str:
     """The checksum of a strip of a map, (rows, W) uint16, its shape included."""
-    rows = np.ascontiguousarray(strip, "<u2")
+    rows = np.ascontiguousarray(strip, "<u2").data
     return f"{zlib.crc32(rows, strip.shape[0] << 20 ^ strip.shape[1]):08x}"
 
 
