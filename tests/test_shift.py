@@ -260,7 +260,7 @@ def test_the_stage_writes_images_masks_and_a_row_for_each_training_image(project
     coarse = [name for name, row in rows.items() if row.organ == "largeintestine"]
     told = f"{len(coarse)} of 6 images of largeintestine keep their pixel size"
     assert f"warning: {told}, as smaller pixels show no more: {', '.join(coarse)}\n" in said
-    assert "1 warnings" in said
+    assert "1 warning" in said
 
 
 def test_a_look_that_changes_nothing_gives_what_normalize_gives(project):
