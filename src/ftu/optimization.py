@@ -8,8 +8,12 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR,
 
 
 def build_optimizer(model: nn.Module, *, lr: float, weight_decay: float) -> AdamW:
-    """AdamW over all parameters, in one pass; those without a gradient stay as they are, decay included."""
-    return AdamW(model.parameters(), lr, weight_decay=weight_decay, fused=True)
+    """AdamW over all parameters; those without a gradient stay as they are, decay included.
+
+    On a GPU in one kernel; on a CPU that would change the last bits, and gain little.
+    """
+    fused = all(parameter.is_cuda for parameter in model.parameters())
+    return AdamW(model.parameters(), lr, weight_decay=weight_decay, fused=fused or None)
 
 
 def plateau(optimizer: Optimizer, steps: int, *, min_lr: float, **how: float) -> LRScheduler:  # noqa: ARG001
