@@ -14,6 +14,7 @@ from ftu.rules import Rules
 from ftu.tables import ImageRow
 
 BASELINES = ("nothing", "everything", "otsu")
+SHOWN = 512  # px of an image in the gallery, whose columns are narrower
 SCORES = ["id", "organ", "data_source", "dice", "objects", "action"]  # of any scored image
 
 NESTED = {"all oof": "nested", "all shifted": "nested_shifted"}  # estimates of calibrate -> their names here
@@ -66,11 +67,14 @@ def score(trial: Trial, way: Way) -> dict[str, str | float]:
 
 
 def picture(trial: Trial, way: Way, dice: float) -> Picture:
-    """Image, truth and prediction of a trial that has an image, with its score for a title."""
+    """Image, truth and prediction of a trial that has an image, SHOWN px at most, its score for a title."""
     assert trial.image
     row, made = trial.case.row, masking.cut(trial.case, way)
+    shrink = min(1.0, SHOWN / max(made.mask.shape))
+    shape = (max(1, round(row.img_height * shrink)), max(1, round(row.img_width * shrink)))
+    masks = (images.resize_mask(mask, shape) for mask in (images.read_mask(trial.truth), made.mask))
     title = f"{row.organ}, {row.data_source}: Dice {dice:.2f}"
-    return Picture(title, images.read_image(trial.image), images.read_mask(trial.truth), made.mask)
+    return Picture(title, images.read_resized(trial.image, shape), *masks)
 
 
 def nested(calibration: dict) -> Nested:
