@@ -96,7 +96,9 @@ class Project:
             raise NotSurvivedError(f"left over: {temporaries}")
 
     def temporaries(self) -> list[Path]:
-        return [path for name in (*WRITTEN, ".ftu") for path in (self.folder / name).rglob("*.tmp-*")]
+        found = [path for name in (*WRITTEN, ".ftu") for path in (self.folder / name).rglob("*.tmp-*")]
+        cache = self.folder / ".ftu/items"  # whose temporaries have names of their own, and go by prune-cache
+        return [path for path in found if cache not in path.parents]
 
     def moment(self, lasts: float) -> float:
         """A random one of something that lasted so long undisturbed."""

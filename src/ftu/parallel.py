@@ -29,6 +29,7 @@ from ftu.stage import run
 NEEDS = ("resize", "normalize", "split")  # the stages whose outputs train reads
 INTERVAL = 0.2  # s
 DVC = ("dvc", "--wait-for-lock", "repro")
+STATUS = ("dvc", "--wait-for-lock", "status", "--quiet", "--with-deps")
 
 
 class Card(NamedTuple):
@@ -149,8 +150,14 @@ def interrupt(running: Sequence[Training]) -> None:
 
 
 def prepare(folder: Path) -> None:
-    """Bring up to date what every fold needs, one launcher at a time; InputError when that fails."""
+    """Bring up to date what every fold needs, one launcher at a time; InputError when that fails.
+
+    Nothing is run where nothing is to do: while a fold of another launcher trains, DVC refuses to run what it
+    reads, even to find that it is up to date. To ask is allowed.
+    """
     with leases.take(folder / "prepare.lock", wait=True) as lease:  # pyright: ignore[reportOptionalContextManager]
+        if not subprocess.run([*STATUS, *NEEDS], stdin=lease, check=False).returncode:
+            return
         done = subprocess.run([*DVC, *NEEDS], stdin=lease, check=False)
     if done.returncode:
         raise InputError(f"{', '.join(NEEDS)}: one of them failed, as said above; no fold was trained")
