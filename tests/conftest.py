@@ -55,6 +55,13 @@ class Project:
             check=False,
         )
 
+    def prepared(self, *stages: str) -> Path:
+        """The folder, after these stages have run."""
+        for stage in stages:
+            done = self.run(stage)
+            assert done.returncode == 0, done.stderr
+        return self.folder
+
     def contents(self) -> dict[str, bytes | None]:
         """Every path under the folder with its bytes, None for a folder; .ftu, which saves time, aside."""
         found = {path.relative_to(self.folder): path for path in sorted(self.folder.rglob("*"))}

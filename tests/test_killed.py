@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from imports import ROOT
+from waiting import group_alive, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -33,10 +33,7 @@ def prepared(new_project):
         split={"count": 2, "run": [0]},
         train={"epochs": 2, "switch_epoch": 1, "batch_size": 15},
     )
-    for stage in ("sample", "decode", "resize", "split"):
-        done = project.run(stage)
-        assert done.returncode == 0, done.stderr
-    return project.folder
+    return project.prepared("sample", "decode", "resize", "split")
 
 
 @pytest.fixture
@@ -63,28 +60,13 @@ def started(folder: Path, script: str) -> Iterator[subprocess.Popen]:
     try:
         yield process
     finally:
-        if alive(process.pid):
+        if group_alive(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def temporaries(output: Path) -> list[Path]:
     return list(output.parent.glob("*.tmp-*"))
-
-
-def wait_until(true) -> None:
-    end = time.monotonic() + WITHIN
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def contents(output: Path) -> dict[str, bytes]:
@@ -96,7 +78,7 @@ def contents(output: Path) -> dict[str, bytes]:
 def test_a_killed_stage_leaves_what_was_there_and_can_run_again(folder, script, place, name, sign, stop):
     output = folder / place
     with started(folder, script) as process:
-        wait_until(lambda: any(output.parent.glob(sign)) or process.poll() is not None)
+        wait_until(lambda: any(output.parent.glob(sign)) or process.poll() is not None, WITHIN)
         process.send_signal(stop)
         status = process.wait(WITHIN)
         assert status == (128 + stop if stop == signal.SIGTERM else -stop)  # it had not ended by itself
@@ -106,4 +88,5 @@ def test_a_killed_stage_leaves_what_was_there_and_can_run_again(folder, script, 
             assert again.wait(WITHIN) == 0
         assert temporaries(output) == []
         assert contents(output)[name] != b"older"
-        wait_until(lambda: not alive(process.pid))  # no worker outlives the one that it worked for
+        # no worker outlives the one that it worked for
+        wait_until(lambda: not group_alive(process.pid), WITHIN)

@@ -29,10 +29,7 @@ def prepared(new_project) -> Path:
             "epochs": 2, "switch_epoch": 1, "aux_loss": "switched", "processes": 2, "threads": 1,
         },
     )  # fmt: skip
-    for stage in ("sample", "decode", "resize", "normalize", "split"):
-        done = project.run(stage)
-        assert done.returncode == 0, done.stderr
-    return project.folder
+    return project.prepared("sample", "decode", "resize", "normalize", "split")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from ftu import leases, parallel
 from ftu.errors import InputError
 from ftu.params import Train, load_params
 from imports import ROOT
+from waiting import wait_until
 
 WITHIN = 30  # s
 CARDS = [parallel.Card(f"gpu {number}", {"CUDA_VISIBLE_DEVICES": str(number)}) for number in (3, 5)]
@@ -36,13 +37,6 @@ def shell(words: str, place: Path) -> Callable[[int], list[str]]:
 def events(place: Path) -> list[str]:
     path = place / "events"
     return path.read_text().splitlines() if path.exists() else []
-
-
-def wait_until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + WITHIN
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def is_free(path: Path) -> bool:
@@ -137,7 +131,7 @@ def test_a_training_that_outlives_its_launcher_and_dvc_keeps_its_leases_until_it
     dvc = f"({training}) <&0 & echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/dvc; wait"
     launcher = launched(folder, dvc)
     held = [parallel.Card("cpu 0", {}).lease(folder), folder / "fold_0.log"]
-    wait_until((tmp_path / "dvc").exists)
+    wait_until((tmp_path / "dvc").exists, WITHIN)
     assert not any(map(is_free, held))
     launcher.kill()
     launcher.wait(WITHIN)
@@ -146,7 +140,7 @@ def test_a_training_that_outlives_its_launcher_and_dvc_keeps_its_leases_until_it
     time.sleep(0.1)
     assert not any(map(is_free, held))
     (tmp_path / "stop").touch()
-    wait_until(lambda: all(map(is_free, held)))
+    wait_until(lambda: all(map(is_free, held)), WITHIN)
     assert held[1].read_text() == "last words\n"  # not a broken pipe
 
 
@@ -155,7 +149,7 @@ def test_what_is_told_to_stop_interrupts_its_trainings_and_waits_for_them(folder
         f"trap 'sleep 0.2; touch {tmp_path}/saved; exit 130' INT; touch {tmp_path}/started; sleep 60 & wait"
     )
     launcher = launched(folder, words)
-    wait_until((tmp_path / "started").exists)
+    wait_until((tmp_path / "started").exists, WITHIN)
     launcher.terminate()
     assert launcher.wait(WITHIN) == 128 + signal.SIGTERM
     assert (tmp_path / "saved").exists()

@@ -72,10 +72,7 @@ def folder(new_project) -> Path:
             "processes": 2, "threads": 1,
         },
     )  # fmt: skip
-    for stage in ("sample", "decode", "resize", "normalize", "split"):
-        done = project.run(stage)
-        assert done.returncode == 0, done.stderr
-    return project.folder
+    return project.prepared("sample", "decode", "resize", "normalize", "split")
 
 
 def start(folder: Path) -> subprocess.Popen[str]:

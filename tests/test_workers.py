@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -14,6 +13,7 @@ from ftu.errors import InputError
 from ftu.spawned import Worker
 from ftu.workers import Pool
 from imports import ROOT
+from waiting import group_alive, wait_until
 
 KILLED = "its process was ended by SIGKILL"
 WITHIN = 120  # s, for processes to start and to end
@@ -121,11 +121,11 @@ def test_no_worker_outlives_a_stage_that_is_stopped(tmp_path, interruptible, exe
         start_new_session=True,
     )
     try:
-        wait_until(lambda: len(list(tmp_path.iterdir())) == 2 or stage.poll() is not None)
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 2 or stage.poll() is not None, WITHIN)
         send(stage.pid, stop)
         _, told = stage.communicate(timeout=WITHIN)
         assert stage.returncode == (128 + stop if stop == signal.SIGTERM else -stop)
-        wait_until(lambda: not group_alive(stage.pid))
+        wait_until(lambda: not group_alive(stage.pid), WITHIN)
     finally:
         if group_alive(stage.pid):
             os.killpg(stage.pid, signal.SIGKILL)
@@ -139,18 +139,3 @@ def alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def group_alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def wait_until(true) -> None:
-    end = time.monotonic() + WITHIN
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
