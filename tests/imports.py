@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+OWN = ("ftu.", "ftu_tools.")
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -20,11 +21,11 @@ def imported_modules(path: Path) -> set[str]:
 def imported_packages(path: Path) -> set[str]:
     """The packages outside the library that the script at `path` imports, directly or through the library."""
     files = {str(path)} | imported_modules(path)
-    return {name.split(".")[0] for file in files for name in _names(Path(file))} - {"ftu"}
+    return {name.split(".")[0] for file in files for name in _names(Path(file))} - {"ftu", "ftu_tools"}
 
 
 def _direct(path: Path) -> set[str]:
-    files = {"src/" + name.replace(".", "/") + ".py" for name in _names(path) if name.startswith("ftu.")}
+    files = {"src/" + name.replace(".", "/") + ".py" for name in _names(path) if name.startswith(OWN)}
     return {file for file in files if (ROOT / file).is_file()}
 
 
@@ -35,11 +36,12 @@ def _names(path: Path) -> list[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module == "ftu":
-            names += [f"ftu.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names.append(node.module or "")
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("ftu."):
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [
+                node.module,
+                *(f"{node.module}.{alias.name}" for alias in node.names),
+            ]  # each may be one
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(OWN):
             names.append(node.value)  # a module that is imported by name
     return names
 

@@ -25,27 +25,32 @@ LOCK = wheels.read_lock(ROOT / "uv.lock")
 
 
 def test_the_modules_packed_are_those_that_the_runner_imports():
-    walked = {Path(path).stem for path in imported_modules(RUNNER)} | {"kaggle"}
-    assert set(bundle.needs("kaggle").modules) == walked - {"staintools_backend"}
+    walked = {ROOT / path for path in imported_modules(RUNNER) | {str(RUNNER)}}
+    packed = {bundle.file_of(module) for module in bundle.needs(bundle.RUNNER).modules}
+    assert packed == walked - {bundle.file_of(bundle.ANOTHER_LICENCE)}
 
 
 def test_inference_needs_nothing_of_training():
-    found = bundle.needs("kaggle")
+    found = bundle.needs(bundle.RUNNER)
     assert not set(found.packages) & NOT_ON_KAGGLE
-    assert not {"augment", "dataset", "training", "weights", "members", "bundle"} & set(found.modules)
+    assert not {
+        "ftu.augment", "ftu.dataset", "ftu.training", "ftu.weights", "ftu.members", "ftu.bundle",
+    } & set(found.modules)  # fmt: skip
     # The other backend is imported by name, and only where it is asked for.
     assert imported_packages(RUNNER) - {"staintools", "spams", "sys"} >= set(found.packages)
 
 
 def test_the_library_that_is_packed_is_whole(tmp_path):
-    bundle.pack_library(bundle.needs("kaggle").modules, tmp_path)
-    there = {path.stem for path in (tmp_path / "ftu").iterdir()}
-    for path in (tmp_path / "ftu").iterdir():
+    bundle.pack_library(bundle.needs(bundle.RUNNER).modules, tmp_path)
+    for path in tmp_path.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module == "ftu":
-                assert {alias.name for alias in node.names} <= there, path
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ftu."):
-                assert (node.module or "").split(".")[1] in there, path
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in (
+                "ftu",
+                "ftu_tools",
+            ):
+                module = tmp_path / (node.module or "").replace(".", "/")
+                names = [module / f"{alias.name}.py" for alias in node.names]
+                assert module.with_suffix(".py").is_file() or all(map(Path.is_file, names)), path
 
 
 # ------------------------------------------------------------------ wheels
@@ -53,7 +58,7 @@ def test_the_library_that_is_packed_is_whole(tmp_path):
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 def test_all_that_inference_imports_is_locked_or_preinstalled(python):
-    names = wheels.distributions(bundle.needs("kaggle").packages)
+    names = wheels.distributions(bundle.needs(bundle.RUNNER).packages)
     found = {package["name"] for package in wheels.pinned(LOCK, names, python)}
     assert set(names) - wheels.PREINSTALLED <= found
     assert {"timm", "segmentation-models-pytorch", "ttach", "rasterio"} <= found

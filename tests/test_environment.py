@@ -37,7 +37,7 @@ def test_a_named_package_is_declared(package: str) -> None:
 
 @pytest.mark.parametrize("package", sorted(set(NAMED) - {"dvc"}))  # dvc runs the stages
 def test_a_named_package_is_imported_by_the_library(package: str) -> None:
-    users = {path.stem for path in (ROOT / "src/ftu").glob("*.py") if package in imported(path)}
+    users = {path.stem for path in (ROOT / "src/ftu").rglob("*.py") if package in imported(path)}
     assert users
     assert package != "staintools" or users == {"staintools_backend"}
 

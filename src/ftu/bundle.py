@@ -22,8 +22,10 @@ from ftu import jsonfile, licences, notebook, packing, payload, sources, wheels
 from ftu.stage import run, warn
 from ftu.whole import whole_folder
 
-RUNNER = "kaggle"  # the module that infers
-ANOTHER_LICENCE = "staintools_backend"  # drags in GPL code; never imported by the other backends
+SOURCE = Path(__file__).parents[1]  # the folder src
+OWN = ("ftu.", "ftu_tools.")
+RUNNER = "ftu.kaggle"  # the module that infers
+ANOTHER_LICENCE = "ftu.staintools_backend"  # drags in GPL code; never imported by the other backends
 USER = "your-kaggle-name"  # until one is given
 
 
@@ -36,19 +38,21 @@ class Code(NamedTuple):
 
 def needs(module: str) -> Code:
     """The modules of the library and the packages that `module` needs."""
-    library = Path(__file__).parent
     modules, packages, pending = set(), set(), [module]
     while pending:
         current = pending.pop()
         modules.add(current)
-        for name in _imports(library / f"{current}.py"):
-            top, _, rest = name.partition(".")
-            inner = rest.split(".")[0]
-            if top != "ftu":
-                packages.add(top)
-            elif (library / f"{inner}.py").is_file() and inner not in modules | {ANOTHER_LICENCE}:
-                pending.append(inner)
+        for name in _imports(file_of(current)):
+            if not name.startswith(OWN):
+                packages.add(name.split(".")[0])
+            elif (found := _module(name)) and found not in modules | {ANOTHER_LICENCE}:
+                pending.append(found)
     return Code(sorted(modules), sorted(packages - sys.stdlib_module_names))
+
+
+def file_of(module: str) -> Path:
+    """The file of a module of ours, by its dotted name."""
+    return SOURCE / f"{module.replace('.', '/')}.py"
 
 
 def build(
@@ -100,10 +104,13 @@ def doubt(own: sources.Source, project: Path) -> str:
 
 
 def pack_library(modules: Sequence[str], folder: Path) -> None:
-    """The source of these modules, as the package ftu."""
-    (folder / "ftu").mkdir(parents=True)
-    for module in ("__init__", *modules):
-        shutil.copyfile(Path(__file__).parent / f"{module}.py", folder / "ftu" / f"{module}.py")
+    """The source of these modules, in packages as they lie here."""
+    files = {file_of(module) for module in modules}
+    packages = {parent for file in files for parent in file.parents if SOURCE in parent.parents}
+    for file in sorted(files | {package / "__init__.py" for package in packages}):
+        place = folder / file.relative_to(SOURCE)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, place)
 
 
 def pack_wheels(modules: Sequence[str], project: Path, folder: Path, python: str) -> dict[str, str]:
@@ -135,6 +142,13 @@ def publishable(folder: Path, user: str) -> None:
     jsonfile.write(folder / "dataset" / "dataset-metadata.json", notebook.dataset_metadata(user, description))
 
 
+def _module(name: str) -> str:
+    """The module of ours that a dotted name is, or lies in; '' where there is none: a package."""
+    parts = name.split(".")
+    names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((name for name in names if file_of(name).is_file()), "")
+
+
 def _imports(path: Path) -> list[str]:
     """Everything that a file imports, as dotted names; names of modules in strings are imports to come."""
     names: list[str] = []
@@ -143,7 +157,7 @@ def _imports(path: Path) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("ftu."):
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(OWN):
             names.append(node.value)
     return names
 

@@ -119,7 +119,7 @@ def code() -> str:
 
     A worker lives longer than a stage: it has loaded the code as it was then, whatever the files hold now.
     """
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    files = sorted(codebase.LIBRARY.rglob("*.py"))
     return digest.of([codebase.versions(codebase.PIXELS), [digest.sha256(path) for path in files]])
 
 

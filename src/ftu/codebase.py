@@ -20,7 +20,10 @@ MACHINERY = {
     "threads.py", "verification.py", "workers.py", "yamlfile.py",
 }  # fmt: skip
 
-Modules = tuple[tuple[str, str], ...]  # names of files of this package, and the hashes of their bytes
+LIBRARY = Path(__file__).parent  # src/ftu
+Modules = tuple[
+    tuple[str, str], ...
+]  # files of the library, relative to its folder, and hashes of their bytes
 
 
 class State(NamedTuple):
@@ -44,8 +47,9 @@ def state(path: Path) -> State | None:
 def modules() -> Modules:
     """The modules of this package in use, those left out on which no result hangs."""
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    own = {path for path in map(Path, filter(None, files)) if path.parent == Path(__file__).parent}
-    return tuple((path.name, digest.sha256(path)) for path in sorted(own) if path.name not in MACHINERY)
+    own = {path for path in map(Path, filter(None, files)) if path.is_relative_to(LIBRARY)}
+    places = sorted(path.relative_to(LIBRARY).as_posix() for path in own)
+    return tuple((place, digest.sha256(LIBRARY / place)) for place in places if place not in MACHINERY)
 
 
 def code(libraries: Iterable[str], own: Modules) -> str:
@@ -72,17 +76,15 @@ def check(own: Modules) -> None:
 def _first_states(own: Modules) -> list[State | None]:
     """Of modules that were what `own` says after that; an error is not remembered."""
     found = _states(own)
-    if any(now is None for now in found) or any(digest.sha256(_place(name)) != then for name, then in own):
+    if any(now is None for now in found) or any(
+        digest.sha256(LIBRARY / place) != then for place, then in own
+    ):
         raise _changed()
     return found
 
 
 def _states(own: Modules) -> list[State | None]:
-    return [state(_place(name)) for name, _ in own]
-
-
-def _place(name: str) -> Path:
-    return Path(__file__).with_name(name)
+    return [state(LIBRARY / place) for place, _ in own]
 
 
 def _changed() -> InputError:
