@@ -20,7 +20,7 @@ env: .venv/.ready ## make the environment in .venv, as uv.lock says
 
 .PHONY: doctor
 doctor: ## look at machine, data and project, and change nothing: what is missing, what would run
-	@PYTHONPATH=src $$(command -v python || echo $(PYTHON)) -B -m ftu.doctor
+	@PYTHONPATH=src $$(command -v python || echo $(PYTHON)) -B -m ftu_tools.doctor.doctor
 
 .PHONY: repro
 repro: env ## run the whole pipeline on the data set that params.yaml names (the embedded sample)
@@ -53,7 +53,7 @@ GPUS ?=
 
 .PHONY: train-parallel
 train-parallel: env ## train the folds side by side: GPUS=0,1 one on each card; without, JOBS=2 at a time on CPUs
-	PYTHONPATH=src python -m ftu.parallel --gpus "$(GPUS)" --jobs $(JOBS)
+	PYTHONPATH=src python -m ftu_tools.maintenance.train_parallel --gpus "$(GPUS)" --jobs $(JOBS)
 
 .PHONY: determinism
 determinism: env ## run what is committed in two clones, on 1 and 2 workers, and compare their dvc.lock (minutes)
@@ -67,7 +67,7 @@ check: env audit ## ruff, ruff format, pyright, and audit
 
 .PHONY: audit
 audit: env ## known vulnerabilities of what uv.lock pins, but those that audit.toml accepts
-	PYTHONPATH=src python -m ftu.audit
+	PYTHONPATH=src python -m ftu_tools.maintenance.audit
 
 SECONDS_OF_FUZZING ?= 30
 
@@ -91,11 +91,11 @@ MODES ?=
 SEEDS ?=
 FOLDS ?=
 SET ?=
-GRID ?= sweeps/table2.yaml
+GRID ?= table2
 
 .PHONY: table2
 table2: env ## the paper's Table 2: MODELS="CoaT,PVTv2" MODES="none switched" SEEDS="42 43" FOLDS=0 SET="..." GRID=...
-	PYTHONPATH=src python sweeps/table2.py --models "$(MODELS)" --modes "$(MODES)" --seeds "$(SEEDS)" \
+	PYTHONPATH=src python -m ftu_tools.studies.run_table2 --models "$(MODELS)" --modes "$(MODES)" --seeds "$(SEEDS)" \
 	  --folds "$(FOLDS)" --set "$(SET)" --grid "$(GRID)"
 
 # Empty for the project as it lies here, the running Python, no name yet, and predict.device.
@@ -106,7 +106,7 @@ DEVICE ?=
 
 .PHONY: bundle
 bundle: env ## inference for Kaggle in bundle/: EXPERIMENT=name PYTHONS="3.11 3.12" KAGGLE_USER=you DEVICE=cuda
-	PYTHONPATH=src python -m ftu.bundle --experiment "$(EXPERIMENT)" --pythons "$(PYTHONS)" \
+	PYTHONPATH=src python -m ftu_tools.kaggle.bundle --experiment "$(EXPERIMENT)" --pythons "$(PYTHONS)" \
 	  --user "$(KAGGLE_USER)" --device "$(DEVICE)"
 
 # Images that the hidden test set of a rehearsal has more than the visible one.
@@ -114,10 +114,10 @@ HIDDEN ?= 12
 
 .PHONY: rehearsal
 rehearsal: env ## run the notebook of bundle/ as Kaggle would, and compare its CSV with the pipeline's: HIDDEN=12
-	PYTHONPATH=src python -m ftu.rehearsal --hidden $(HIDDEN)
+	PYTHONPATH=src python -m ftu_tools.kaggle.rehearsal --hidden $(HIDDEN)
 
 DAYS ?= 30
 
 .PHONY: prune-cache
 prune-cache: env ## forget what was made of single images and not used for DAYS=30 days; 0: all of it
-	PYTHONPATH=src python -m ftu.prune --days "$(DAYS)"
+	PYTHONPATH=src python -m ftu_tools.maintenance.prune_cache --days "$(DAYS)"

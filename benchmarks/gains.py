@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftu.comparison import Interval, interval_over_images
+from ftu_tools.studies.statistics import Interval, interval_over_images
 
 
 def main() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ftu import audit, jsonfile
+from ftu import jsonfile
 from ftu.errors import InputError
+from ftu_tools.maintenance import audit
 from imports import ROOT
 
 FOUND = {
@@ -33,7 +34,8 @@ def run(folder: Path, answer: dict | str, *words: str, toml: str = "") -> subpro
     (folder / "uv").chmod(0o755)
     path = os.pathsep.join([str(folder), os.environ["PATH"]])
     return subprocess.run(
-        [sys.executable, "-m", "ftu.audit", *words], cwd=folder, capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "ftu_tools.maintenance.audit", *words],
+        cwd=folder, capture_output=True, text=True, check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "PATH": path},
     )  # fmt: skip
 

@@ -12,12 +12,13 @@ import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from ftu import bundle, images, jsonfile, licences, notebook, packing, payload, sources, wheels
+from ftu import images, jsonfile, sources
 from ftu.errors import InputError
+from ftu_tools.kaggle import bundle, bundle_layout, licences, notebook, pack_experiment, wheels
 from imports import ROOT, imported_modules, imported_packages
 from trained import change, write_project
 
-RUNNER = Path("src/ftu/kaggle.py")
+RUNNER = Path("src/ftu_tools/kaggle/infer.py")
 NOT_ON_KAGGLE = {"dvc", "albumentations", "staintools", "spams", "matplotlib", "accelerate", "fsspec"}
 LOCK = wheels.read_lock(ROOT / "uv.lock")
 
@@ -34,7 +35,7 @@ def test_inference_needs_nothing_of_training():
     found = bundle.needs(bundle.RUNNER)
     assert not set(found.packages) & NOT_ON_KAGGLE
     assert not {
-        "ftu.augment", "ftu.dataset", "ftu.training", "ftu.weights", "ftu.members", "ftu.bundle",
+        "ftu.augment", "ftu.dataset", "ftu.training", "ftu.weights", "ftu.members", "ftu_tools.kaggle.bundle",
     } & set(found.modules)  # fmt: skip
     # The other backend is imported by name, and only where it is asked for.
     assert imported_packages(RUNNER) - {"staintools", "spams", "sys"} >= set(found.packages)
@@ -157,7 +158,7 @@ def project(trained: Path, tmp_path: Path) -> Path:
 
 def pack(project: Path) -> Path:
     folder = project / "packed"
-    packing.pack(sources.find("", project), folder)
+    pack_experiment.pack(sources.find("", project), folder)
     return folder
 
 
@@ -169,18 +170,18 @@ def test_an_experiment_is_packed_with_its_own_bytes(project):
 
 
 def test_the_target_is_that_of_the_training_images_alone(project):
-    target = images.read_rgb(pack(project) / payload.TARGET)
+    target = images.read_rgb(pack(project) / bundle_layout.TARGET)
     assert set(np.unique(target)) == {0, 40, 80, 120, 160}  # 10 more in test images
 
 
 def test_a_target_may_be_a_visible_test_image(project):
     change(project, "stain", target={"kind": "image", "ids": ["test3"], "source": "HPA", "file": ""})
-    assert set(np.unique(images.read_rgb(pack(project) / payload.TARGET))) == {130}
+    assert set(np.unique(images.read_rgb(pack(project) / bundle_layout.TARGET))) == {130}
 
 
 def test_no_target_is_packed_where_stains_stay(project):
     change(project, "stain", backend="none")
-    assert not (pack(project) / payload.TARGET).exists()
+    assert not (pack(project) / bundle_layout.TARGET).exists()
 
 
 def test_the_other_stain_backend_cannot_travel(project):
@@ -218,9 +219,9 @@ def test_the_licences_name_first_weights_and_warn_of_those_that_are_not_for_ever
     bound = {"source": "imagenet", "licence": "NVIDIA Source Code License, non-commercial"}
     jsonfile.write(facts, jsonfile.read(facts, "") | {"encoder_weights": bound})
     data = project / "data set"
-    packing.pack(sources.find("", project), data / "own")
+    pack_experiment.pack(sources.find("", project), data / "own")
     bundle.pack_licences(data, ROOT)
-    text = (data / payload.LICENCES).read_text()
+    text = (data / bundle_layout.LICENCES).read_text()
     assert "| own/fold_0 | resnet18 | none | none |" in text
     assert "| own/fold_1 | resnet18 | imagenet | NVIDIA Source Code License, non-commercial |" in text
     assert "own/fold_1: trained from weights for non-commercial use only" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from imports import ROOT
 
-CLUSTERS = ROOT / "clusters"
+CLUSTERS = ROOT / "docs/clusters"
 SLURM = {
     "SLURM_ARRAY_TASK_ID": "3",
     "SLURM_JOB_NODELIST": "node[7-8]",

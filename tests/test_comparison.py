@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ftu import comparison
-from ftu.comparison import (
+from ftu.errors import InputError
+from ftu_tools.studies import statistics
+from ftu_tools.studies.statistics import (
     Estimate,
     Interval,
     all_of,
@@ -18,7 +19,6 @@ from ftu.comparison import (
     interval_over_seeds,
     score,
 )
-from ftu.errors import InputError
 
 dice_values = st.lists(st.floats(0, 1), min_size=2, max_size=12)
 
@@ -38,7 +38,7 @@ def pair(first: dict[int, list[float]], second: dict[int, list[float]]) -> pd.Da
     return pd.concat([runs("m", "switched", first), runs("m", "none", second)], ignore_index=True)
 
 
-def compared(first: dict[int, list[float]], second: dict[int, list[float]]) -> comparison.Estimate:
+def compared(first: dict[int, list[float]], second: dict[int, list[float]]) -> statistics.Estimate:
     found = difference(pair(first, second), "m", "switched", "none")
     assert found
     return found
@@ -162,7 +162,7 @@ def test_two_seeds_have_the_t_quantile_of_one_degree_of_freedom():
 
 def test_the_interval_over_images_covers_the_truth_about_as_often_as_it_says(monkeypatch):
     """400 samples of 60 skewed values: 95 % less what skewness costs, within four standard errors (4.4 %)."""
-    monkeypatch.setattr(comparison, "RESAMPLES", 999)
+    monkeypatch.setattr(statistics, "RESAMPLES", 999)
     random, hits = np.random.default_rng(7), 0
     for _ in range(400):
         low, high = interval_over_images(random.beta(4, 2, 60))
@@ -224,7 +224,7 @@ def test_the_reach_joins_both_intervals_as_the_sides_of_a_triangle():
 
 
 def test_the_reach_of_one_seed_is_the_interval_over_images():
-    assert Estimate(0.1, Interval(0.07, 0.13), comparison.UNKNOWN, {1: 0.1}, images=9).reach == (0.07, 0.13)
+    assert Estimate(0.1, Interval(0.07, 0.13), statistics.UNKNOWN, {1: 0.1}, images=9).reach == (0.07, 0.13)
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
@@ -233,7 +233,7 @@ def test_what_does_not_differ_is_seldom_told_to_differ(monkeypatch, seeds):
 
     At most 5 % may be told apart, within four standard errors (5 %). Equal signs would tell far more.
     """
-    monkeypatch.setattr(comparison, "RESAMPLES", 499)
+    monkeypatch.setattr(statistics, "RESAMPLES", 499)
     random, told, same_sign = np.random.default_rng(11), 0, 0
     for _ in range(300):
         luck = random.normal(0, 0.1 / np.sqrt(40), seeds)[:, None] + random.normal(0, 0.1, 40)

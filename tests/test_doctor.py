@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from ftu import doctor, inputs, machine, pending, remains
-from ftu.findings import Finding, error, named, ok, size
 from ftu.params import load_params
 from ftu.whole import whole_file, whole_folder
+from ftu_tools.doctor import doctor, due_stages, leftovers, machine, needs
+from ftu_tools.doctor.findings import Finding, error, named, ok, size
 from imports import ROOT
 from project import copy_repository, run, set_params
 
@@ -187,8 +187,8 @@ def params_of(project) -> dict[str, Any]:
 
 def data(project) -> Finding:
     params = params_of(project)
-    rows = inputs.rows(params, SAMPLE)
-    return one(inputs.data(Path(params["data"]["root"]), rows, SAMPLE))
+    rows = needs.rows(params, SAMPLE)
+    return one(needs.data(Path(params["data"]["root"]), rows, SAMPLE))
 
 
 def test_a_whole_data_set_is_counted(project):
@@ -208,7 +208,7 @@ def test_missing_images_are_named(project):
 def test_a_sample_that_is_not_drawn_is_no_error(project):
     project.set(data={"root": "data/sample"})
     assert data(project).level == "ok"
-    assert len(inputs.rows(params_of(project), SAMPLE)) == 38
+    assert len(needs.rows(params_of(project), SAMPLE)) == 38
 
 
 @pytest.mark.parametrize(
@@ -225,37 +225,37 @@ def test_a_sample_that_is_not_drawn_is_no_error(project):
 )
 def test_first_weights_are_looked_for(project, weights, told, level, words):
     project.set(train={"weights": weights})
-    found = one(inputs.weights(params_of(project), told))
+    found = one(needs.weights(params_of(project), told))
     assert found.level == level
     assert words in found.words
 
 
 def test_a_stain_target_that_is_not_there_is_an_error(project):
-    assert list(inputs.target(params_of(project))) == []
+    assert list(needs.target(params_of(project))) == []
     target = project.params["stain"]["target"] | {"kind": "file", "file": "gone.png"}
     project.set(stain={"target": target})
-    assert one(inputs.target(params_of(project))).level == "error"
+    assert one(needs.target(params_of(project))).level == "error"
 
 
 def test_room_counts_every_output_twice(project):
     project.set(split={"run": [0]}, resize={"size": 100})
     params = params_of(project)
-    rows = inputs.rows(params, SAMPLE)
+    rows = needs.rows(params, SAMPLE)
     native = sum(row.img_height * row.img_width for row in rows if row.set == "train")
     images = 8 * 100 * 100 * (3 + 3 + 2)  # resized, normalised, one map of each
-    expected = 2 * (images + 0.01 * native + inputs.MODEL) + inputs.STATE
-    assert inputs.room(params, rows) == pytest.approx(expected)
+    expected = 2 * (images + 0.01 * native + needs.MODEL) + needs.STATE
+    assert needs.room(params, rows) == pytest.approx(expected)
     project.set(split={"run": [0, 1]})
-    two = inputs.room(params_of(project), rows)
-    assert two == pytest.approx(expected + 2 * (2 * 100 * 100 * 2 + inputs.MODEL))
+    two = needs.room(params_of(project), rows)
+    assert two == pytest.approx(expected + 2 * (2 * 100 * 100 * 2 + needs.MODEL))
 
 
 @pytest.mark.usefixtures("project")
 def test_a_disk_that_is_too_small_or_closed_is_told(monkeypatch):
-    assert one(inputs.disk(1, [Path("data")])).level == "ok"
-    assert one(inputs.disk(1e18, [Path("data")])).level == "warning"
+    assert one(needs.disk(1, [Path("data")])).level == "ok"
+    assert one(needs.disk(1e18, [Path("data")])).level == "warning"
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert levels(inputs.disk(1, [Path("data")])) == ["error", "ok"]
+    assert levels(needs.disk(1, [Path("data")])) == ["error", "ok"]
 
 
 # ------------------------------------------------------------------ remains
@@ -266,32 +266,34 @@ def test_unfinished_trainings_are_listed_and_damaged_ones_told(tmp_path):
     (tmp_path / "fold_0-ab.state").write_bytes(hashlib.sha256(payload).digest() + payload)
     (tmp_path / "fold_1-ab.state").write_bytes(hashlib.sha256(payload).digest() + b"w")
     (tmp_path / f"fold_2-ab.tmp-{NOBODY}.state").write_bytes(b"")
-    whole, damaged = remains.trainings(tmp_path)
+    whole, damaged = leftovers.trainings(tmp_path)
     assert (whole.level, damaged.level) == ("ok", "warning")
     assert "fold_0-ab.state" in whole.words
     assert "is damaged" in damaged.words
     with (tmp_path / "fold_0-ab.lock").open("w"):
-        assert f"process {os.getpid()} " in next(remains.trainings(tmp_path)).words
+        assert f"process {os.getpid()} " in next(leftovers.trainings(tmp_path)).words
 
 
 def test_a_lease_is_told_while_it_is_held(tmp_path):
     (tmp_path / "old-gpu1.lock").touch()
     with (tmp_path / "here-gpu0.lock").open("w"):
-        assert one(remains.leases(tmp_path)).words.startswith(f"here-gpu0 is taken by process {os.getpid()} ")
-    assert list(remains.leases(tmp_path)) == []
-    assert list(remains.leases(tmp_path / "none")) == []
+        assert one(leftovers.leases(tmp_path)).words.startswith(
+            f"here-gpu0 is taken by process {os.getpid()} "
+        )
+    assert list(leftovers.leases(tmp_path)) == []
+    assert list(leftovers.leases(tmp_path / "none")) == []
 
 
 def test_a_dvc_at_work_is_told(tmp_path):
-    assert one(remains.running(tmp_path)).level == "ok"
+    assert one(leftovers.running(tmp_path)).level == "ok"
     for pid, level in ((NOBODY, "ok"), (os.getpid(), "warning")):
         entry = {"pid": pid, "cmd": "dvc repro"}
         (tmp_path / "rwlock").write_text(json.dumps({"write": {"a": entry}, "read": {"b": [entry]}}))
-        assert one(remains.running(tmp_path)).level == level
+        assert one(leftovers.running(tmp_path)).level == level
     (tmp_path / "rwlock").write_text("{")
-    assert one(remains.running(tmp_path)).level == "ok"
+    assert one(leftovers.running(tmp_path)).level == "ok"
     with (tmp_path / "lock").open("w"):
-        assert one(remains.running(tmp_path)).level == "warning"
+        assert one(leftovers.running(tmp_path)).level == "warning"
 
 
 def test_temporaries_of_processes_that_are_no_more_are_told(tmp_path):
@@ -299,12 +301,12 @@ def test_temporaries_of_processes_that_are_no_more_are_told(tmp_path):
     with whole_folder(tmp_path / "masks") as masks, whole_file(root / "train.csv") as table:
         table.touch()
         (masks / "1.tmp-0123").touch()
-        assert list(remains.leftovers(root, [tmp_path])) == []
+        assert list(leftovers.leftovers(root, [tmp_path])) == []
         # ids of processes are used again: this one started at another time
         for name in (f"images.tmp-{os.getpid()}-1.csv", f"masks.tmp-{NOBODY}-12-old/1.tmp-0123"):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).touch()
-        found = one(remains.leftovers(root, [tmp_path]))
+        found = one(leftovers.leftovers(root, [tmp_path]))
     assert found.level == "warning"
     for name in (f"images.tmp-{os.getpid()}-1.csv", f"masks.tmp-{NOBODY}-12-old, "):
         assert name in found.words
@@ -316,10 +318,10 @@ def test_temporaries_in_the_projects_root_are_told(project, examined):
 
 
 def test_the_cache_of_items_is_measured(tmp_path):
-    assert list(remains.items(tmp_path)) == []
+    assert list(leftovers.items(tmp_path)) == []
     (tmp_path / "ab").mkdir()
     (tmp_path / "ab" / "cd").write_bytes(bytes(2000))
-    assert "1 results of single images, 2 kB" in one(remains.items(tmp_path)).words
+    assert "1 results of single images, 2 kB" in one(leftovers.items(tmp_path)).words
 
 
 # ------------------------------------------------------------------ what would run
@@ -346,26 +348,26 @@ def pipeline(tmp_path, monkeypatch) -> Path:
 
 
 def test_stages_are_due_for_a_reason_or_follow(pipeline):
-    assert pending.due(pipeline) == ({}, [], 3)
+    assert due_stages.due(pipeline) == ({}, [], 3)
     lock = (pipeline / "dvc.lock").rename(pipeline / "lock")
-    assert list(pending.due(pipeline)[0].values()) == [["not in dvc.lock"]] * 3
+    assert list(due_stages.due(pipeline)[0].values()) == [["not in dvc.lock"]] * 3
     lock.rename(pipeline / "dvc.lock")
-    assert one(pending.stages(pipeline)).words == "dvc repro has nothing to do"
+    assert one(due_stages.stages(pipeline)).words == "dvc repro has nothing to do"
     (pipeline / "params.yaml").write_text("n: 2\n")
-    assert pending.due(pipeline) == ({"first": ["n modified"]}, ["second", "third"], 3)
+    assert due_stages.due(pipeline) == ({"first": ["n modified"]}, ["second", "third"], 3)
     (pipeline / "params.yaml").write_text("n: 1\n")
     (pipeline / "c").unlink()
-    changed, following, _ = pending.due(pipeline)
+    changed, following, _ = due_stages.due(pipeline)
     assert (list(changed), following) == (["second", "third"], [])
     YAML(typ="safe").dump(
         {"stages": SMALL | {"third": SMALL["third"] | {"cmd": "cat c >d"}}}, pipeline / "dvc.yaml"
     )
-    assert pending.due(pipeline)[0]["third"] == ["its command", "c deleted"]
+    assert due_stages.due(pipeline)[0]["third"] == ["its command", "c deleted"]
 
 
 def test_a_pipeline_that_cannot_be_read_is_an_error(pipeline):
     (pipeline / "dvc.yaml").write_text("stages: [")
-    assert one(pending.stages(pipeline)).level == "error"
+    assert one(due_stages.stages(pipeline)).level == "error"
 
 
 # ------------------------------------------------------------------ all of it
@@ -419,7 +421,7 @@ def test_a_fresh_clone_is_well_and_stays_as_it_is_even_without_torch(tmp_path):
     first.mkdir()
     (first / "torch.py").write_text("raise ImportError('no torch here')\n")
     before = contents(folder)
-    command = ["env", f"PYTHONPATH={first}:src", "python", "-B", "-m", "ftu.doctor"]
+    command = ["env", f"PYTHONPATH={first}:src", "python", "-B", "-m", "ftu_tools.doctor.doctor"]
     output = run(folder, *command, status=1)
     assert contents(folder) == before
     lines = output.splitlines()

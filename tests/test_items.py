@@ -23,9 +23,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from ftu import codebase, digest, items, paths, prune, store
+from ftu import codebase, digest, items, paths, store
 from ftu.errors import InputError
 from ftu.items import Kept
+from ftu_tools.maintenance import prune_cache
 from imports import ROOT, imported_modules
 
 called: list[tuple] = []  # the arguments of each call that was not found
@@ -476,7 +477,7 @@ def test_a_small_file_is_not_worth_remembering(folder, source):
 
 
 def age(path: Path, days: float) -> None:
-    used = time.time() - days * prune.DAY
+    used = time.time() - days * prune_cache.DAY
     os.utime(path, (used, used))
 
 
@@ -494,15 +495,15 @@ def aged(folder) -> list[Path]:
 
 def test_what_was_not_used_for_so_many_days_is_removed(folder, aged):
     assert store.read(folder, "08ff").payload == b"x" * 8  # which uses it
-    assert prune.prune(folder, 6) == (3, 3 * 32 + 6 + 7 + 9, 10)
+    assert prune_cache.prune(folder, 6) == (3, 3 * 32 + 6 + 7 + 9, 10)
     assert entries(folder) == sorted([*aged[:6], aged[8]])
-    assert prune.prune(folder, 0) == (7, 7 * 32 + sum(range(6)) + 8, 7)
+    assert prune_cache.prune(folder, 0) == (7, 7 * 32 + sum(range(6)) + 8, 7)
     assert entries(folder) == []
-    assert prune.prune(folder / "absent", 0) == (0, 0, 0)
+    assert prune_cache.prune(folder / "absent", 0) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("days", [-1, float("nan")])
 def test_a_number_of_days_that_is_none_is_refused(folder, aged, days):
     with pytest.raises(InputError, match=r"DAYS: .* is no number of days"):
-        prune.prune(folder, days)
+        prune_cache.prune(folder, days)
     assert len(entries(folder)) == len(aged)

@@ -62,5 +62,7 @@ def test_one_image_more_costs_one_image(project: Path) -> None:
         "resize": "10 images and 8 masks, 16 from the cache",
         "normalize": "10 images, 9 from the cache",
     }
-    output = run(project, "env", "PYTHONPATH=src", "python", "-m", "ftu.prune", "--days", "0")
+    output = run(
+        project, "env", "PYTHONPATH=src", "python", "-m", "ftu_tools.maintenance.prune_cache", "--days", "0"
+    )
     assert re.search(r"\.ftu/items: freed \d+\.\d MB, (\d+) of \1 entries", output)

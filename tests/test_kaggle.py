@@ -6,10 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ftu import jsonfile, kaggle, packing, payload, rules, sources, submission, tables
+from ftu import jsonfile, rules, sources, submission, tables
 from ftu.errors import InputError
-from ftu.kaggle import Cost
 from ftu.params import load_params
+from ftu_tools.kaggle import bundle_layout, infer, pack_experiment
+from ftu_tools.kaggle.infer import Cost
 from trained import change, write_project
 
 pytestmark = pytest.mark.usefixtures("torch_as_before")
@@ -22,10 +23,10 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_project(project)
     change(project, "stain", backend="none")
     change(project, "postprocess", never_empty="lower")
-    params = packing.pack(sources.find("", project), data / "own")
+    params = pack_experiment.pack(sources.find("", project), data / "own")
     table = rules.from_thresholds(params.thresholds, smallest_object=0, largest_hole=0, foreground={})
-    rules.write(data / payload.RULES, rules.Rules("flips", 1.0, {}, "table", table, {}))
-    jsonfile.write(data / payload.FACTS, {"own": "own", "members": {}, "device": "cpu"})
+    rules.write(data / bundle_layout.RULES, rules.Rules("flips", 1.0, {}, "table", table, {}))
+    jsonfile.write(data / bundle_layout.FACTS, {"own": "own", "members": {}, "device": "cpu"})
     return data
 
 
@@ -36,7 +37,7 @@ def data(small_sample: Path, tmp_path: Path) -> Path:
 
 
 def answered(packed: Path, data: Path, out: Path) -> dict[str, str]:
-    kaggle.submit(data, packed, out)
+    infer.submit(data, packed, out)
     table = tables.read_csv(out)
     return dict(zip(table["id"], table["rle"], strict=True))
 
@@ -44,7 +45,7 @@ def answered(packed: Path, data: Path, out: Path) -> dict[str, str]:
 def test_a_submission_is_valid_and_repeats_itself(packed, data, tmp_path):
     first, second = tmp_path / "first.csv", tmp_path / "second.csv"
     for out in (first, second):
-        kaggle.submit(data, packed, out)
+        infer.submit(data, packed, out)
     assert first.read_bytes() == second.read_bytes()
     test = tables.read_sizes(data / "test.csv")
     submission.check_submission(tables.read_csv(first), test)
@@ -63,12 +64,14 @@ def test_an_image_is_answered_as_if_it_were_alone(packed, data, tmp_path):
 def test_weight_decides_which_experiments_are_loaded(packed, data, tmp_path, member):
     both = shutil.copytree(packed, tmp_path / "both")
     shutil.copytree(both / "own", both / "member-1")
-    jsonfile.write(both / payload.FACTS, {"own": "own", "members": {member: "member-1"}, "device": "cpu"})
-    params = load_params(both / "own" / payload.PARAMS)
-    known = rules.read(both / payload.RULES, organs=params.data.organs, sources=params.data.sources)
+    jsonfile.write(
+        both / bundle_layout.FACTS, {"own": "own", "members": {member: "member-1"}, "device": "cpu"}
+    )
+    params = load_params(both / "own" / bundle_layout.PARAMS)
+    known = rules.read(both / bundle_layout.RULES, organs=params.data.organs, sources=params.data.sources)
     for own, names in ((0.0, [member]), (1.0, ["own", member])):
-        rules.write(both / payload.RULES, known._replace(own=own, members={member: 2.0}))
-        assert [each.name for each in kaggle.load(both).experiments] == names
+        rules.write(both / bundle_layout.RULES, known._replace(own=own, members={member: 2.0}))
+        assert [each.name for each in infer.load(both).experiments] == names
     alone = answered(packed, data, tmp_path / "alone.csv")
     assert answered(both, data, tmp_path / "both.csv") == alone  # a mean of two equal experiments
 
@@ -86,7 +89,7 @@ def test_a_bad_image_is_named_before_anything_is_predicted(packed, data, tmp_pat
     out = tmp_path / "submission.csv"
     out.write_text("before")
     with pytest.raises(InputError, match=rf"{name}\.tiff: .*{said}"):
-        kaggle.submit(data, packed, out)
+        infer.submit(data, packed, out)
     assert out.read_text() == "before"
     assert [path.name for path in tmp_path.iterdir() if ".tmp-" in path.name] == []
 
@@ -94,29 +97,29 @@ def test_a_bad_image_is_named_before_anything_is_predicted(packed, data, tmp_pat
 def test_a_rule_that_cannot_be_followed_is_told_before_anything_is_predicted(
     packed, data, tmp_path, monkeypatch
 ):
-    monkeypatch.delattr(kaggle, "answers")
+    monkeypatch.delattr(infer, "answers")
     odd = shutil.copytree(packed, tmp_path / "odd")
-    params = load_params(odd / "own" / payload.PARAMS)
-    known = rules.read(odd / payload.RULES, organs=params.data.organs, sources=params.data.sources)
-    rules.write(odd / payload.RULES, known._replace(method="quantile"))
+    params = load_params(odd / "own" / bundle_layout.PARAMS)
+    known = rules.read(odd / bundle_layout.RULES, organs=params.data.organs, sources=params.data.sources)
+    rules.write(odd / bundle_layout.RULES, known._replace(method="quantile"))
     with pytest.raises(InputError, match="quantile needs the share of foreground"):
-        kaggle.submit(data, odd, tmp_path / "submission.csv")
+        infer.submit(data, odd, tmp_path / "submission.csv")
 
 
 def test_an_unknown_organ_is_refused(packed, data, tmp_path):
     table = pd.read_csv(data / "test.csv", dtype=str)
     table.assign(organ="liver").to_csv(data / "test.csv", index=False)
     with pytest.raises(InputError, match="organ 'liver'"):
-        kaggle.submit(data, packed, tmp_path / "submission.csv")
+        infer.submit(data, packed, tmp_path / "submission.csv")
 
 
 def test_a_folder_that_is_no_bundle_is_refused(data, tmp_path):
     with pytest.raises(InputError, match=r"bundle\.json: is missing.*make bundle"):
-        kaggle.submit(data, tmp_path, tmp_path / "submission.csv")
+        infer.submit(data, tmp_path, tmp_path / "submission.csv")
 
 
 def test_costs_are_extrapolated_to_the_hidden_test_set():
-    said = kaggle.report(Cost(images=10, loading=40.0, predicting=20.0, peak=1.5))
+    said = infer.report(Cost(images=10, loading=40.0, predicting=20.0, peak=1.5))
     assert said.splitlines()[1] == "550 such images: 0.32 of 9 hours, 1.50 of 13 GB"
     assert "warning" not in said
 
@@ -125,4 +128,4 @@ def test_costs_are_extrapolated_to_the_hidden_test_set():
     ("cost", "limit"), [(Cost(1, 0, 60, 1), "9 hours"), (Cost(1, 0, 1, 14), "13 GB")], ids=["time", "memory"]
 )
 def test_what_is_over_the_limits_is_said(cost, limit):
-    assert kaggle.report(cost).endswith(f"warning: over Kaggle's {limit}")
+    assert infer.report(cost).endswith(f"warning: over Kaggle's {limit}")

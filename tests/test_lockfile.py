@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from ftu import lockfile
 from ftu.errors import InputError
+from ftu_tools.maintenance import merge_dvc_lock
 from imports import ROOT
 
 STAGES = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 2))
@@ -17,9 +17,9 @@ STAGES = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 2))
 
 @given(STAGES, STAGES)
 def test_where_one_side_changed_nothing_the_other_is_taken(base, changed):
-    assert lockfile.merge(base, base, changed) == changed
-    assert lockfile.merge(base, changed, base) == changed
-    assert lockfile.merge(base, changed, changed) == changed
+    assert merge_dvc_lock.merge(base, base, changed) == changed
+    assert merge_dvc_lock.merge(base, changed, base) == changed
+    assert merge_dvc_lock.merge(base, changed, changed) == changed
 
 
 @given(STAGES, STAGES, STAGES)
@@ -29,10 +29,10 @@ def test_sides_are_equal_and_each_keeps_what_it_alone_changed(base, ours, theirs
     odd = [one for before, one, other in values if one != other and before not in (one, other)]
     if odd:
         with pytest.raises(InputError, match="both sides ran"):
-            lockfile.merge(*sides)
+            merge_dvc_lock.merge(*sides)
         return
-    merged = lockfile.merge(*sides)
-    assert merged == lockfile.merge(base, theirs, ours)
+    merged = merge_dvc_lock.merge(*sides)
+    assert merged == merge_dvc_lock.merge(base, theirs, ours)
     for name in {*base, *ours, *theirs}:
         changed = [side.get(name) for side in sides[1:] if side.get(name) != base.get(name)]
         assert merged.get(name) == (changed[0] if changed else base.get(name))
@@ -52,7 +52,7 @@ def test_two_machines_that_add_their_folds_merge_where_git_alone_would_not(tmp_p
 
     git("init", "-q", "-b", "main")
     (tmp_path / ".gitattributes").write_text((ROOT / ".gitattributes").read_text())
-    driver = f"env PYTHONPATH={ROOT}/src {sys.executable} -m ftu.lockfile %O %A %B"
+    driver = f"env PYTHONPATH={ROOT}/src {sys.executable} -m ftu_tools.maintenance.merge_dvc_lock %O %A %B"
     write()
     git("checkout", "-q", "-b", "machine")
     write(1, 3)

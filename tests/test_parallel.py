@@ -13,14 +13,15 @@ from threading import Thread
 import pytest
 from ruamel.yaml import YAML
 
-from ftu import leases, parallel
+from ftu import leases
 from ftu.errors import InputError
 from ftu.params import Train, load_params
+from ftu_tools.maintenance import train_parallel
 from imports import ROOT
 from waiting import wait_until
 
 WITHIN = 30  # s
-CARDS = [parallel.Card(f"gpu {number}", {"CUDA_VISIBLE_DEVICES": str(number)}) for number in (3, 5)]
+CARDS = [train_parallel.Card(f"gpu {number}", {"CUDA_VISIBLE_DEVICES": str(number)}) for number in (3, 5)]
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_a_lease_has_one_holder_and_ends_with_the_last_copy_of_its_descriptor(tm
 def test_every_fold_is_trained_once_each_card_trains_one_at_a_time_and_says_so(folder, tmp_path, capsys):
     words = "tell + $CUDA_VISIBLE_DEVICES $1; echo epoch 1/1; sleep 0.1; tell - $CUDA_VISIBLE_DEVICES"
     command = shell(words, tmp_path)
-    assert parallel.train([4, 0, 2, 1, 3], CARDS, folder, command) == dict.fromkeys(range(5), 0)
+    assert train_parallel.train([4, 0, 2, 1, 3], CARDS, folder, command) == dict.fromkeys(range(5), 0)
     lines = capsys.readouterr().err.splitlines()
     assert sorted(line[:6] for line in lines) == [f"fold {fold}" for fold in range(5)]
     assert all(re.fullmatch(r"fold \d \| gpu [35] \| epoch 1/1", line) for line in lines)
@@ -73,18 +74,18 @@ def test_every_fold_is_trained_once_each_card_trains_one_at_a_time_and_says_so(f
 
 
 def test_a_fold_that_fails_leaves_the_others_trained(folder, tmp_path, capsys):
-    statuses = parallel.train(
+    statuses = train_parallel.train(
         range(4), CARDS, folder, shell("echo no luck; exit $(($1 == 2 ? 7 : 0))", tmp_path)
     )
     assert statuses == {0: 0, 1: 0, 2: 7, 3: 0}
     with pytest.raises(SystemExit) as ended:
-        parallel.report(statuses, folder)
+        train_parallel.report(statuses, folder)
     assert ended.value.code == 1
     *_, failed, way_out = capsys.readouterr().err.splitlines()
     assert failed == f"fold 2 failed with status 7; its log: {folder}/fold_2.log"
     assert way_out.startswith("3 of 4 folds are trained; the same command again trains the others")
     assert (folder / "fold_2.log").read_text() == "no luck\n"
-    parallel.report({0: 0}, folder)  # no failure: no words, no end
+    train_parallel.report({0: 0}, folder)  # no failure: no words, no end
 
 
 ONCE = "if [ ! -e done$1 ]; then tell + $1 $CUDA_VISIBLE_DEVICES; sleep 0.2; touch done$1; tell - $1; fi"
@@ -95,7 +96,7 @@ def test_two_launchers_share_the_cards_and_train_no_fold_twice(folder, tmp_path)
     found: list[dict[int, int]] = []
 
     def launch() -> None:
-        found.append(parallel.train(range(5), CARDS, folder, shell(ONCE, tmp_path)))
+        found.append(train_parallel.train(range(5), CARDS, folder, shell(ONCE, tmp_path)))
 
     launchers = [Thread(target=launch) for _ in range(2)]
     for launcher in launchers:
@@ -111,10 +112,11 @@ def test_two_launchers_share_the_cards_and_train_no_fold_twice(folder, tmp_path)
 LAUNCH = """
 import sys
 from pathlib import Path
-from ftu import parallel, stage
-card = parallel.Card("cpu 0", {})
+from ftu import stage
+from ftu_tools.maintenance import train_parallel
+card = train_parallel.Card("cpu 0", {})
 command = ["bash", "-c", sys.argv[2]]
-stage.run(lambda: parallel.train([0], [card], Path(sys.argv[1]), lambda fold: command) and "")
+stage.run(lambda: train_parallel.train([0], [card], Path(sys.argv[1]), lambda fold: command) and "")
 """
 
 
@@ -130,7 +132,7 @@ def test_a_training_that_outlives_its_launcher_and_dvc_keeps_its_leases_until_it
     )
     dvc = f"({training}) <&0 & echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/dvc; wait"
     launcher = launched(folder, dvc)
-    held = [parallel.Card("cpu 0", {}).lease(folder), folder / "fold_0.log"]
+    held = [train_parallel.Card("cpu 0", {}).lease(folder), folder / "fold_0.log"]
     wait_until((tmp_path / "dvc").exists, WITHIN)
     assert not any(map(is_free, held))
     launcher.kill()
@@ -161,8 +163,11 @@ def settings() -> Train:
 
 
 def test_cards_are_gpus_by_name_or_places_on_the_cpu(settings):
-    assert parallel.cards("", 2, settings) == [parallel.Card("cpu 0", {}), parallel.Card("cpu 1", {})]
-    gpus = parallel.cards("0, 12", 7, settings.model_copy(update={"device": "cuda"}))
+    assert train_parallel.cards("", 2, settings) == [
+        train_parallel.Card("cpu 0", {}),
+        train_parallel.Card("cpu 1", {}),
+    ]
+    gpus = train_parallel.cards("0, 12", 7, settings.model_copy(update={"device": "cuda"}))
     assert [card.name for card in gpus] == ["gpu 0", "gpu 12"]
     assert [card.environment for card in gpus] == [{"CUDA_VISIBLE_DEVICES": number} for number in ("0", "12")]
     assert len({card.lease(Path()) for card in gpus}) == 2
@@ -182,7 +187,7 @@ def test_cards_are_gpus_by_name_or_places_on_the_cpu(settings):
 )
 def test_cards_that_do_not_go_with_the_parameters_are_refused_in_words(settings, gpus, jobs, changes, words):
     with pytest.raises(InputError, match=re.escape(words)):
-        parallel.cards(gpus, jobs, settings.model_copy(update=changes))
+        train_parallel.cards(gpus, jobs, settings.model_copy(update=changes))
 
 
 def test_what_is_made_ready_is_what_train_reads():
@@ -194,4 +199,4 @@ def test_what_is_made_ready_is_what_train_reads():
         for out in map(Path, filter(lambda out: isinstance(out, str), stage["outs"]))
         if any(out in (path, *path.parents) for path in read)
     }
-    assert makers == set(parallel.NEEDS)
+    assert makers == set(train_parallel.NEEDS)

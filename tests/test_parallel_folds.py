@@ -22,8 +22,8 @@ TINY = {
         "epochs": 2, "switch_epoch": 1, "threads": 1,
     },
 }  # fmt: skip
-DRIVER = "env PYTHONPATH=src python -m ftu.lockfile %O %A %B"
-PARALLEL = ("env", "PYTHONPATH=src", "python", "-m", "ftu.parallel", "--jobs", "2")
+DRIVER = "env PYTHONPATH=src python -m ftu_tools.maintenance.merge_dvc_lock %O %A %B"
+PARALLEL = ("env", "PYTHONPATH=src", "python", "-m", "ftu_tools.maintenance.train_parallel", "--jobs", "2")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import huggingface_hub
 import pytest
 import torch
 
-from ftu import probe
+from ftu_tools.doctor import torch_facts
 
 WHERE = {  # encoder: where its loader looks, and the licence
     "resnet101": ("smp-hub/resnet101.imagenet", "apache-2.0"),
@@ -24,18 +24,18 @@ def test_the_cache_of_the_hub_is_asked_for_the_file_that_would_be_fetched(monkey
     for name in ("hf_hub_download", "snapshot_download"):
         monkeypatch.setattr(huggingface_hub, name, lambda *_, **__: pytest.fail("fetched"))
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *at, **_: cache.get(at))
-    assert probe.imagenet(encoder) == {"encoder": encoder, "cached": "/cache/file", "licence": licence}
+    assert torch_facts.imagenet(encoder) == {"encoder": encoder, "cached": "/cache/file", "licence": licence}
     cache.clear()
-    assert probe.imagenet(encoder)["cached"] == ""
+    assert torch_facts.imagenet(encoder)["cached"] == ""
 
 
 def test_an_encoder_that_nobody_knows_is_not_there():
-    assert probe.imagenet("tu-no_such_net") == {
+    assert torch_facts.imagenet("tu-no_such_net") == {
         "encoder": "tu-no_such_net", "cached": "", "licence": "unknown"
     }  # fmt: skip
 
 
 def test_it_answers_in_json_with_the_gpus_that_torch_sees(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["probe"])
-    probe.main()
+    torch_facts.main()
     assert len(json.loads(capsys.readouterr().out)["gpus"]) == torch.cuda.device_count()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ftu import isolation, packing, rehearsal, sources, tables
+from ftu import sources, tables
 from ftu.errors import InputError
+from ftu_tools.kaggle import isolation, pack_experiment, rehearsal
 from project import commit, copy_repository, run, set_params
 
 REDUCED = {
@@ -34,10 +35,10 @@ def test_the_notebook_gives_the_bytes_of_the_pipeline_and_an_experiment_is_packe
     copy_repository(project)
     set_params(project, REDUCED)
     run(project, "dvc", "repro")
-    made = python(project, "ftu.bundle", "--user", "someone")
+    made = python(project, "ftu_tools.kaggle.bundle", "--user", "someone")
     assert made.returncode == 0, made.stderr
     assert {path.name for path in (project / "bundle").iterdir()} == {"dataset", "notebook"}
-    done = python(project, "ftu.rehearsal", "--hidden", "3")
+    done = python(project, "ftu_tools.kaggle.rehearsal", "--hidden", "3")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "submission.csv: valid, 4 rows" in done.stdout
     assert "submission.csv: valid, 7 rows" in done.stdout
@@ -48,7 +49,7 @@ def test_the_notebook_gives_the_bytes_of_the_pipeline_and_an_experiment_is_packe
     run(project, "dvc", "exp", "run", "-n", "plain", "-S", "postprocess.threshold=table")
     run(project, "git", "checkout", "-q", ".")
     found = sources.find("plain", project)
-    assert packing.pack(found, tmp_path / "packed").postprocess.threshold == "table"
+    assert pack_experiment.pack(found, tmp_path / "packed").postprocess.threshold == "table"
     assert found.commit != run(project, "git", "rev-parse", "HEAD").strip()
     for file in ("fold_0/weights.safetensors", "target.png"):
         assert (tmp_path / "packed" / file).read_bytes() == (

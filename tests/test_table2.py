@@ -12,18 +12,18 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from ftu import claims, experiments, paper, sweep, table2
-from ftu.comparison import UNKNOWN, Estimate, Interval
 from ftu.errors import InputError
-from ftu.sweep import Cell
+from ftu_tools.studies import experiments, grid, run_table2, switched_aux, table2_report
+from ftu_tools.studies.grid import Cell
+from ftu_tools.studies.statistics import UNKNOWN, Estimate, Interval
 from imports import ROOT, imported_modules
 from project import commit, copy_repository, run, set_params
 
-GRID = sweep.read_grid(ROOT / "sweeps/table2.yaml")
+GRID = grid.read_grid(run_table2.GRIDS / "table2.yaml")
 
 
 def cells(*settings: str, params: Path = ROOT / "params.yaml", folds: tuple[int, ...] = (0,)) -> list[Cell]:
-    return sweep.make_cells(
+    return grid.make_cells(
         params,
         GRID,
         models=["Enet-b5 DLv3+"],
@@ -40,16 +40,16 @@ def cells(*settings: str, params: Path = ROOT / "params.yaml", folds: tuple[int,
 @pytest.mark.parametrize(
     ("values", "model", "expected"),
     [
-        (paper.PUBLIC, "Enet-b5 Unet", (0.77197, 0.76929, 0.75352)),
-        (paper.PUBLIC, "Resnet101 Unet", (0.69737, 0.70302, 0.67994)),
-        (paper.PUBLIC, "Enet-b5 DLv3+", (0.75404, 0.75438, 0.75921)),
-        (paper.PUBLIC, "Resnet101 DLv3+", (0.60265, 0.65143, 0.66397)),
-        (paper.PUBLIC, "CoaT", (0.78446, 0.77024, 0.79321)),
-        (paper.PUBLIC, "PVTv2", (0.74261, 0.75728, 0.75742)),
-        (paper.PUBLIC, "Segformer", (0.76105, 0.75931, 0.76628)),
-        (paper.PRIVATE, "CoaT", (0.76127, 0.74223, 0.77805)),
-        (paper.PRIVATE, "PVTv2", (0.69732, 0.70284, 0.71199)),
-        (paper.PRIVATE, "Segformer", (0.70640, 0.69562, 0.72102)),
+        (switched_aux.PUBLIC, "Enet-b5 Unet", (0.77197, 0.76929, 0.75352)),
+        (switched_aux.PUBLIC, "Resnet101 Unet", (0.69737, 0.70302, 0.67994)),
+        (switched_aux.PUBLIC, "Enet-b5 DLv3+", (0.75404, 0.75438, 0.75921)),
+        (switched_aux.PUBLIC, "Resnet101 DLv3+", (0.60265, 0.65143, 0.66397)),
+        (switched_aux.PUBLIC, "CoaT", (0.78446, 0.77024, 0.79321)),
+        (switched_aux.PUBLIC, "PVTv2", (0.74261, 0.75728, 0.75742)),
+        (switched_aux.PUBLIC, "Segformer", (0.76105, 0.75931, 0.76628)),
+        (switched_aux.PRIVATE, "CoaT", (0.76127, 0.74223, 0.77805)),
+        (switched_aux.PRIVATE, "PVTv2", (0.69732, 0.70284, 0.71199)),
+        (switched_aux.PRIVATE, "Segformer", (0.70640, 0.69562, 0.72102)),
     ],
 )
 def test_table_2_is_the_papers(values, model, expected):
@@ -57,16 +57,18 @@ def test_table_2_is_the_papers(values, model, expected):
 
 
 def test_the_grid_is_the_papers_seven_models_as_docs_models_lists_them():
-    assert set(GRID) == set(paper.PUBLIC)
+    assert set(GRID) == set(switched_aux.PUBLIC)
     page = (ROOT / "docs/models.md").read_text()
     for name, model in GRID.items():
         assert f"| {name} | `{model.encoder}` | {model.decoder} | {model.width} |" in page
-    assert {name for name, model in GRID.items() if model.family == "transformer"} == set(paper.PRIVATE)
+    assert {name for name, model in GRID.items() if model.family == "transformer"} == set(
+        switched_aux.PRIVATE
+    )
 
 
 def test_the_papers_own_table_contradicts_what_is_said_to_be_contradicted():
-    public, private = paper.PUBLIC, paper.PRIVATE
-    assert set(paper.CONTRADICTED) == {"one percent", "single lowers", "cnns less sensitive"}
+    public, private = switched_aux.PUBLIC, switched_aux.PRIVATE
+    assert set(switched_aux.CONTRADICTED) == {"one percent", "single lowers", "cnns less sensitive"}
     assert 100 * (public["PVTv2"].switched - public["PVTv2"].single) == pytest.approx(0.014)
     assert [100 * (set_["PVTv2"].single - set_["PVTv2"].none) for set_ in (public, private)] == pytest.approx(
         [1.467, 0.552]
@@ -150,17 +152,17 @@ def test_a_fold_that_is_not_dealt_is_told():
 
 def test_an_unknown_model_gets_the_nearest_names():
     with pytest.raises(InputError, match="model 'PVTv3' is not known; did you mean PVTv2"):
-        sweep.choose("model", ["PVTv3"], list(GRID))
+        grid.choose("model", ["PVTv3"], list(GRID))
 
 
 def test_an_unknown_mode_gets_the_nearest_name():
     with pytest.raises(InputError, match="mode 'swiched' is not known; did you mean switched"):
-        sweep.choose("mode", ["none", "swiched"], ["none", "single", "switched"])
+        grid.choose("mode", ["none", "swiched"], ["none", "single", "switched"])
 
 
 def test_nothing_asked_for_is_everything_and_nothing_twice():
-    assert sweep.choose("mode", [], ["none", "single"]) == ["none", "single"]
-    assert sweep.choose("mode", ["single", "single"], ["none", "single"]) == ["single"]
+    assert grid.choose("mode", [], ["none", "single"]) == ["none", "single"]
+    assert grid.choose("mode", ["single", "single"], ["none", "single"]) == ["single"]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_a_bad_grid_is_told_with_its_row(tmp_path, text, words):
     if text is not None:
         (tmp_path / "grid.yaml").write_text(text)
     with pytest.raises(InputError) as told:
-        sweep.read_grid(tmp_path / "grid.yaml")
+        grid.read_grid(tmp_path / "grid.yaml")
     assert words in str(told.value)
 
 
@@ -186,10 +188,10 @@ def test_a_row_may_start_from_weights_of_its_own(tmp_path):
     row = "{family: cnn, encoder: resnet18, decoder: unet, width: 16, fuse: conv1x1"
     path = tmp_path / "grid.yaml"
     path.write_text(f"own: {row}, weights: a.pth}}\nother: {row}}}\n")
-    grid = sweep.read_grid(path)
+    models = grid.read_grid(path)
     own, other = (
-        sweep.make_cells(
-            ROOT / "params.yaml", grid, models=[name], modes=["none"], seeds=[1], folds=[0], settings=[]
+        grid.make_cells(
+            ROOT / "params.yaml", models, models=[name], modes=["none"], seeds=[1], folds=[0], settings=[]
         )[0].overrides
         for name in ("own", "other")
     )
@@ -198,7 +200,7 @@ def test_a_row_may_start_from_weights_of_its_own(tmp_path):
 
 
 def test_the_sample_grid_is_a_grid():
-    assert {model.family for model in sweep.read_grid(ROOT / "sweeps/sample.yaml").values()} == {
+    assert {model.family for model in grid.read_grid(run_table2.GRIDS / "sample.yaml").values()} == {
         "transformer",
         "cnn",
     }
@@ -211,10 +213,10 @@ def test_what_is_finished_is_not_run_and_a_failure_stops_nothing():
         ran.append(cell)
         return cell != some[1]
 
-    states = dict(sweep.fill(some, {some[0].name}, train))
+    states = dict(grid.fill(some, {some[0].name}, train))
     assert list(states.values()) == ["cached", "failed", "done", "done"]
     assert ran == some[1:]
-    again = dict(sweep.fill(some, {cell.name for cell in some if cell != some[1]}, lambda _: True))
+    again = dict(grid.fill(some, {cell.name for cell in some if cell != some[1]}, lambda _: True))
     assert list(again.values()) == ["cached", "done", "cached", "cached"]
 
 
@@ -224,8 +226,8 @@ def test_what_is_finished_is_not_run_and_a_failure_stops_nothing():
 @pytest.fixture
 def repository(tmp_path, monkeypatch) -> Path:
     """A git repository with code, a document, and an experiment called `old` on its first commit."""
-    for name in ("src/code.py", "stages/stage.py", "dvc.yaml", "README.md"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in ("src/ftu/code.py", TOOL, "stages/stage.py", "dvc.yaml", "README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("first\n")
     run(tmp_path, "git", "init", "-q")
     for words in (["config", "user.name", "t"], ["config", "user.email", "t@example.org"]):
@@ -238,21 +240,22 @@ def repository(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-PATHS = experiments.decisive("data/sample")
+PATHS, TOOL = experiments.decisive("data/sample"), "src/ftu_tools/report.py"
 
 
 def test_an_experiment_counts_while_the_code_is_the_same(repository):
     assert list(experiments.finished(PATHS)) == ["old"]
-    (repository / "README.md").write_text("second\n")
-    commit(repository)
-    assert list(experiments.finished(PATHS)) == ["old"]
-    (repository / "src/code.py").write_text("second\n")
+    for name in ("README.md", TOOL):  # a word in a report makes no result old
+        (repository / name).write_text("second\n")
+        commit(repository)
+        assert list(experiments.finished(PATHS)) == ["old"]
+    (repository / "src/ftu/code.py").write_text("second\n")
     commit(repository)
     assert experiments.finished(PATHS) == {}
 
 
 @pytest.mark.parametrize(
-    "name", ["src/code.py", "stages/new.py", "dvc.yaml", "data/raw.dvc", "data/sample/new.csv"]
+    "name", ["src/ftu/code.py", "stages/new.py", "dvc.yaml", "data/raw.dvc", "data/sample/new.csv"]
 )
 def test_what_decides_over_results_must_be_committed(repository, name):
     experiments.check_committed(PATHS)
@@ -263,7 +266,8 @@ def test_what_decides_over_results_must_be_committed(repository, name):
 
 
 def test_what_decides_over_nothing_need_not_be_committed(repository):
-    (repository / "README.md").write_text("second\n")
+    for name in ("README.md", TOOL):
+        (repository / name).write_text("second\n")
     experiments.check_committed(PATHS)
 
 
@@ -328,8 +332,10 @@ def estimate(low: float, high: float) -> Estimate:
     return Estimate(middle, Interval(low, high), UNKNOWN, {42: middle}, images=9)
 
 
-def contrasts(family: claims.Family, switched_none, switched_single, single_none) -> claims.Contrasts:
-    return claims.Contrasts(
+def contrasts(
+    family: switched_aux.Family, switched_none, switched_single, single_none
+) -> switched_aux.Contrasts:
+    return switched_aux.Contrasts(
         family, *(each and estimate(*each) for each in (switched_none, switched_single, single_none))
     )
 
@@ -360,26 +366,26 @@ ABSENT = contrasts("transformer", None, None, None)
     ],
 )
 def test_a_claim_is_judged(claim, models, expected):
-    assert claims.judge(models)[claim].verdict == expected
+    assert switched_aux.judge(models)[claim].verdict == expected
 
 
 def test_every_claim_is_judged():
-    assert set(claims.judge({})) == set(paper.CLAIMS)
+    assert set(switched_aux.judge({})) == set(switched_aux.CLAIMS)
 
 
 # ------------------------------------------------------------------ the report
 
 
 def result(
-    mode: str, seed: int, gain: float | None, *, model: str = "CoaT", state: sweep.State = "done"
-) -> table2.Result:
+    mode: str, seed: int, gain: float | None, *, model: str = "CoaT", state: grid.State = "done"
+) -> table2_report.Result:
     """A run of five images that score `gain` above 0.5 to 0.54; None: not scored."""
     cell = Cell(model, mode, seed, f"{model}-{mode}-{seed}", ())
     if gain is None:
-        return table2.Result(cell, state, None)
+        return table2_report.Result(cell, state, None)
     dice = 0.5 + gain + np.array([0.0, 0.01, 0.02, 0.03, 0.04])
     names = {"id": ["10", "11", "12", "13", "9"], "organ": "lung", "data_source": "HPA"}
-    return table2.Result(cell, state, pd.DataFrame(names | {"dice": dice}))
+    return table2_report.Result(cell, state, pd.DataFrame(names | {"dice": dice}))
 
 
 GAPS = [
@@ -392,9 +398,9 @@ GAPS = [
 FAMILIES = {"CoaT": GRID["CoaT"], "other": GRID["Resnet101 Unet"]}
 
 
-def page(results: list[table2.Result]) -> str:
-    table = table2.tidy(results)
-    return table2.markdown(table, table2.contrasts(table, FAMILIES), setting="Fold 0 of 5.")
+def page(results: list[table2_report.Result]) -> str:
+    table = table2_report.tidy(results)
+    return table2_report.markdown(table, table2_report.contrasts(table, FAMILIES), setting="Fold 0 of 5.")
 
 
 def test_the_report_has_the_dice_the_interval_and_the_papers_values():
@@ -418,7 +424,7 @@ def test_a_gap_is_shown_everywhere_and_dropped_nowhere():
     assert "- other, none, seed 42: not run" in words
     assert "| 42, 43 (failed) |" in words
     assert "| other | none | - | - | - | - | 42 (not run) | - | - |" in words
-    table = table2.tidy(GAPS)
+    table = table2_report.tidy(GAPS)
     assert table.loc[table["dice"].isna(), ["model", "seed", "state"]].to_numpy().tolist() == [
         ["CoaT", 43, "failed"],
         ["other", 42, "not run"],
@@ -442,7 +448,7 @@ def test_a_claim_about_transformers_is_not_told_without_one():
 
 def test_the_report_names_the_claims_that_the_paper_contradicts():
     words = page(GAPS)
-    for why in paper.CONTRADICTED.values():
+    for why in switched_aux.CONTRADICTED.values():
         assert why in words
 
 
@@ -455,22 +461,20 @@ def test_a_report_of_nothing_is_a_report():
 def test_equal_results_give_equal_bytes_cached_or_not(tmp_path):
     cached = [each._replace(state="cached") if each.state == "done" else each for each in GAPS]
     assert page(GAPS) == page(cached)
-    assert table2.tidy(GAPS).to_csv() == table2.tidy(cached).to_csv()
-    compared = table2.contrasts(table2.tidy(GAPS), FAMILIES)
+    assert table2_report.tidy(GAPS).to_csv() == table2_report.tidy(cached).to_csv()
+    compared = table2_report.contrasts(table2_report.tidy(GAPS), FAMILIES)
     for name in ("one.png", "two.png"):
-        table2.draw(compared, tmp_path / name)
+        table2_report.draw(compared, tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
 # ------------------------------------------------------------------ the command
 
 
-def test_no_stage_depends_on_the_sweep():
-    """Or a word in the report would train everything again."""
+def test_no_stage_depends_on_the_tools():
+    """Or a word in a report would train everything again."""
     used = set.union(*(imported_modules(path.relative_to(ROOT)) for path in (ROOT / "stages").glob("*.py")))
-    assert not used & {
-        f"src/ftu/{name}.py" for name in ("claims", "comparison", "experiments", "paper", "sweep", "table2")
-    }
+    assert not [path for path in used if path.startswith("src/ftu_tools")]
 
 
 def refused(folder: Path, *arguments: str) -> str:
@@ -479,9 +483,10 @@ def refused(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         [
             sys.executable,
-            str(ROOT / "sweeps/table2.py"),
+            "-m",
+            "ftu_tools.studies.run_table2",
             "--grid",
-            str(ROOT / "sweeps/table2.yaml"),
+            "table2",
             *arguments,
         ],
         cwd=folder,
@@ -524,16 +529,17 @@ OTHER = "other: {family: cnn, encoder: %s, decoder: unet, width: 16, fuse: conv1
 def test_a_sweep_survives_a_failed_cell_and_fills_the_gap_when_run_again(tmp_path):
     copy_repository(tmp_path)
     set_params(tmp_path, REDUCED)
-    grid, report = tmp_path / "sweeps/two.yaml", tmp_path / "reports/table2.md"
-    grid.write_text(OTHER % "tu-nonesuch" + GOOD)
+    two, report = tmp_path / "two.yaml", tmp_path / "reports/table2.md"
+    two.write_text(OTHER % "tu-nonesuch" + GOOD)
     commit(tmp_path)
     command = [
         "env",
         "PYTHONPATH=src",
         "python",
-        "sweeps/table2.py",
+        "-m",
+        "ftu_tools.studies.run_table2",
         "--grid",
-        "sweeps/two.yaml",
+        "two.yaml",
         "--modes",
         "none",
     ]
@@ -548,7 +554,7 @@ def test_a_sweep_survives_a_failed_cell_and_fills_the_gap_when_run_again(tmp_pat
     assert set(scores["model"]) == {"good"}
     assert len(scores) == 5
 
-    grid.write_text(OTHER % "tu-resnet14t" + GOOD)
+    two.write_text(OTHER % "tu-resnet14t" + GOOD)
     commit(tmp_path)  # the report too: no code changed, so that the finished cell still counts
     output = run(tmp_path, *command)
     assert "[1/2] other, none, seed 42: runs" in output

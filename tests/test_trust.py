@@ -17,16 +17,17 @@ from ruamel.yaml import YAML
 from torch import nn
 
 import predicted
-from ftu import artifact, jsonfile, limits, members, notebook, payload, tables
+from ftu import artifact, jsonfile, limits, members, tables
 from ftu.admission import Wanted
 from ftu.encoders import Encoder
 from ftu.errors import InputError
 from ftu.segmenter import build_segmenter
 from ftu.weights import load_encoder_weights
+from ftu_tools.kaggle import bundle_layout, notebook
 from imports import ROOT
 from project import copy_repository, run, set_params
 
-SCRIPTS = sorted(path for name in ("src", "stages", "sweeps") for path in (ROOT / name).rglob("*.py"))
+SCRIPTS = sorted(path for name in ("src", "stages") for path in (ROOT / name).rglob("*.py"))
 PATHS = (
     "../../x",
     "/etc/passwd",
@@ -266,10 +267,10 @@ def test_a_stage_reads_no_path_out_of_a_table_of_another(new_project, stage, nam
 
 @pytest.mark.parametrize("name", PATHS)
 def test_the_folders_of_a_bundle_lie_in_it(tmp_path, name):
-    payload.check(tmp_path, {"own": "own", "members": {"../any name": "member-1"}})
+    bundle_layout.check(tmp_path, {"own": "own", "members": {"../any name": "member-1"}})
     for facts in ({"own": name, "members": {}}, {"own": "own", "members": {"a": name}}):
         with pytest.raises(InputError, match=r"bundle\.json: "):
-            payload.check(tmp_path, facts)
+            bundle_layout.check(tmp_path, facts)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +278,7 @@ def test_the_folders_of_a_bundle_lie_in_it(tmp_path, name):
 )
 def test_a_bundle_without_folders_is_refused(tmp_path, facts):
     with pytest.raises(InputError, match=r"bundle\.json: "):
-        payload.check(tmp_path, facts)
+        bundle_layout.check(tmp_path, facts)
 
 
 @pytest.fixture

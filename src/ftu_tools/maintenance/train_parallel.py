@@ -1,6 +1,6 @@
 """Folds trained side by side, one on each card, by a `dvc repro` of its own.
 
-`python -m ftu.parallel --gpus 0,1` takes these GPUs, `--jobs 2` two folds at a time on CPUs. Several
+`--gpus 0,1` takes these GPUs, `--jobs 2` two folds at a time on CPUs. Several
 launchers may run on one project folder, on one machine or on several: a card and a fold are each lent to
 one (ftu.leases).
 
@@ -182,7 +182,9 @@ def say(line: str) -> None:
 
 def main() -> str:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m ftu.parallel", description="Train folds side by side.")
+    parser = argparse.ArgumentParser(
+        prog="python -m ftu_tools.maintenance.train_parallel", description="Train folds side by side."
+    )
     parser.add_argument("--gpus", default="", help="numbers of cards, as in 0,1; empty: CPUs")
     parser.add_argument("--jobs", type=int, default=1, help="folds at a time, on CPUs")
     arguments = parser.parse_args()

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftu.findings import Finding, error, named, ok
+from ftu_tools.doctor.findings import Finding, error, named, ok
 
 if TYPE_CHECKING:
     from dvc.stage import Stage

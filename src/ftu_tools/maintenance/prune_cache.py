@@ -48,7 +48,7 @@ def _removed(path: Path, limit: float) -> int | None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m ftu.prune", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m ftu_tools.maintenance.prune_cache", description=__doc__)
     parser.add_argument("--days", type=float, default=30, help="keep what was used since; 0: nothing")
     days = parser.parse_args().days
     pruned = prune(paths.items(), days)

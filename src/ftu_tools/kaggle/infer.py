@@ -1,6 +1,6 @@
 """Inference where Kaggle runs it: a bundle's models on the competition's folder, one image at a time.
 
-`python -m ftu.kaggle --data DIR --bundle DIR --out submission.csv` answers every row of test.csv. An image
+`python -m ftu_tools.kaggle.infer --data DIR --bundle DIR --out CSV` answers every row of test.csv. An image
 goes through files as in the stages decode, resize, normalize, predict and submit, by the same functions, in
 a folder that holds this image alone: so the CSV has the bytes of the pipeline's own, and memory and disk hold
 one image, whatever the number of images and models.
@@ -27,7 +27,6 @@ from ftu import (
     jsonfile,
     masking,
     normalization,
-    payload,
     predictions,
     rules,
     runtime,
@@ -42,6 +41,7 @@ from ftu.segmenter import Segmenter
 from ftu.stage import run
 from ftu.tables import ImageRow
 from ftu.whole import whole_file
+from ftu_tools.kaggle import bundle_layout
 
 HIDDEN = 550  # images of the hidden test set, about
 HOURS, GIGABYTES = 9, 13  # that a notebook may take
@@ -78,13 +78,13 @@ class Cost(NamedTuple):
 
 def load(bundle: Path) -> Loaded:
     """Everything in a bundle; InputError names what is missing, damaged or does not fit."""
-    facts = jsonfile.read(bundle / payload.FACTS, "give the folder that `make bundle` wrote")
-    payload.check(bundle, facts)
-    params = load_params(bundle / facts["own"] / payload.PARAMS)
-    known = rules.read(bundle / payload.RULES, organs=params.data.organs, sources=params.data.sources)
+    facts = jsonfile.read(bundle / bundle_layout.FACTS, "give the folder that `make bundle` wrote")
+    bundle_layout.check(bundle, facts)
+    params = load_params(bundle / facts["own"] / bundle_layout.PARAMS)
+    known = rules.read(bundle / bundle_layout.RULES, organs=params.data.organs, sources=params.data.sources)
     if set(known.members) != set(facts["members"]):
         raise InputError(
-            f"{bundle}: {payload.RULES} weighs {sorted(known.members)}, not the members; bundle again"
+            f"{bundle}: {bundle_layout.RULES} weighs {sorted(known.members)}, not the members; bundle again"
         )
     packed = [("own", facts["own"], known.own)]  # a member may be called own, too
     packed += [(name, place, known.members[name]) for name, place in facts["members"].items()]
@@ -94,8 +94,8 @@ def load(bundle: Path) -> Loaded:
 
 def load_experiment(folder: Path, name: str, weight: float) -> Trained:
     """One experiment with the networks of all its folds."""
-    params = load_params(folder / payload.PARAMS)
-    stain, target = params.stain, folder / payload.TARGET
+    params = load_params(folder / bundle_layout.PARAMS)
+    stain, target = params.stain, folder / bundle_layout.TARGET
     work = normalization.prepare(stain.backend, lambda: images.read_rgb(target), seed=stain.seed)
     networks = {fold: artifact.load(folder / f"fold_{fold}") for fold in params.split.run}
     return Trained(name, weight, params, work, networks)
@@ -191,7 +191,9 @@ def report(cost: Cost) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m ftu.kaggle", description="Infer with a bundle's models.")
+    parser = argparse.ArgumentParser(
+        prog="python -m ftu_tools.kaggle.infer", description="Infer with a bundle's models."
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder with test.csv and test_images/")
     parser.add_argument("--bundle", type=Path, required=True, help="the data set that `make bundle` wrote")
     parser.add_argument("--out", type=Path, required=True, help="the CSV to write")

@@ -11,21 +11,23 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ftu import experiments, paths, schedules, sweep, table2
+from ftu import paths, schedules
 from ftu.errors import InputError
 from ftu.params import load_params
 from ftu.stage import run
-from ftu.sweep import Cell, State
 from ftu.whole import whole_files
+from ftu_tools.studies import experiments, grid, table2_report
+from ftu_tools.studies.grid import Cell, State
 
+GRIDS = Path(__file__).parent / "grids"
 LOGS = Path(".dvc/tmp/table2")
 
 
 def main() -> None:
     words = arguments()
-    grid = sweep.read_grid(Path(words.grid))
-    cells = make_cells(words, grid)
-    params = sweep.effective(paths.PARAMS, cells[0].overrides)
+    models = grid.read_grid(grid_file(words.grid))
+    cells = make_cells(words, models)
+    params = grid.effective(paths.PARAMS, cells[0].overrides)
     decisive = experiments.decisive(params.data.root)
     experiments.check_committed(decisive)
     if Path(params.data.root) != paths.SAMPLE:  # the first stage draws that one
@@ -39,19 +41,25 @@ def main() -> None:
     finished = experiments.finished(decisive)
     results = [collect(cell, states.get(cell, "not run"), finished) for cell in cells]
     held_out = f"Held-out images of fold {', '.join(map(str, params.split.run))} of {params.split.count}"
-    report(results, grid, f"{held_out}; params.yaml {f'with {words.set}' if words.set else 'as it is'}.")
+    report(results, models, f"{held_out}; params.yaml {f'with {words.set}' if words.set else 'as it is'}.")
     end(states, interrupted)
 
 
-def make_cells(words: argparse.Namespace, grid: dict[str, sweep.GridModel]) -> list[Cell]:
+def grid_file(name: str) -> Path:
+    """The grid called `name` that the project ships, or the file at that path."""
+    shipped = GRIDS / f"{name}.yaml"
+    return shipped if shipped.is_file() else Path(name)
+
+
+def make_cells(words: argparse.Namespace, known: dict[str, grid.GridModel]) -> list[Cell]:
     """The cells that the command line asks for, all of it checked."""
     params = load_params(paths.PARAMS)
     models = [name.strip() for name in words.models.split(",") if name.strip()]
-    return sweep.make_cells(
+    return grid.make_cells(
         paths.PARAMS,
-        grid,
-        models=sweep.choose("model", models, list(grid)),
-        modes=sweep.choose("mode", listed(words.modes), list(schedules.SCHEDULES)),
+        known,
+        models=grid.choose("model", models, list(known)),
+        modes=grid.choose("mode", listed(words.modes), list(schedules.SCHEDULES)),
         seeds=numbers("SEEDS", words.seeds) or [params.train.seed],
         folds=numbers("FOLDS", words.folds) or params.split.run,
         settings=split_settings(words.set),
@@ -67,7 +75,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", default="", help="values of train.seed; that of params.yaml, when empty")
     parser.add_argument("--folds", default="", help="folds to train; split.run of params.yaml, when empty")
     parser.add_argument("--set", default="", help="other parameters, as 'train.epochs=20 resize.size=256'")
-    parser.add_argument("--grid", default="sweeps/table2.yaml", help="the models: a YAML file")
+    parser.add_argument("--grid", default="table2", help="the models: table2, sample, or a YAML file")
     parser.add_argument(
         "--commands", action="store_true", help="print what would run, as `dvc exp run --queue`"
     )
@@ -106,7 +114,7 @@ def fill(cells: Sequence[Cell], finished: dict[str, str]) -> tuple[dict[Cell, St
         return ended_well
 
     try:
-        for cell, state in sweep.fill(cells, finished, train):
+        for cell, state in grid.fill(cells, finished, train):
             states[cell] = state
             if state == "cached":
                 print(f"[{len(states)}/{len(cells)}] {cell}: is there already ({cell.name})", flush=True)
@@ -116,21 +124,21 @@ def fill(cells: Sequence[Cell], finished: dict[str, str]) -> tuple[dict[Cell, St
     return states, False
 
 
-def collect(cell: Cell, state: State, finished: dict[str, str]) -> table2.Result:
+def collect(cell: Cell, state: State, finished: dict[str, str]) -> table2_report.Result:
     """The scores of a cell whose experiment is there; one that ended well without it counts as failed."""
     if commit := finished.get(cell.name):
-        return table2.Result(cell, "done", experiments.dice(cell.name, commit))
-    return table2.Result(cell, "failed" if state in table2.SCORED else state, None)
+        return table2_report.Result(cell, "done", experiments.dice(cell.name, commit))
+    return table2_report.Result(cell, "failed" if state in table2_report.SCORED else state, None)
 
 
-def report(results: Sequence[table2.Result], grid: dict[str, sweep.GridModel], setting: str) -> None:
-    table = table2.tidy(results)
-    compared = table2.contrasts(table, grid)
-    words = table2.markdown(table, compared, setting=setting)
+def report(results: Sequence[table2_report.Result], models: dict[str, grid.GridModel], setting: str) -> None:
+    table = table2_report.tidy(results)
+    compared = table2_report.contrasts(table, models)
+    words = table2_report.markdown(table, compared, setting=setting)
     with whole_files(paths.REPORTS) as folder:
         table.to_csv(folder / "table2.csv", index=False)
         (folder / "table2.md").write_text(words)
-        table2.draw(compared, folder / "table2.png")
+        table2_report.draw(compared, folder / "table2.png")
     print(f"\n{words}")
 
 

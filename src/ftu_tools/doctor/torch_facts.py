@@ -1,4 +1,4 @@
-"""What only torch can tell, as JSON: `python -m ftu.probe [ENCODER]` names GPUs and looks for weights."""
+"""What only torch can tell, as JSON: GPUs, and the weights of an encoder (an argument) where one is named."""
 
 import json
 import os

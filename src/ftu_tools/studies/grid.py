@@ -18,9 +18,9 @@ from typing import Literal, NamedTuple
 from pydantic import ValidationError
 
 from ftu import yamlfile
-from ftu.claims import Family
 from ftu.errors import InputError
 from ftu.params import Model, Params, load_params
+from ftu_tools.studies.switched_aux import Family
 
 State = Literal["done", "cached", "failed", "not run"]
 OWN_KEYS = ("train.model", "train.aux_loss", "train.seed", "split.run")  # what a cell itself sets
@@ -53,9 +53,11 @@ class Cell(NamedTuple):
 
 def read_grid(path: Path) -> dict[str, GridModel]:
     """The models of a grid file by name; InputError names the row that is wrong."""
-    rows = yamlfile.read(path, "GRID names a file in sweeps/")
+    rows = yamlfile.read(path, "GRID names table2, sample or a file")
     if not isinstance(rows, dict) or not rows:
-        raise InputError(f"{path}: holds no models; write rows like those of sweeps/table2.yaml")
+        raise InputError(
+            f"{path}: holds no models; write rows like those of src/ftu_tools/studies/grids/table2.yaml"
+        )
     return {_name(path, name): _grid_model(path, name, row) for name, row in rows.items()}
 
 

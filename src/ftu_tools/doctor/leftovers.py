@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from ftu import sealed
-from ftu.findings import Finding, named, ok, size, warning
-from ftu.inputs import occupied
 from ftu.whole import in_work
+from ftu_tools.doctor.findings import Finding, named, ok, size, warning
+from ftu_tools.doctor.needs import occupied
 
 
 def running(temporary: Path) -> Iterator[Finding]:

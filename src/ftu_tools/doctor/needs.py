@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftu.findings import Finding, error, named, ok, size, warning
+from ftu_tools.doctor.findings import Finding, error, named, ok, size, warning
 
 if TYPE_CHECKING:
     from ftu.tables import ImageRow
@@ -57,7 +57,7 @@ def data(root: Path, rows: Sequence["ImageRow"], sample: Path) -> Iterator[Findi
 
 
 def weights(params: Mapping[str, Any], imagenet: Mapping[str, str] | None) -> Iterator[Finding]:
-    """Whether training finds its first weights; `imagenet` is what ftu.probe says of the encoder's."""
+    """Whether training finds its first weights; `imagenet` is what torch_facts says of the encoder's."""
     wanted, encoder = params["train"]["weights"], params["train"]["model"]["encoder"]
     if wanted == "none":
         yield ok("weights", "none: training starts from random ones")

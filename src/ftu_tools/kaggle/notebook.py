@@ -36,7 +36,8 @@ subprocess.run([*PIP, BUNDLE / "wheels", *PINS], check=True)
 INFER = """\
 # Threads that spin briefly while they wait: see ftu.stage, which comes too late for torch here.
 ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"} | os.environ | {"PYTHONPATH": str(BUNDLE / "src")}
-OURS = [sys.executable, "-m", "ftu.kaggle", "--data", DATA, "--bundle", BUNDLE, "--out", "submission.csv"]
+OURS = [sys.executable, "-m", "ftu_tools.kaggle.infer"]
+OURS += ["--data", DATA, "--bundle", BUNDLE, "--out", "submission.csv"]
 subprocess.run(OURS, env=ENVIRONMENT, check=True)
 """
 

@@ -1,23 +1,24 @@
-"""A trained experiment, taken from where DVC or a folder keeps it and packed as ftu.kaggle loads it."""
+"""A trained experiment, taken from where DVC or a folder keeps it and packed as the notebook loads it."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ftu import digest, images, jsonfile, normalization, payload, rules, tables
+from ftu import digest, images, jsonfile, normalization, rules, tables
 from ftu.errors import InputError
 from ftu.params import Params, StainTarget, load_params
 from ftu.sources import Source
+from ftu_tools.kaggle import bundle_layout
 
 
 def pack(found: Source, folder: Path) -> Params:
-    """An experiment's parameters, models and stain target in `folder`, as ftu.kaggle loads them.
+    """An experiment's parameters, models and stain target in `folder`, as ftu_tools.kaggle.infer loads them.
 
     Raises InputError when a part is missing, when weights are not those of their model.json, and when the
     stain backend cannot travel.
     """
-    params = load_params(found.get("params.yaml", folder / payload.PARAMS))
+    params = load_params(found.get("params.yaml", folder / bundle_layout.PARAMS))
     if params.stain.backend == "staintools":
         raise InputError(
             f"{found.name}: stain.backend staintools cannot be bundled: it does not repeat itself, and needs "
@@ -32,7 +33,7 @@ def pack(found: Source, folder: Path) -> Params:
                 f"{found.name}: models/fold_{fold}: weights are not those of model.json; run `dvc repro`"
             )
     if params.stain.backend != "none":
-        images.write_rgb(folder / payload.TARGET, stain_target(found, params.stain.target))
+        images.write_rgb(folder / bundle_layout.TARGET, stain_target(found, params.stain.target))
     return params
 
 

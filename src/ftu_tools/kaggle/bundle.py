@@ -1,6 +1,6 @@
 """Everything that inference needs where there is no network, in one folder, and the notebook that uses it.
 
-`python -m ftu.bundle` packs this project's models, or those of an experiment by its DVC name:
+`python -m ftu_tools.kaggle.bundle` packs this project's models, or those of an experiment by its DVC name:
 
     OUT/dataset/    a data set for Kaggle: bundle.json, src/, wheels/, own/, rules.json, licences
     OUT/notebook/   the notebook
@@ -18,13 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftu import jsonfile, licences, notebook, packing, payload, sources, wheels
+from ftu import jsonfile, sources
 from ftu.stage import run, warn
 from ftu.whole import whole_folder
+from ftu_tools.kaggle import bundle_layout, licences, notebook, pack_experiment, wheels
 
-SOURCE = Path(__file__).parents[1]  # the folder src
+SOURCE = Path(__file__).parents[2]  # the folder src
 OWN = ("ftu.", "ftu_tools.")
-RUNNER = "ftu.kaggle"  # the module that infers
+RUNNER = "ftu_tools.kaggle.infer"  # the module that infers
 ANOTHER_LICENCE = "ftu.staintools_backend"  # drags in GPL code; never imported by the other backends
 USER = "your-kaggle-name"  # until one is given
 
@@ -65,15 +66,15 @@ def build(
     with whole_folder(out) as folder:
         data = folder / "dataset"
         own = sources.find(experiment, project)
-        params = packing.pack(own, data / "own")
+        params = pack_experiment.pack(own, data / "own")
         members = {member.name: f"member-{n}" for n, member in enumerate(params.ensemble.members, start=1)}
         for name, place in members.items():
-            packing.pack(sources.find(name, project), data / place)
-        packing.pack_rules(own, params, data / payload.RULES)
+            pack_experiment.pack(sources.find(name, project), data / place)
+        pack_experiment.pack_rules(own, params, data / bundle_layout.RULES)
         code = needs(RUNNER)
-        pack_library(code.modules, data / payload.LIBRARY)
-        (data / payload.WHEELS).mkdir()
-        packages = partial(pack_wheels, code.packages, project, data / payload.WHEELS)
+        pack_library(code.modules, data / bundle_layout.LIBRARY)
+        (data / bundle_layout.WHEELS).mkdir()
+        packages = partial(pack_wheels, code.packages, project, data / bundle_layout.WHEELS)
         facts = {
             "own": "own",
             "members": members,
@@ -85,7 +86,7 @@ def build(
             "code_changed": bool(_git(project, "status", "--porcelain", "--", "src")),
             "dvc_lock_sha256": own.digest("dvc.lock"),
         }
-        jsonfile.write(data / payload.FACTS, facts)
+        jsonfile.write(data / bundle_layout.FACTS, facts)
         warn(doubt(own, project))
         pack_licences(data, project)
         publishable(folder, user)
@@ -127,10 +128,13 @@ def pack_licences(data: Path, project: Path) -> None:
         str(path.parent.relative_to(data)): jsonfile.read(path, "")
         for path in sorted(data.glob("*/fold_*/model.json"))
     }
-    (data / payload.LICENCES).write_text(licences.text(found, data / payload.WHEELS))
+    (data / bundle_layout.LICENCES).write_text(licences.text(found, data / bundle_layout.WHEELS))
     bound = [path for path, facts in found.items() if "non-commercial" in facts["encoder_weights"]["licence"]]
     if bound:
-        warn(f"{', '.join(bound)}: trained from weights for non-commercial use only; see {payload.LICENCES}")
+        warn(
+            f"{', '.join(bound)}: trained from weights for non-commercial use only; see "
+            f"{bundle_layout.LICENCES}"
+        )
 
 
 def publishable(folder: Path, user: str) -> None:
@@ -138,7 +142,7 @@ def publishable(folder: Path, user: str) -> None:
     (folder / "notebook").mkdir()
     jsonfile.write(folder / "notebook" / notebook.CODE_FILE, notebook.notebook())
     jsonfile.write(folder / "notebook" / "kernel-metadata.json", notebook.kernel_metadata(user))
-    description = (folder / "dataset" / payload.LICENCES).read_text()
+    description = (folder / "dataset" / bundle_layout.LICENCES).read_text()
     jsonfile.write(folder / "dataset" / "dataset-metadata.json", notebook.dataset_metadata(user, description))
 
 
@@ -170,7 +174,9 @@ def _git(project: Path, *words: str) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m ftu.bundle", description="Pack inference for Kaggle.")
+    parser = argparse.ArgumentParser(
+        prog="python -m ftu_tools.kaggle.bundle", description="Pack inference for Kaggle."
+    )
     parser.add_argument("--out", type=Path, default=Path("bundle"), help="the folder to write")
     parser.add_argument("--experiment", default="", help="a DVC experiment; empty: the project as it is")
     parser.add_argument("--pythons", default="", help="versions, as in '3.11 3.12'; empty: the running one")

@@ -1,8 +1,8 @@
 """A bundle's notebook run as Kaggle runs it, and its CSV held against the pipeline's own, byte by byte.
 
-`python -m ftu.rehearsal --bundle DIR` makes an environment of what Kaggle preinstalls, cuts the network, lays
-the data out as Kaggle does, and runs the notebook twice: on the visible test set, as when it is published,
-and on a hidden one that holds more images, as when it is scored.
+`make rehearsal` makes an environment of what Kaggle preinstalls, cuts the network, lays the data out as
+Kaggle does, and runs the notebook twice: on the visible test set, as when it is published, and on a hidden
+one that holds more images, as when it is scored.
 """
 
 import argparse
@@ -17,11 +17,12 @@ from typing import NamedTuple
 import pandas as pd
 from ruamel.yaml import YAML
 
-from ftu import isolation, jsonfile, notebook, payload, tables, yamlfile
+from ftu import jsonfile, tables, yamlfile
 from ftu.errors import InputError
 from ftu.params import load_params
 from ftu.stage import run, warn
-from ftu.wheels import PREINSTALLED
+from ftu_tools.kaggle import bundle_layout, isolation, notebook
+from ftu_tools.kaggle.wheels import PREINSTALLED
 
 ABSENT = ("dvc", "albumentations", "staintools", "matplotlib", "ftu")  # Kaggle need not have them
 
@@ -98,14 +99,14 @@ def run_notebook(kaggle: Kaggle, bundle: Path, data: Path, folder: Path) -> Path
 def run_pipeline(bundle: Path, data: Path, folder: Path) -> Path:
     """Run the stages on `data` with the bundle's models; the CSV that they write in `folder`."""
     packed = bundle / "dataset"
-    facts = jsonfile.read(packed / payload.FACTS, "run `make bundle`")
-    payload.check(packed, facts)
+    facts = jsonfile.read(packed / bundle_layout.FACTS, "run `make bundle`")
+    bundle_layout.check(packed, facts)
     own, members = folder / "own", {name: folder / place for name, place in facts["members"].items()}
     for name, place in facts["members"].items():
         predict(packed / place, members[name], data, {})
     predict(packed / facts["own"], own, data, members)
     stage(own, "members")
-    known = jsonfile.read(packed / payload.RULES, "run `make bundle`")
+    known = jsonfile.read(packed / bundle_layout.RULES, "run `make bundle`")
     weights = {str(members[name]): weight for name, weight in known["members"].items()}
     jsonfile.write(own / "data" / "rules.json", known | {"members": weights})
     stage(own, "submit")
@@ -118,7 +119,7 @@ def predict(packed: Path, project: Path, data: Path, members: Mapping[str, Path]
     Members of its ensemble are the projects in `members`, by their names.
     """
     (project / "models").mkdir(parents=True)
-    content = yamlfile.read(packed / payload.PARAMS, "run `make bundle`")
+    content = yamlfile.read(packed / bundle_layout.PARAMS, "run `make bundle`")
     assert isinstance(content, dict)
     content["data"]["root"] = str(data.resolve())
     content["shift"]["enabled"] = content["calibrate"]["enabled"] = False  # the rules are made
@@ -137,7 +138,7 @@ def predict(packed: Path, project: Path, data: Path, members: Mapping[str, Path]
 
 def stage(project: Path, name: str, *words: str) -> None:
     """Run a stage's script in `project`; InputError with what it says when it fails."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     command = [sys.executable, str(root / "stages" / f"{name}.py"), *words]
     settings = os.environ | {"PYTHONPATH": str(root / "src")}
     done = subprocess.run(command, cwd=project, env=settings, capture_output=True, text=True, check=False)
@@ -157,14 +158,16 @@ def compare(found: Path, expected: Path) -> int:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m ftu.rehearsal", description="Rehearse a bundle.")
+    parser = argparse.ArgumentParser(
+        prog="python -m ftu_tools.kaggle.rehearsal", description="Rehearse a bundle."
+    )
     parser.add_argument("--bundle", type=Path, default=Path("bundle"), help="what `make bundle` wrote")
     parser.add_argument("--hidden", type=int, default=12, help="images that the hidden test set has more")
     arguments = parser.parse_args()
     bundle = arguments.bundle
-    facts = jsonfile.read(bundle / "dataset" / payload.FACTS, "run `make bundle`")
-    payload.check(bundle / "dataset", facts)
-    root = Path(load_params(bundle / "dataset" / facts["own"] / payload.PARAMS).data.root)
+    facts = jsonfile.read(bundle / "dataset" / bundle_layout.FACTS, "run `make bundle`")
+    bundle_layout.check(bundle / "dataset", facts)
+    root = Path(load_params(bundle / "dataset" / facts["own"] / bundle_layout.PARAMS).data.root)
     tables.check_root(root)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

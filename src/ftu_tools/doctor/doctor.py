@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ftu import inputs, machine, paths, pending, remains
+from ftu import paths
 from ftu.errors import InputError
-from ftu.findings import Finding, error, ok
+from ftu_tools.doctor import due_stages, leftovers, machine, needs
+from ftu_tools.doctor.findings import Finding, error, ok
 
 OUTPUTS = [Path("data"), paths.MODELS, paths.REPORTS, paths.SUBMISSION.parent]
 
@@ -46,18 +47,18 @@ def examine(project: Path) -> Iterator[Finding]:
     yield about_params
     if params:
         yield from found("data", partial(data_and_disk, params))
-        yield from found("target", partial(inputs.target, params))
+        yield from found("target", partial(needs.target, params))
     own = project / ".ftu"
-    yield from found("stages", partial(pending.stages, project))
-    yield from found("locks", partial(remains.running, project / ".dvc" / "tmp"))
-    yield from found("training", partial(remains.trainings, own / "training"))
-    yield from found("leases", partial(remains.leases, own / "leases"))
-    yield from found("items", partial(remains.items, own / "items"))
-    yield from found("leftovers", partial(remains.leftovers, Path(), [*OUTPUTS, own / "training"]))
+    yield from found("stages", partial(due_stages.stages, project))
+    yield from found("locks", partial(leftovers.running, project / ".dvc" / "tmp"))
+    yield from found("training", partial(leftovers.trainings, own / "training"))
+    yield from found("leases", partial(leftovers.leases, own / "leases"))
+    yield from found("items", partial(leftovers.items, own / "items"))
+    yield from found("leftovers", partial(leftovers.leftovers, Path(), [*OUTPUTS, own / "training"]))
     told = machine.answer(asked)
     yield from found("gpus", partial(machine.gpus, told, params))
     if params:
-        yield from found("weights", partial(inputs.weights, params, told.get("imagenet")))
+        yield from found("weights", partial(needs.weights, params, told.get("imagenet")))
 
 
 def found(about: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -94,11 +95,11 @@ def data_and_disk(params: dict[str, Any]) -> Iterator[Finding]:
     """The data set, and room for what comes of it."""
     rows = []
     try:
-        rows = inputs.rows(params, paths.SAMPLE)
-        yield from inputs.data(Path(params["data"]["root"]), rows, paths.SAMPLE)
+        rows = needs.rows(params, paths.SAMPLE)
+        yield from needs.data(Path(params["data"]["root"]), rows, paths.SAMPLE)
     except InputError as problem:
         yield error("data", str(problem))
-    yield from inputs.disk(inputs.room(params, rows), OUTPUTS)
+    yield from needs.disk(needs.room(params, rows), OUTPUTS)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ftu import claims, paper
-from ftu.claims import PAIRS, Contrasts, Judgement
-from ftu.comparison import Estimate, Interval, difference, score
-from ftu.sweep import Cell, GridModel, State
+from ftu_tools.studies import switched_aux
+from ftu_tools.studies.grid import Cell, GridModel, State
+from ftu_tools.studies.statistics import Estimate, Interval, difference, score
+from ftu_tools.studies.switched_aux import PAIRS, Contrasts, Judgement
 
 COLUMNS = ["model", "mode", "seed", "state", "id", "organ", "data_source", "dice"]
-NEEDS = dict.fromkeys(paper.CLAIMS, "no transformer was asked for") | {
+NEEDS = dict.fromkeys(switched_aux.CLAIMS, "no transformer was asked for") | {
     "single lowers": "no model was asked for",
     "cnns less sensitive": "all CNNs against all transformers; it takes all three modes of both",
 }
@@ -65,7 +65,7 @@ def contrasts(table: pd.DataFrame, grid: Mapping[str, GridModel]) -> dict[str, C
 
 def markdown(table: pd.DataFrame, compared: Mapping[str, Contrasts], *, setting: str) -> str:
     """The whole report; `setting` says in words what was run."""
-    judged = claims.judge(compared)
+    judged = switched_aux.judge(compared)
     lines = ["# The paper's Table 2, here", "", setting, "", "## What holds here", ""]
     lines += [f"- {line}" for line in verdicts(judged)] + ["", seeds_in_words(compared), ""]
     lines += ["## Dice", "", *scores_table(table), "", "## Differences, paired by image", ""]
@@ -73,7 +73,7 @@ def markdown(table: pd.DataFrame, compared: Mapping[str, Contrasts], *, setting:
     missing = missing_cells(table)
     lines += (["## Missing runs", "", *[f"- {line}" for line in missing], ""]) if missing else []
     lines += ["## Claims that the paper's own Table 2 contradicts", ""]
-    lines += [f'- "{paper.CLAIMS[name]}" {why}' for name, why in paper.CONTRADICTED.items()]
+    lines += [f'- "{switched_aux.CLAIMS[name]}" {why}' for name, why in switched_aux.CONTRADICTED.items()]
     return "\n".join([*lines, "", "## How to read this", "", READING]) + "\n"
 
 
@@ -82,7 +82,7 @@ def verdicts(judged: Mapping[str, Judgement]) -> list[str]:
     sentences = []
     for claim, (verdict, parts) in judged.items():
         if not parts:
-            sentences.append(f"{paper.CLAIMS[claim]} **Here: {verdict}** ({NEEDS[claim]}).")
+            sentences.append(f"{switched_aux.CLAIMS[claim]} **Here: {verdict}** ({NEEDS[claim]}).")
             continue
         found = {
             each: [name for name in parts if parts[name] == each] for each in dict.fromkeys(parts.values())
@@ -90,7 +90,7 @@ def verdicts(judged: Mapping[str, Judgement]) -> list[str]:
         models = "; ".join(f"{each} for {', '.join(names)}" for each, names in found.items())
         if set(found) == {verdict}:
             models = ", ".join(parts)
-        sentences.append(f"{paper.CLAIMS[claim]} **Here: {verdict}** ({models}).")
+        sentences.append(f"{switched_aux.CLAIMS[claim]} **Here: {verdict}** ({models}).")
     return sentences
 
 
@@ -116,7 +116,9 @@ def scores_table(table: pd.DataFrame) -> list[str]:
         words = ["-"] * 4
         if found:
             words = [f"{found.mean:.3f}", _range(found.over_images), _spread(found), str(found.images)]
-        published = [_paper(values, str(model), str(mode)) for values in (paper.PUBLIC, paper.PRIVATE)]
+        published = [
+            _paper(values, str(model), str(mode)) for values in (switched_aux.PUBLIC, switched_aux.PRIVATE)
+        ]
         lines.append(_row(str(model), str(mode), *words, _seeds(rows), *published))
     return lines
 
@@ -134,7 +136,10 @@ def differences_table(compared: Mapping[str, Contrasts]) -> list[str]:
                 over_seeds = _range(found.over_seeds, "+") if len(found.seed_means) > 1 else "one seed"
                 words = [f"{found.mean:+.3f}", _range(found.over_images, "+"), over_seeds]
                 words += [_range(found.reach, "+"), each]
-            published = [_paper_difference(values, model, *pair) for values in (paper.PUBLIC, paper.PRIVATE)]
+            published = [
+                _paper_difference(values, model, *pair)
+                for values in (switched_aux.PUBLIC, switched_aux.PRIVATE)
+            ]
             lines.append(_row(model, " - ".join(pair), *words, *published))
     return lines
 
@@ -153,8 +158,8 @@ def draw(compared: Mapping[str, Contrasts], path: Path) -> None:
         for offset, pair, found in zip((-0.22, 0, 0.22), PAIRS, estimates, strict=True):
             if found:
                 _draw_estimate(axes, found, row + offset, COLOURS[pair])
-            if model in paper.PUBLIC:
-                published = _paper_value(paper.PUBLIC, model, *pair)
+            if model in switched_aux.PUBLIC:
+                published = _paper_value(switched_aux.PUBLIC, model, *pair)
                 axes.plot(published, row + offset, "o", color=COLOURS[pair], markerfacecolor="none")
     for pair, colour in COLOURS.items():
         axes.plot([], [], "o-", color=colour, label=" - ".join(pair))
@@ -195,13 +200,13 @@ def _spread(found: Estimate) -> str:
     return f"{found.spread:.3f}" if len(found.seed_means) > 1 else "one seed"
 
 
-def _paper(values: Mapping[str, paper.Dice], model: str, mode: str) -> str:
+def _paper(values: Mapping[str, switched_aux.Dice], model: str, mode: str) -> str:
     return f"{getattr(values[model], mode):.5f}" if model in values else "-"
 
 
-def _paper_difference(values: Mapping[str, paper.Dice], model: str, mode: str, baseline: str) -> str:
+def _paper_difference(values: Mapping[str, switched_aux.Dice], model: str, mode: str, baseline: str) -> str:
     return f"{_paper_value(values, model, mode, baseline):+.5f}" if model in values else "-"
 
 
-def _paper_value(values: Mapping[str, paper.Dice], model: str, mode: str, baseline: str) -> float:
+def _paper_value(values: Mapping[str, switched_aux.Dice], model: str, mode: str, baseline: str) -> float:
     return getattr(values[model], mode) - getattr(values[model], baseline)

@@ -1,6 +1,6 @@
 """Known vulnerabilities of the packages that uv.lock pins, held against the ones that audit.toml accepts.
 
-`python -m ftu.audit` asks uv, which asks the database at osv.dev. It fails on one that is not accepted. Where
+`make audit` asks uv, which asks the database at osv.dev. It fails on one that is not accepted. Where
 the database cannot be asked it says so loudly, and fails only if it is `--required`.
 """
 
@@ -72,7 +72,7 @@ def judge(report: Mapping[str, Any], reasons: Mapping[str, str]) -> tuple[list[s
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m ftu.audit", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m ftu_tools.maintenance.audit", description=__doc__)
     parser.add_argument("--required", action="store_true", help="fail where the database cannot be asked")
     words = parser.parse_args()
     reasons = accepted(ACCEPTED)

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ftu.findings import Finding, error, named, ok, size, warning
+from ftu_tools.doctor.findings import Finding, error, named, ok, size, warning
 
 CGROUP = Path("/sys/fs/cgroup")
 PER_WORKER = 400e6  # bytes that a process of the per-image stages takes
@@ -163,12 +163,12 @@ def ask_torch(encoder: str) -> subprocess.Popen[str]:
 
     It looks for the ImageNet weights of `encoder`; an empty name asks for none.
     """
-    command = [sys.executable, "-B", "-m", "ftu.probe", encoder]
+    command = [sys.executable, "-B", "-m", "ftu_tools.doctor.torch_facts", encoder]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def answer(asked: subprocess.Popen[str]) -> dict[str, Any]:
-    """What `ftu.probe` printed; where it failed its last words, as `failure`."""
+    """What `ftu_tools.doctor.torch_facts` printed; where it failed its last words, as `failure`."""
     try:
         out, said = asked.communicate(timeout=WITHIN)
     except subprocess.TimeoutExpired:

@@ -14,7 +14,8 @@ import pandas as pd
 from ftu.errors import InputError
 from ftu.tables import check_root
 
-CODE = ("src", "stages", "dvc.yaml", "*.dvc")  # what decides over a result, besides the parameters
+# What decides over a result, besides the parameters: what stages depend on.
+CODE = ("src/ftu", "stages", "dvc.yaml", "*.dvc")
 _REF = re.compile(r"(\w+) refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/([^/]+)")
 
 
