@@ -114,7 +114,7 @@ def write_params(folder: Path, setting: Setting) -> None:
     params = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
     params["data"]["root"] = "data/raw"
     params["compute"] |= {"executor": "process", "workers": 1}
-    params["resize"] |= {"mode": "fixed", "size": round((setting.network * 1e6) ** 0.5)}
+    params["resize"] |= {"mode": "fixed", "side": round((setting.network * 1e6) ** 0.5)}
     params["split"] |= {"count": DEALT, "run": list(range(setting.folds))}
     params["train"] |= {"epochs": setting.epochs, "switch_epoch": 1, "threads": 1}
     params["predict"] |= {"threads": 1, "tta": "none"}

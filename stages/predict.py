@@ -28,7 +28,7 @@ def predict(fold: int, params: Params) -> str:
     }
     due = [(part, source, name) for part, (source, ids) in parts.items() for name in ids]
     sources = [source / f"{name}.png" for _, source, name in due]
-    inference.check_oversize(sources, settings.window.size)
+    inference.check_oversize(sources, settings.window.side)
     model, facts = artifact.load(paths.model(fold))
     with whole_folder(paths.prediction(fold)) as folder:
         for part in parts:

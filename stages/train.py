@@ -30,7 +30,7 @@ def train(fold: int, params: Params) -> str:
     from ftu.segmenter import build_segmenter
     from ftu.weights import load_encoder_weights, non_commercial
 
-    settings, size = params.train, params.resize.size
+    settings, size = params.train, params.resize.side
     device = runtime.choose_device(settings.device, processes.local(settings.processes))
     accelerator = accelerate(device, settings.precision, settings.accumulate)
     runtime.fix_randomness(settings.seed, settings.threads, settings.device)

@@ -58,7 +58,7 @@ def table_of(project, name: str = "train") -> tuple[Path, pd.DataFrame]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_names_every_bad_parameter_without_torch(new_project, stage):
     project = new_project(train={"aux_loss": "swiched", "epochs": "many", "learning_rate": 0.1})
-    del project.params["resize"]["size"]
+    del project.params["resize"]["side"]
     project.set()
     refused(
         project,
@@ -67,7 +67,7 @@ def test_every_stage_names_every_bad_parameter_without_torch(new_project, stage)
         "train.aux_loss: Input should be 'none', 'single' or 'switched', got 'swiched'",
         "train.epochs: Input should be a valid integer, got 'many'",
         "train.learning_rate: Extra inputs are not permitted, got 0.1",
-        "resize.size: Field required",
+        "resize.side: Field required",
         "See the table of parameters in README.md",
     )
 
@@ -320,14 +320,14 @@ def test_a_gpu_that_is_not_there_is_refused(torch_project, stage):
 
 def test_windows_larger_than_every_image_are_refused(torch_project):
     torch_project.set(
-        resize={"mode": "microns"}, predict={"window": {"size": 512, "overlap": 0.25, "blend": "smooth"}}
+        resize={"mode": "microns"}, predict={"window": {"side": 512, "overlap": 0.25, "blend": "smooth"}}
     )
     for part, name in (("train", "1"), ("test", "3")):
         folder = torch_project.folder / "data" / "normalized" / part
         folder.mkdir(parents=True)
         cv2.imwrite(str(folder / f"{name}.png"), np.zeros((300, 200, 3), np.uint8))
     refused(
-        torch_project, "predict", "predict.window.size: 512 px is larger", "longest side is 300 px", "or 0"
+        torch_project, "predict", "predict.window.side: 512 px is larger", "longest side is 300 px", "or 0"
     )
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 SIZE = 64
 CHANGES = {
     "sample": {"train": 10, "test": 4},
-    "resize": {"size": SIZE},
+    "resize": {"side": SIZE},
     "split": {"run": [0]},
     "train": {
         "model": {"encoder": "coat_lite_tiny", "decoder": "daformer", "width": 32, "fuse": "conv1x1"},

@@ -58,7 +58,7 @@ def test_the_switch_is_at_half_time(name):
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ("resize.size", 768),
+        ("resize.side", 768),
         ("split.count", 5),
         ("split.run", [0, 1, 2, 3, 4]),
         ("train.model", {"encoder": "coat_small", "decoder": "daformer", "width": 320, "fuse": "conv1x1"}),

@@ -27,7 +27,7 @@ def params():
 @pytest.fixture(scope="module")
 def loaders(params, tmp_path_factory):
     """One synthetic image, augmented as the profile says. Batch 1: one image takes about 5 GB."""
-    folder, size = tmp_path_factory.mktemp("samples"), params.resize.size
+    folder, size = tmp_path_factory.mktemp("samples"), params.resize.side
     rng = np.random.default_rng(0)
     image, mask = synthetic.draw("kidney", "HPA", height=size, width=size, pixel_size=1000 / size, rng=rng)
     for part in ("images", "masks"):
@@ -44,12 +44,12 @@ def loaders(params, tmp_path_factory):
 def test_one_step_moves_what_has_a_gradient_and_no_head_that_is_not_tapped(params, loaders):
     settings = params.train
     torch.manual_seed(settings.seed)
-    model = build_segmenter(**settings.model.model_dump(), size=params.resize.size)
+    model = build_segmenter(**settings.model.model_dump(), size=params.resize.side)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     weights = schedules.switched(
         0, blocks=settings.aux_blocks, weight=settings.aux_weight, switch_epoch=settings.switch_epoch
     )
-    run = Run(model, toy.cpu(), params.resize.size, 1, **settings.model_dump(include=RUNNING))
+    run = Run(model, toy.cpu(), params.resize.side, 1, **settings.model_dump(include=RUNNING))
     gradients = {}
 
     def look(*_) -> None:

@@ -1,14 +1,20 @@
 """dvc.yaml says the truth: every module that a stage imports is a dep, every section it reads a param."""
 
 import json
+from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
+from dvc.stage.cache import _get_cache_hash
 from ruamel.yaml import YAML
 
+from ftu import params
 from imports import ROOT, imported_modules, imported_packages, params_sections
 
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -52,6 +58,40 @@ def test_params_are_the_sections_that_the_script_reads(stage: str) -> None:
 
 def test_how_stages_run_is_no_dependency_of_any() -> None:
     assert not any("compute" in stage["params"] for stage in STAGES.values())
+
+
+# ------------------------------------------------------------------ DVC's run cache
+
+
+def leaves(tree: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each place of a value in a tree of parameters, as the section that holds it and its key."""
+    for key, found in tree.items():
+        if isinstance(found, dict):
+            yield from leaves(found)
+        else:
+            yield tree, key
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_another_value_of_a_parameter_is_another_run(stage: str) -> None:
+    read = {section: deepcopy(PARAMS[section]) for section in STAGES[stage]["params"]}
+
+    def run() -> str:
+        return _get_cache_hash({"cmd": STAGES[stage]["cmd"], "params": {"params.yaml": read}}, key=True)
+
+    first, ignored = run(), []
+    for section, key in leaves(read):
+        kept, section[key] = section[key], "another"
+        ignored += [key] if run() == first else []
+        section[key] = kept
+    assert ignored == []
+
+
+def test_no_parameter_has_a_name_that_the_run_cache_ignores() -> None:
+    sections = [each for each in vars(params).values() if isinstance(each, type(params.Section))]
+    names = {name for section in sections for name in section.model_fields}
+    assert {"root", "name", "weight", "side"} <= names  # those of list items, too
+    assert [name for name in names if _get_cache_hash({name: 0}) == _get_cache_hash({name: 1})] == []
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -238,7 +238,7 @@ def test_a_stain_target_that_is_not_there_is_an_error(project):
 
 
 def test_room_counts_every_output_twice(project):
-    project.set(split={"run": [0]}, resize={"size": 100})
+    project.set(split={"run": [0]}, resize={"side": 100})
     params = params_of(project)
     rows = needs.rows(params, SAMPLE)
     native = sum(row.img_height * row.img_width for row in rows if row.set == "train")

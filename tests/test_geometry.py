@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ftu import geometry
 from ftu.tables import ImageRow
 
-FIXED = {"mode": "fixed", "size": 768, "microns": 1.3}
-MICRONS = {"mode": "microns", "size": 768, "microns": 1.3}
+FIXED = {"mode": "fixed", "side": 768, "microns": 1.3}
+MICRONS = {"mode": "microns", "side": 768, "microns": 1.3}
 SIDES, PIXELS = st.integers(1, 4000), st.floats(0.05, 10)
 
 

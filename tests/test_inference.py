@@ -125,7 +125,7 @@ def sources(tmp_path_factory):
 
 def stored(segmenter, sources, folder, *, tta="none", encoder="resnet18", facts=None, **changes):
     """The maps of the files, as their bytes and as arrays."""
-    how = {"size": 0, "overlap": 0.25, "blend": "smooth", "batch_size": 2, "device": CPU}
+    how = {"side": 0, "overlap": 0.25, "blend": "smooth", "batch_size": 2, "device": CPU}
     known = {"architecture": {"encoder": encoder, "size": SIZE}, "mean": MEAN, "std": STD} | (facts or {})
     targets = [[folder / f"{path.stem}.tif"] for path in sources]
     sets = {tta: views.groups(tta, [0.8, 1.25])}
@@ -185,9 +185,9 @@ def test_no_images_give_nothing(segmenter, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"encoder": "coat_lite_tiny", "size": 128}, r"coat_lite_tiny was built for 64 px .* 128 px; use 0"),
+        ({"encoder": "coat_lite_tiny", "side": 128}, r"coat_lite_tiny was built for 64 px .* 128 px; use 0"),
         ({"encoder": "coat_lite_tiny", "tta": "flips_scales"}, r"flips_scales resizes .* only; use flips,"),
-        ({"size": 50, "blend": "centre"}, r"blend centre .* 50 px have none; use 48 px"),
+        ({"side": 50, "blend": "centre"}, r"blend centre .* 50 px have none; use 48 px"),
     ],
 )
 def test_windows_that_do_not_fit_are_refused_before_work(segmenter, sources, tmp_path, changes, message):
@@ -199,7 +199,7 @@ def test_windows_that_do_not_fit_are_refused_before_work(segmenter, sources, tmp
 def test_a_window_larger_than_every_image_is_refused(sources):
     inference.check_oversize(sources, 94)
     inference.check_oversize(sources, 0)
-    with pytest.raises(InputError, match=r"predict\.window\.size: 95 px .* longest side is 94 px"):
+    with pytest.raises(InputError, match=r"predict\.window\.side: 95 px .* longest side is 94 px"):
         inference.check_oversize(sources, 95)
 
 

@@ -27,7 +27,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, small_sample: Path) -> Pat
     folder = tmp_path_factory.mktemp("clone") / "ftu"
     copy_repository(folder)
     shutil.copytree(small_sample, folder / RAW)
-    set_params(folder, {"data": {"root": str(RAW)}, "resize": {"size": 64}})
+    set_params(folder, {"data": {"root": str(RAW)}, "resize": {"side": 64}})
     run(folder, "dvc", "add", "-q", str(RAW))
     run(folder, "dvc", "repro", "normalize")
     commit(folder)

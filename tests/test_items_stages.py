@@ -41,7 +41,7 @@ def forget(project) -> None:
 @pytest.fixture(scope="module")
 def base(new_project, small_sample):
     """A project whose images were all made once, and how many each stage made; do not write into it."""
-    project = new_project(small_sample, resize={"size": 64})
+    project = new_project(small_sample, resize={"side": 64})
     return project, made(project)
 
 
@@ -125,10 +125,10 @@ def test_a_parameter_costs_what_depends_on_it(project):
     before = outputs(project)
     project.set(stain={"seed": 7})
     assert made(project) == {"decode": 0, "resize": 0, "normalize": IMAGES}
-    project.set(resize={"size": 96}, stain={"seed": 42})
+    project.set(resize={"side": 96}, stain={"seed": 42})
     assert made(project) == {"decode": 0, "resize": IMAGES + MASKS, "normalize": IMAGES}
     assert outputs(project) != before
-    project.set(resize={"size": 64})
+    project.set(resize={"side": 64})
     assert made(project) == dict.fromkeys(STAGES, 0)  # one goes back for nothing
     assert outputs(project) == before
 

@@ -29,7 +29,7 @@ def prepared(new_project):
     project = new_project(
         sample={"train": 30, "test": 8},
         compute={"workers": 2},
-        resize={"size": 256},
+        resize={"side": 256},
         split={"count": 2, "run": [0]},
         train={"epochs": 2, "switch_epoch": 1, "batch_size": 15},
     )

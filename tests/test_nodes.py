@@ -20,7 +20,7 @@ def prepared(new_project) -> Path:
     project = new_project(
         sample={"train": 10, "test": 2},
         stain={"backend": "none"},
-        resize={"size": 64},
+        resize={"side": 64},
         split={"count": 2, "run": [0]},
         train={
             "model": {

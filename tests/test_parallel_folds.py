@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 TINY = {
     "sample": {"train": 10, "test": 2},
-    "resize": {"size": 32},
+    "resize": {"side": 32},
     "stain": {"backend": "none"},
     "train": {
         "model": {"encoder": "tu-mobilenetv3_small_050", "decoder": "unet", "width": 16, "fuse": "conv1x1"},

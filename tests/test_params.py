@@ -9,8 +9,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from ftu.errors import InputError
+from ftu.params import RENAMED, Params, Predict, Section, Stain, StainTarget, load_params
 from ftu.params import Model as ModelParams
-from ftu.params import Params, Predict, Section, Stain, StainTarget, load_params
 from ftu.params import Train as TrainParams
 from imports import ROOT
 
@@ -102,6 +102,13 @@ def test_an_unknown_key_is_named_with_its_value(tmp_path, key):
     refused(changed(tmp_path, key, 7), f"{key}: Extra inputs are not permitted, got 7", "README.md")
 
 
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_name_is_told_the_new_one_in_one_line(tmp_path, old, new):
+    path = changed(tmp_path, old, 64, changed(tmp_path, new, None))
+    refused(path, f"{path}: {old} is now {new}: rename it\nSee the table")
+    assert new in keys(read(ROOT / "params.yaml"))
+
+
 NAMED = ("thresholds.", "shift.pixel_size.")  # keys that the data set names
 
 
@@ -119,7 +126,7 @@ def test_a_missing_key_is_named(tmp_path, key):
         ("train.epochs", 12.0),
         ("train.epochs", True),
         ("train.lr", "1e-5"),
-        ("resize.size", [768]),
+        ("resize.side", [768]),
         ("split.run", 0),
         ("data.organs", "kidney"),
         ("predict", "flips"),
@@ -162,7 +169,7 @@ def test_a_misspelt_choice_is_named_with_the_options(tmp_path, key, value, optio
         ("augment.flip", 1.1),
         ("compute.workers", 0),
         ("split.count", 1),
-        ("resize.size", 31),
+        ("resize.side", 31),
         ("sample.seed", -1),
         ("data.organs", []),
         ("thresholds.HPA.lung", 1.5),
@@ -282,14 +289,14 @@ def test_a_missing_file_says_where_to_run(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"predict.window.size": 256}, "predict.window.size 256 is larger than the image"),
-        ({"predict.window.size": 16}, "size must be 0 or at least 32"),
+        ({"predict.window.side": 256}, "predict.window.side 256 is larger than the image"),
+        ({"predict.window.side": 16}, "side must be 0 or at least 32"),
         ({"predict.window.overlap": 1.0}, "predict.window.overlap"),
         (
             {"predict.window.overlap": 0.995},
             "overlap 0.995 leaves no step between windows of 128 px; use less",
         ),
-        ({"predict.window.blend": "centre", "predict.window.size": 50}, "50 px have none; use 48 px"),
+        ({"predict.window.blend": "centre", "predict.window.side": 50}, "50 px have none; use 48 px"),
         ({"resize.microns": 0.0}, "resize.microns"),
         ({"shift.pixel_size.lung": -1.0}, "shift.pixel_size.lung"),
         ({"predict.scales": [0.1]}, "predict.scales.0"),

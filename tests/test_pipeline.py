@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 REDUCED = {
     "sample": {"train": 10, "test": 4},
-    "resize": {"size": 64},
+    "resize": {"side": 64},
     "split": {"count": 2, "run": [0, 1]},
     "train": {"epochs": 2, "switch_epoch": 1},
 }

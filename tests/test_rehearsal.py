@@ -15,7 +15,7 @@ from project import commit, copy_repository, run, set_params
 
 REDUCED = {
     "sample": {"train": 10, "test": 4},
-    "resize": {"size": 64},
+    "resize": {"side": 64},
     "split": {"count": 2, "run": [0, 1]},
     "train": {"epochs": 2, "switch_epoch": 1},
     "postprocess": {"threshold": "otsu"},  # cuts every map through its middle, however short the training

@@ -214,7 +214,7 @@ def refused(project, *parts: str) -> None:
 @pytest.fixture(scope="module")
 def base(new_project, small_sample):
     """Six normalised training images and two of the test set; do not write into it."""
-    project = new_project(small_sample, resize={"size": 64})
+    project = new_project(small_sample, resize={"side": 64})
     for stage in ("decode", "resize", "normalize"):
         done(project, stage)
     return project

@@ -33,7 +33,7 @@ def first_run(new_project):
     Gives the project with all outputs, and what normalize said.
     """
     project = new_project(
-        sample={"train": 10, "test": 4}, resize={"size": SIZE}, split={"count": 2, "run": [0, 1]}
+        sample={"train": 10, "test": 4}, resize={"side": SIZE}, split={"count": 2, "run": [0, 1]}
     )
     done(project, "sample")
     raw = project.folder / "data" / "sample"

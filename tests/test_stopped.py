@@ -35,7 +35,7 @@ def prepared(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("stopped") / "ftu"
     folder.mkdir()
     copy_repository(folder)
-    changes = {"sample": {"train": 10, "test": 2}, "resize": {"size": 64}, "split": {"count": 2, "run": [0]}}
+    changes = {"sample": {"train": 10, "test": 2}, "resize": {"side": 64}, "split": {"count": 2, "run": [0]}}
     set_params(folder, changes | {"train": TRAIN})
     commit(folder)
     run(folder, "dvc", "repro", "split", "normalize")

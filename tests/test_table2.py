@@ -517,7 +517,7 @@ def test_a_bad_argument_is_told_before_anything_runs(tmp_path, arguments, words)
 
 REDUCED = {
     "sample": {"train": 10, "test": 4},
-    "resize": {"size": 64},
+    "resize": {"side": 64},
     "split": {"count": 2, "run": [0]},
     "train": {"epochs": 2, "switch_epoch": 1},
 }

@@ -262,7 +262,7 @@ def test_a_gpu_for_each_process_is_asked_for(monkeypatch):
 
 
 def test_a_gpu_without_memory_is_explained_with_what_to_change():
-    keys = ("train.batch_size", "train.accumulate", "train.valid_batch_size", "resize.size")
+    keys = ("train.batch_size", "train.accumulate", "train.valid_batch_size", "resize.side")
     refused = pytest.raises(InputError, match="48 images of 768 x 768 px")
     with refused as caught, runtime.explain_out_of_memory(48, 768):
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -17,7 +17,7 @@ def write_project(folder: Path) -> None:
     """Parameters, two folds' models, and for each organ a resized image of one grey level in each set."""
     yaml = YAML(typ="safe")
     params = yaml.load((ROOT / "params.yaml").read_text())
-    params["resize"]["size"] = ARCHITECTURE["size"]
+    params["resize"]["side"] = ARCHITECTURE["size"]
     params["split"] |= {"count": 2, "run": [0, 1]}
     params["predict"]["threads"] = 1
     yaml.dump(params, folder / "params.yaml")

@@ -20,7 +20,7 @@ ENCODER = "tu-mobilenetv3_small_050"
 PARAMS = {
     "sample": {"train": 10, "test": 2},
     "compute": {"workers": 2},
-    "resize": {"size": 64},
+    "resize": {"side": 64},
     "shift": {"enabled": True},
     "split": {"count": 2, "run": [0, 1]},
     "train": {

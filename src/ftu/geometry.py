@@ -18,17 +18,17 @@ TOLERATED = 1.3  # times by which the scales of train and test may differ before
 
 
 def network_shape(
-    height: int, width: int, pixel_size: float, *, mode: str, size: int, microns: float
+    height: int, width: int, pixel_size: float, *, mode: str, side: int, microns: float
 ) -> tuple[int, int]:
     """(height, width) in px to which an image is brought for the network.
 
-    fixed: `size` x `size`, the whole image squeezed (paper section 5). microns: as many px of `microns` um
+    fixed: `side` x `side`, the whole image squeezed (paper section 5). microns: as many px of `microns` um
     as its field of view takes, both axes alike. Raises InputError where that is more than is worked on.
     """
     if mode == "fixed":
-        return size, size
+        return side, side
     most, scale = limits.LONGEST_SIDE + 1, pixel_size / microns
-    rows, columns = (max(round(min(side * scale, most)), 1) for side in (height, width))
+    rows, columns = (max(round(min(length * scale, most)), 1) for length in (height, width))
     if fault := limits.size_fault(rows, columns):
         raise InputError(
             f"resize.microns: {microns:g} um for an image of {height} x {width} px of {pixel_size:g} um: "
@@ -43,7 +43,7 @@ def cover(length: int, window: int) -> list[int]:
     return [round(start) for start in np.linspace(0, max(length - window, 0), count)]
 
 
-def scale_table(rows: Sequence[ImageRow], *, mode: str, size: int, microns: float) -> pd.DataFrame:
+def scale_table(rows: Sequence[ImageRow], *, mode: str, side: int, microns: float) -> pd.DataFrame:
     """A row per organ, data source and set: what the network sees of such images (medians).
 
     native_px and field_um are the images' longer side, network_um the um that one px of the network's input
@@ -51,7 +51,7 @@ def scale_table(rows: Sequence[ImageRow], *, mode: str, size: int, microns: floa
     magnified. `against_train` is network_um over that of the organ's training images, nan where there are
     none.
     """
-    table = pd.DataFrame(_seen(row, mode=mode, size=size, microns=microns) for row in rows)
+    table = pd.DataFrame(_seen(row, mode=mode, side=side, microns=microns) for row in rows)
     seen = table.groupby(["organ", "data_source", "set"], as_index=False).agg(
         images=("network_um", "size"),
         pixel_size=("pixel_size", "median"),
@@ -77,9 +77,9 @@ def scale_warnings(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _seen(row: ImageRow, *, mode: str, size: int, microns: float) -> dict:
+def _seen(row: ImageRow, *, mode: str, side: int, microns: float) -> dict:
     height, width = network_shape(
-        row.img_height, row.img_width, row.pixel_size, mode=mode, size=size, microns=microns
+        row.img_height, row.img_width, row.pixel_size, mode=mode, side=side, microns=microns
     )
     detail = np.sqrt(row.img_height / height * row.img_width / width)
     longer = max(row.img_height, row.img_width)

@@ -59,7 +59,7 @@ def predict_files(
     targets: Sequence[Sequence[Path]],
     *,
     sets: Mapping[str, Sequence[Group]],
-    size: int,
+    side: int,
     overlap: float,
     blend: str,
     batch_size: int,
@@ -67,12 +67,12 @@ def predict_files(
 ) -> None:
     """Write the probabilities of the RGB files `sources`, for each its maps of all `sets` to its `targets`.
 
-    `facts` is the network's model.json; `size`, `overlap` and `blend` are those of predict.window. Raises
+    `facts` is the network's model.json; `side`, `overlap` and `blend` are those of predict.window. Raises
     InputError before it predicts anything when an image cannot be read or the windows do not fit.
     """
-    side = window_side(size, facts["architecture"], sets)
+    window = window_side(side, facts["architecture"], sets)
     pictures = plan(
-        sources, side, overlap, blend, shrink=not takes_one_size(facts["architecture"]["encoder"])
+        sources, window, overlap, blend, shrink=not takes_one_size(facts["architecture"]["encoder"])
     )
     predictor = Predictor(
         Probabilities(segmenter),
@@ -103,7 +103,7 @@ def window_side(asked: int, architecture: Mapping, sets: Mapping[str, Sequence[G
         return asked or trained
     if asked and asked + -asked % STRIDE != trained + -trained % STRIDE:
         raise InputError(
-            f"predict.window.size: {encoder} was built for {trained} px and takes no windows of {asked} px; "
+            f"predict.window.side: {encoder} was built for {trained} px and takes no windows of {asked} px; "
             "use 0"
         )
     for tta, groups in sets.items():
@@ -115,12 +115,12 @@ def window_side(asked: int, architecture: Mapping, sets: Mapping[str, Sequence[G
     return asked or trained
 
 
-def check_oversize(sources: Sequence[Path], size: int) -> None:
-    """Raise InputError when windows of `size` px (0: any) are larger than every one of the RGB files."""
-    largest = max((max(images.image_shape(path)) for path in sources), default=size)
-    if size > largest:
+def check_oversize(sources: Sequence[Path], side: int) -> None:
+    """Raise InputError when windows of `side` px (0: any) are larger than every one of the RGB files."""
+    largest = max((max(images.image_shape(path)) for path in sources), default=side)
+    if side > largest:
         raise InputError(
-            f"predict.window.size: {size} px is larger than every image (the longest side is {largest} px); "
+            f"predict.window.side: {side} px is larger than every image (the longest side is {largest} px); "
             "use a smaller window, or 0"
         )
 

@@ -27,6 +27,8 @@ Block = Annotated[int, Field(ge=1, le=4)]
 
 COARSEST_STRIDE = 32  # of the encoders; the module that knows it imports torch
 SHOWN, TOLD = 200, 50  # characters of a wrong value; lines of errors
+# DVC's run cache takes no notice of keys named size or nfiles (dvc issue 10296): another value ran nothing.
+RENAMED = {"resize.size": "resize.side", "predict.window.size": "predict.window.side"}
 
 
 class Section(BaseModel):
@@ -57,7 +59,7 @@ class Compute(Section):
 
 class Resize(Section):
     mode: Literal["fixed", "microns"]  # the whole image at one size, or at one scale
-    size: Annotated[Side, Field(ge=COARSEST_STRIDE)]  # px, the square that the network sees
+    side: Annotated[Side, Field(ge=COARSEST_STRIDE)]  # px, of the square that the network sees
     microns: Positive  # um per px, where mode is microns
 
 
@@ -212,14 +214,14 @@ Scale = Annotated[float, Field(ge=0.25, le=4)]  # beyond, the network is shown n
 
 
 class Window(Section):
-    size: Side  # px, 0: the square that the network was trained on
+    side: Side  # px, 0: that of the square that the network was trained on
     overlap: Annotated[float, Field(ge=0, lt=1)]  # share of the window
     blend: Literal["smooth", "centre"]
 
     @model_validator(mode="after")
     def _no_smaller_than_the_network_takes(self) -> Self:
-        if self.size and self.size < COARSEST_STRIDE:
-            raise ValueError(f"size must be 0 or at least {COARSEST_STRIDE}, got {self.size}")
+        if self.side and self.side < COARSEST_STRIDE:
+            raise ValueError(f"side must be 0 or at least {COARSEST_STRIDE}, got {self.side}")
         return self
 
 
@@ -320,16 +322,16 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _a_window_fits_the_image(self) -> Self:
-        if self.resize.mode == "fixed" and self.predict.window.size > self.resize.size:
+        if self.resize.mode == "fixed" and self.predict.window.side > self.resize.side:
             raise ValueError(
-                f"predict.window.size {self.predict.window.size} is larger than the image, which resize.size "
-                f"makes {self.resize.size} px; use a smaller window, or 0"
+                f"predict.window.side {self.predict.window.side} is larger than the image, which resize.side "
+                f"makes {self.resize.side} px; use a smaller window, or 0"
             )
         return self
 
     @model_validator(mode="after")
     def _windows_can_be_laid(self) -> Self:
-        window, side = self.predict.window, self.predict.window.size or self.resize.size
+        window, side = self.predict.window, self.predict.window.side or self.resize.side
         if window.blend == "smooth" and int(side * (1 - window.overlap)) < 1:
             raise ValueError(
                 f"predict.window.overlap {window.overlap} leaves no step between windows of {side} px; "
@@ -352,7 +354,10 @@ def load_params(path: Path) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        lines = [_describe(dict(detail)) for detail in error.errors()]
+        details = {_key(detail): detail for detail in map(dict, error.errors())}
+        for old in RENAMED.keys() & details:
+            details.pop(RENAMED[old], None)  # missed under its new name
+        lines = [_describe(key, detail) for key, detail in details.items()]
         if len(lines) > TOLD:
             lines[TOLD:] = [f"... {len(lines) - TOLD} more"]
         raise InputError(
@@ -360,9 +365,14 @@ def load_params(path: Path) -> Params:
         ) from error
 
 
-def _describe(detail: dict) -> str:
+def _key(detail: dict) -> str:
+    return ".".join(str(part)[:SHOWN] for part in detail["loc"])
+
+
+def _describe(key: str, detail: dict) -> str:
     """One line of a pydantic error: the dotted key, what is wrong, and the value found."""
-    key = ".".join(str(part)[:SHOWN] for part in detail["loc"])
+    if key in RENAMED:
+        return f"{key} is now {RENAMED[key]}: rename it"
     message = detail["msg"].removeprefix("Value error, ")
     found = "" if detail["type"] in ("missing", "value_error") else f", got {_short(detail['input'])}"
     return f"{key}: {message}{found}" if key else f"{message}{found}"

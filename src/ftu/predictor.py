@@ -111,7 +111,7 @@ class Predictor:
             count, _, height, width = inputs.shape
             raise InputError(
                 f"predict.batch_size: out of GPU memory with {count} windows of {height} x {width} px at "
-                "a time; use a smaller one, or a smaller predict.window.size"
+                "a time; use a smaller one, or a smaller predict.window.side"
             ) from error
 
 

@@ -48,7 +48,7 @@ def explain_out_of_memory(batch: int, size: int) -> Iterator[None]:
         raise InputError(
             f"out of GPU memory with {batch} images of {size} x {size} px a step: raise train.accumulate or "
             "train.processes (the step keeps its images), lower train.batch_size, train.valid_batch_size or "
-            "resize.size, or use train.precision bf16 or fp16, or a smaller train.model"
+            "resize.side, or use train.precision bf16 or fp16, or a smaller train.model"
         ) from error
 
 

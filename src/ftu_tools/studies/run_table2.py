@@ -74,7 +74,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--modes", default="", help="of none, single, switched; all, when empty")
     parser.add_argument("--seeds", default="", help="values of train.seed; that of params.yaml, when empty")
     parser.add_argument("--folds", default="", help="folds to train; split.run of params.yaml, when empty")
-    parser.add_argument("--set", default="", help="other parameters, as 'train.epochs=20 resize.size=256'")
+    parser.add_argument("--set", default="", help="other parameters, as 'train.epochs=20 resize.side=256'")
     parser.add_argument("--grid", default="table2", help="the models: table2, sample, or a YAML file")
     parser.add_argument(
         "--commands", action="store_true", help="print what would run, as `dvc exp run --queue`"
