@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from ftu import images, members, mixtures, nested, normalization, sample, stage
+from ftu.errors import InputError
 from ftu.evidence import Case
 from ftu.fusion import Experiment
 from ftu.sources import find
@@ -49,12 +50,43 @@ def test_away_from_a_terminal_a_stage_writes_its_summary_alone(project) -> None:
     assert re.fullmatch(r"sample: 3 images drawn, \d+\.\d s\n", done.stderr)
 
 
+@pytest.fixture
+def _runs_here(monkeypatch) -> None:
+    """What a stage sets for its process is not set for the process of the tests."""
+    monkeypatch.setattr(sys, "argv", ["stages/sample.py"])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(os, "environ", {})
+
+
+@pytest.mark.usefixtures("_runs_here")
+def test_a_run_counts_its_own_warnings(capsys) -> None:
+    def refused() -> None:
+        stage.warn("three")
+        raise InputError("no images")
+
+    def main() -> str:
+        stage.warn("two")
+        stage.run(lambda: "1 image")
+        with pytest.raises(SystemExit):
+            stage.run(refused)
+        stage.warn("four")
+        return "3 images"
+
+    stage.warn("one")
+    stage.run(main)
+    told = re.sub(r"\d+\.\d s", "0.0 s", capsys.readouterr().err).splitlines()
+    assert [line for line in told if not line.startswith("warning: ")] == [
+        "sample: 1 image, 0.0 s",
+        "sample: error: no images",
+        "sample: 3 images, 0.0 s, 2 warnings",
+    ]
+
+
+@pytest.mark.usefixtures("_runs_here")
 def test_the_summary_counts_the_time_that_dvcs_cache_was_looked_at(project, monkeypatch, capsys) -> None:
     clock = iter([0.0, 5.0, 7.0])
     monkeypatch.chdir(project.folder)
-    monkeypatch.setenv("DVC_STAGE", "sample")
-    monkeypatch.setattr(sys, "argv", ["stages/sample.py"])
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setitem(os.environ, "DVC_STAGE", "sample")
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(stage, "end_with_dvc", lambda: None)
     monkeypatch.setattr(stage, "remove_new_damaged", lambda *_: time.monotonic() and [])

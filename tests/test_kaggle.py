@@ -13,8 +13,6 @@ from ftu_tools.kaggle import bundle_layout, infer, pack_experiment
 from ftu_tools.kaggle.infer import Cost
 from trained import change, write_project
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -15,7 +15,7 @@ from ftu.errors import InputError
 from ftu.orphans import end_with_dvc
 from ftu.verification import remove_new_damaged
 
-_warned: list[str] = []
+_runs: list[list[str]] = []  # the warnings of each run that is under way, the innermost last
 
 
 def run(main: Callable[[], str | None]) -> None:
@@ -26,29 +26,32 @@ def run(main: Callable[[], str | None]) -> None:
     SIGTERM ends it as Ctrl-C does, so that temporary outputs are removed on the way out; so does the end of
     the dvc that started it.
     """
-    name, start = Path(sys.argv[0]).stem, time.monotonic()
+    name, start, warned = Path(sys.argv[0]).stem, time.monotonic(), []
     signal.signal(signal.SIGTERM, _stop)
-    if "DVC_STAGE" in os.environ:
-        end_with_dvc()
-        _check_cache()
     # Threads that spin long while they wait made training up to ten times slower beside another busy process;
     # threads that never spin make it slower on an idle machine. libgomp reads this when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    _runs.append(warned)
     try:
+        if "DVC_STAGE" in os.environ:
+            end_with_dvc()
+            _check_cache()
         told = main()
     except InputError as error:
         sys.stderr.write(f"{name}: error: {error}\n")
         sys.exit(2)
+    finally:
+        _runs.pop()
     if told:
-        count = len(_warned)
-        warned = f", {count} warning{'s' * (count > 1)}" if count else ""
-        sys.stderr.write(f"{name}: {told}, {time.monotonic() - start:.1f} s{warned}\n")
+        count = f", {len(warned)} warning{'s' * (len(warned) > 1)}" if warned else ""
+        sys.stderr.write(f"{name}: {told}, {time.monotonic() - start:.1f} s{count}\n")
 
 
 def warn(message: str) -> None:
-    """Write a warning to stderr; an empty message is none."""
+    """Write a warning to stderr, and count it where a run is under way; an empty message is none."""
     if message:
-        _warned.append(message)
+        if _runs:
+            _runs[-1].append(message)
         sys.stderr.write(f"warning: {message}\n")
 
 
