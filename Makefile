@@ -46,7 +46,7 @@ faults: env ## kill, fill, damage, cut the power in every stage; the next run en
 
 .PHONY: verify-cache
 verify-cache: env ## compare the files of DVC's cache with their names, and remove the damaged ones
-	PYTHONPATH=src python -m ftu.verification
+	PYTHONPATH=src python -m ftu.pipeline.dvc_cache
 
 # Empty: JOBS folds at a time on CPUs.
 GPUS ?=

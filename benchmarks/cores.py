@@ -14,9 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ftu import images, stain, synthetic
+from ftu import stain, synthetic
+from ftu.datasets import image_files
+from ftu.files import png
+from ftu.pipeline.workers.pool import Pool
 from ftu.stain import StainFit
-from ftu.workers import Pool
 
 IMAGES, SIDE, SIZE, REPEATS = 16, 3000, 768, 3
 
@@ -26,22 +28,22 @@ def write_images(folder: Path) -> list[Path]:
         organ = list(synthetic.ORGANS)[index % len(synthetic.ORGANS)]
         rng = np.random.default_rng(index)
         image, _ = synthetic.draw(organ, "HPA", height=SIDE, width=SIDE, pixel_size=0.4, rng=rng)
-        images.write_tiff(folder / f"{index}.tiff", image)
+        image_files.write_tiff(folder / f"{index}.tiff", image)
     return sorted(folder.glob("*.tiff"))
 
 
 def resize_and_normalize(source: Path, folder: Path, target: StainFit) -> None:
     cv2.setNumThreads(1)
-    image = images.read_resized(source, (SIZE, SIZE))
+    image = image_files.read_resized(source, (SIZE, SIZE))
     normalized, _ = stain.normalize(image, stain.fit(image, seed=0), target)
-    images.write_rgb(folder / f"{source.stem}.png", normalized)
+    png.write_rgb(folder / f"{source.stem}.png", normalized)
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = write_images(folder)
-        target = stain.fit(images.read_resized(files[0], (SIZE, SIZE)), seed=0)
+        target = stain.fit(image_files.read_resized(files[0], (SIZE, SIZE)), seed=0)
         work = partial(resize_and_normalize, folder=folder, target=target)
         seconds: dict[int, list[float]] = {1: [], 2: []}
         for workers in seconds:

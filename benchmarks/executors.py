@@ -13,7 +13,7 @@ import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
-from ftu.workers import Pool
+from ftu.pipeline.workers.pool import Pool
 
 ITEMS, FEW, REPEATS = 1000, 10, 3
 

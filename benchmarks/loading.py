@@ -25,10 +25,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from ftu import images, runtime
+from ftu import runtime
 from ftu.augment import augmentation
 from ftu.dataset import Samples, TrainBatches, loader
-from ftu.params import load_params
+from ftu.files import png
+from ftu.pipeline.params import load_params
 from ftu.segmenter import build_segmenter
 from ftu.standardize import MEAN, STD
 from side_by_side import installed, medians
@@ -91,8 +92,8 @@ def draw(folder: Path, count: int, size: int) -> list[str]:
         (folder / part).mkdir()
     for name in ids:
         noise = rng.integers(0, 256, (size, size, 3), np.uint8)
-        images.write_rgb(folder / "images" / f"{name}.png", np.asarray(cv2.GaussianBlur(noise, (0, 0), 1)))
-        images.write_mask(folder / "masks" / f"{name}.png", rng.integers(0, 2, (size, size), np.uint8))
+        png.write_rgb(folder / "images" / f"{name}.png", np.asarray(cv2.GaussianBlur(noise, (0, 0), 1)))
+        png.write_mask(folder / "masks" / f"{name}.png", rng.integers(0, 2, (size, size), np.uint8))
     return ids
 
 

@@ -21,12 +21,14 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco
 
-from ftu import evaluation, images, masking, probabilities
+from ftu import evaluation, masking, probabilities
+from ftu.datasets import image_files
 from ftu.evaluation import Trial
+from ftu.files import png
+from ftu.files.index import ImageRow
 from ftu.masking import Case, Way
+from ftu.pipeline.workers.pool import Pool
 from ftu.postprocess import Rule
-from ftu.tables import ImageRow
-from ftu.workers import Pool
 from rle import snippet_encode
 from side_by_side import medians
 
@@ -71,9 +73,9 @@ def draw(folder: Path, number: int) -> None:
         with probabilities.writer(path, GRID, GRID) as write:
             write(probability)
     truth = cv2.resize(blobs, (SIDE, SIDE)) > 1
-    images.write_mask(folder / f"{number}.png", truth.astype(np.uint8))
+    png.write_mask(folder / f"{number}.png", truth.astype(np.uint8))
     noise = rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-    images.write_tiff(folder / f"{number}.tiff", np.asarray(cv2.GaussianBlur(noise, (0, 0), 1)))
+    image_files.write_tiff(folder / f"{number}.tiff", np.asarray(cv2.GaussianBlur(noise, (0, 0), 1)))
 
 
 def smooth(rng: np.random.Generator, side: int, sigma: float) -> np.ndarray:

@@ -20,7 +20,8 @@ import torch
 import ttach
 from torch import Tensor, nn
 
-from ftu import images, inference, probabilities, runtime, views
+from ftu import inference, probabilities, runtime, views
+from ftu.files import png
 from ftu.predictor import Predictor
 from ftu.segmenter import Probabilities, build_segmenter
 from ftu.standardize import MEAN, STD, image_tensor
@@ -76,7 +77,7 @@ def draw(folder: Path, count: int, side: int) -> list[Path]:
     rng, paths = np.random.default_rng(0), [folder / f"{number}.png" for number in range(count)]
     for path in paths:
         noise = rng.integers(0, 256, (side, side, 3)).astype(np.uint8)
-        images.write_rgb(path, np.asarray(cv2.GaussianBlur(noise, (0, 0), 2)))
+        png.write_rgb(path, np.asarray(cv2.GaussianBlur(noise, (0, 0), 2)))
     return paths
 
 
@@ -100,7 +101,7 @@ def plain_pass(network: nn.Module, paths: list[Path], folder: Path, tta: str, de
     network.to(device).to(memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
     model = ttach.SegmentationTTAWrapper(network, chosen, merge_mode="mean")  # pyright: ignore[reportArgumentType]
     for path in paths:
-        batch = image_tensor(images.read_rgb(path), MEAN, STD)[None].to(device)
+        batch = image_tensor(png.read_rgb(path), MEAN, STD)[None].to(device)
         probability = model(batch)[0, 0].cpu().numpy()
         stored = np.rint(probability * probabilities.FULL_SCALE).astype(np.uint16)
         cv2.imwrite(str(folder / f"plain_{path.name}"), stored)

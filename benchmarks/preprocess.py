@@ -32,12 +32,12 @@ Work = Callable[[Path, Path], object]  # a TIFF, and a folder for what comes of 
 
 def ours(target: np.ndarray, _: Path) -> Work:
     """Two stages: a PNG lies between them."""
-    from ftu import images, normalization
+    from ftu import geometry, normalization
 
     normalize = normalization.prepare("exact", lambda: target, seed=0)
 
     def work(source: Path, to: Path) -> None:
-        images.resize_image_file(source, to / "resized.png", (SIZE, SIZE))
+        geometry.resize_image_file(source, to / "resized.png", (SIZE, SIZE))
         normalize(to / "resized.png", to / "normalized.png")
 
     return work
@@ -45,24 +45,27 @@ def ours(target: np.ndarray, _: Path) -> Work:
 
 def fused(target: np.ndarray, _: Path) -> Work:
     """One stage: what was resized is still written, but not read again."""
-    from ftu import images, stain
+    from ftu import stain
+    from ftu.datasets import image_files
+    from ftu.files import png
 
     fit = stain.fit(target, seed=0)
 
     def work(source: Path, to: Path) -> None:
-        image = images.read_resized(source, (SIZE, SIZE))
-        images.write_rgb(to / "resized.png", image)
-        images.write_rgb(to / "normalized.png", stain.normalize(image, stain.fit(image, seed=0), fit)[0])
+        image = image_files.read_resized(source, (SIZE, SIZE))
+        png.write_rgb(to / "resized.png", image)
+        png.write_rgb(to / "normalized.png", stain.normalize(image, stain.fit(image, seed=0), fit)[0])
 
     return work
 
 
 def kept(target: np.ndarray, folder: Path) -> Work:
     """Two stages with the item cache: the first image of a process makes, the others find."""
-    from ftu import images, items, normalization
+    from ftu import geometry, normalization
+    from ftu.cache import per_image
 
-    keep = items.keeper(folder / "items")
-    resize = keep(images.resize_image_file, reads=1, writes=1)
+    keep = per_image.keeper(folder / "items")
+    resize = keep(geometry.resize_image_file, reads=1, writes=1)
     normalize = keep(normalization.prepare("exact", lambda: target, seed=0), reads=1, writes=1)
 
     def work(source: Path, to: Path) -> None:
@@ -122,12 +125,12 @@ def draw(folder: Path) -> None:
     """The image, and the target beside it."""
     from skimage import data
 
-    from ftu import images
+    from ftu.datasets import image_files
 
     image = data.immunohistochemistry()
     missing = SIDE - len(image)
     padded = np.pad(image, ((0, missing), (0, missing), (0, 0)), mode="symmetric")
-    images.write_tiff(folder / "image.tiff", padded)
+    image_files.write_tiff(folder / "image.tiff", padded)
     np.save(folder / "target.npy", image[:, 256:])
     time.sleep(3)  # so that the file counts as settled
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ftu import images
+from ftu.datasets import image_files
 from side_by_side import medians
 
 SIDE, SIZE, REPEATS = 3000, 768, 9
 
 
 def full_then_resized(path: Path) -> np.ndarray:
-    return cv2.resize(images.read_image(path), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    return cv2.resize(image_files.read_image(path), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
 def main() -> None:
@@ -24,10 +24,10 @@ def main() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.tiff"
-        images.write_tiff(path, cv2.GaussianBlur(noise, (0, 0), 3))
+        image_files.write_tiff(path, cv2.GaussianBlur(noise, (0, 0), 3))
         seconds = medians(
             {
-                "decimated": lambda: images.read_resized(path, (SIZE, SIZE)),
+                "decimated": lambda: image_files.read_resized(path, (SIZE, SIZE)),
                 "full": lambda: full_then_resized(path),
             },
             REPEATS,

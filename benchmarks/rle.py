@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco
 
-from ftu import rle
+from ftu.files import rle
 from side_by_side import medians
 
 SIDE = 3000

@@ -26,7 +26,9 @@ from tqdm import tqdm
 
 import costs
 from costs import DEALT, Setting
-from ftu import images, rle, synthetic
+from ftu import synthetic
+from ftu.datasets import image_files
+from ftu.files import rle
 
 ROOT = Path(__file__).parents[1]
 MEASURED, PICTURE = ROOT / "benchmarks/scaling.csv", ROOT / "docs/images/scaling.png"
@@ -102,7 +104,7 @@ def write_data(folder: Path, setting: Setting) -> None:
                 np.tile(one, (repeats, repeats) + (1,) * (one.ndim - 2))[:side, :side] for one in moved
             )
             name = f"{part}{turn}"
-            images.write_tiff(folder / f"{part}_images" / f"{name}.tiff", image)
+            image_files.write_tiff(folder / f"{part}_images" / f"{name}.tiff", image)
             rows.append([name, organs[turn % 5], "HPA", side, side, 1000 / side, rle.encode(mask)])
         columns = ["id", "organ", "data_source", "img_height", "img_width", "pixel_size", "rle"]
         kept = columns if part == "train" else columns[:-1]

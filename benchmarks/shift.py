@@ -10,8 +10,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ftu import figures, images, paths, tables
-from ftu.params import load_params
+from ftu import figures
+from ftu.datasets import competition, image_files
+from ftu.files import png
+from ftu.files.index import image_rows, read_index
+from ftu.pipeline import paths
+from ftu.pipeline.params import load_params
 from ftu.shift import Look, shift
 
 PICTURE = Path("docs/images/shift.png")
@@ -21,13 +25,13 @@ COLOURS = 128  # of the picture's palette, which makes it small
 def main() -> None:
     params = load_params(paths.PARAMS)
     settings = params.shift
-    rows = tables.image_rows(tables.read_index(paths.IMAGES))
+    rows = image_rows(read_index(paths.IMAGES))
     shown = {row.organ: row for row in reversed(rows) if row.set == "train"}
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     for pair, organ in zip(figure.subplots(2, len(shown)).T, sorted(shown), strict=True):
         row = shown[organ]
-        image = images.read_image(tables.image_path(Path(params.data.root), row))
-        mask = images.read_mask(paths.MASKS / f"{row.id}.png")
+        image = image_files.read_image(competition.image_path(Path(params.data.root), row))
+        mask = png.read_mask(paths.MASKS / f"{row.id}.png")
         look = Look(settings.pixel_size[organ], settings.field, settings.blur, settings.stain)
         made = shift(image, mask, pixel_size=row.pixel_size, look=look, seed=params.stain.seed)
         sizes = row.pixel_size, made.pixel_size

@@ -32,10 +32,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from ftu import images, runtime, schedules, training
+from ftu import runtime, schedules, training
 from ftu.augment import augmentation
 from ftu.dataset import EpochBatches, Samples, TrainBatches, loader
-from ftu.params import load_params
+from ftu.files import png
+from ftu.pipeline.params import load_params
 from ftu.run import Run, accelerate
 from ftu.segmenter import Segmenter, build_segmenter
 from side_by_side import installed, medians
@@ -300,8 +301,8 @@ def draw(folder: Path, ids: list[str], size: int) -> None:
     for part in ("images", "masks"):
         (folder / part).mkdir()
     for name in ids:
-        images.write_rgb(folder / "images" / f"{name}.png", rng.integers(0, 256, (size, size, 3), np.uint8))
-        images.write_mask(folder / "masks" / f"{name}.png", rng.integers(0, 2, (size, size), np.uint8))
+        png.write_rgb(folder / "images" / f"{name}.png", rng.integers(0, 256, (size, size, 3), np.uint8))
+        png.write_mask(folder / "masks" / f"{name}.png", rng.integers(0, 2, (size, size), np.uint8))
 
 
 def step_operations(model: Segmenter, words: argparse.Namespace, device: torch.device) -> int:

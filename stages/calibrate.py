@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 
-from ftu import calibration_report, evidence, fusion, mixtures, nested, paths, predictions, rules, tables
+from ftu import calibration_report, evidence, fusion, mixtures, nested, predictions, rules
 from ftu.calibration import Settings
 from ftu.curves import Sizes
 from ftu.evidence import Case
+from ftu.files import folds
+from ftu.files.index import read_index
 from ftu.nested import Choice, Search
-from ftu.params import Params, load_params
-from ftu.stage import run
-from ftu.whole import whole_files
-from ftu.workers import Pool
+from ftu.pipeline import paths
+from ftu.pipeline.atomic import whole_files
+from ftu.pipeline.params import Params, load_params
+from ftu.pipeline.stage import run
+from ftu.pipeline.workers.pool import Pool
 
 
 def main() -> str:
@@ -31,9 +34,9 @@ def held_out(params: Params) -> list[Case]:
     """The training images of all folds; where there is something to choose, of those that run."""
     if params.calibrate.enabled:
         nested.check_folds(params.split.run)
-    folds = params.split.run if params.calibrate.enabled else range(params.split.count)
-    index, table = tables.read_index(paths.IMAGES), tables.read_folds(paths.FOLDS)
-    return evidence.held_out(index, table, folds, paths.MASKS, pool=Pool(**params.compute.model_dump()))
+    due = params.split.run if params.calibrate.enabled else range(params.split.count)
+    index, table = read_index(paths.IMAGES), folds.read_folds(paths.FOLDS)
+    return evidence.held_out(index, table, due, paths.MASKS, pool=Pool(**params.compute.model_dump()))
 
 
 def given(params: Params, cases: Sequence[Case]) -> Choice:
@@ -54,7 +57,7 @@ def calibrate(
     """Choose, and say by nested cross-validation what the choice is worth."""
     settings, folds = params.calibrate, params.split.run
     if settings.metric == "dice_shifted":
-        moved = tables.read_index(paths.SHIFTED / "shifted.csv")
+        moved = read_index(paths.SHIFTED / "shifted.csv")
         cases = [*cases, *evidence.shifted(cases, moved, paths.SHIFTED / "masks")]
     if params.postprocess.threshold == "quantile":
         evidence.refuse_lone_folds(cases)

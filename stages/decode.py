@@ -4,34 +4,37 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftu import images, items, paths, tables
-from ftu.params import load_params
-from ftu.stage import run, warn
-from ftu.whole import whole_file, whole_folder
-from ftu.workers import Pool
+from ftu.cache import per_image
+from ftu.datasets import competition, image_files
+from ftu.files.index import image_rows
+from ftu.pipeline import paths
+from ftu.pipeline.atomic import whole_file, whole_folder
+from ftu.pipeline.params import load_params
+from ftu.pipeline.stage import run, warn
+from ftu.pipeline.workers.pool import Pool
 
 
 def main() -> str:
     params = load_params(paths.PARAMS)
-    root, keep = Path(params.data.root), items.keeper(paths.items())
-    train, test = tables.read_both(root, organs=params.data.organs, sources=params.data.sources)
+    root, keep = Path(params.data.root), per_image.keeper(paths.items())
+    train, test = competition.read_both(root, organs=params.data.organs, sources=params.data.sources)
     index = pd.concat([train.drop(columns="rle"), test], ignore_index=True)
-    rows = tables.image_rows(index)
-    files = [tables.image_path(root, row) for row in rows]
+    rows = image_rows(index)
+    files = [competition.image_path(root, row) for row in rows]
     shapes = [(row.img_height, row.img_width) for row in rows]
     sizes = [row.pixel_size for row in rows]
     pool = Pool(**params.compute.model_dump())
-    check = keep(images.check_image, reads=1, writes=0)
+    check = keep(image_files.check_image, reads=1, writes=0)
     done = pool.each(check, files, shapes, sizes, doing="check images")
 
     with whole_folder(paths.MASKS) as folder:
-        write = keep(images.decode_mask_file, reads=0, writes=1)
+        write = keep(competition.decode_mask_file, reads=0, writes=1)
         targets = [folder / f"{name}.png" for name in train["id"]]
         done += pool.each(write, targets, list(train["rle"]), shapes[: len(train)], doing="decode masks")
     with whole_file(paths.IMAGES) as path:
         index.to_csv(path, index=False)
-    warn(items.warning(done))
-    return f"{len(rows)} images and {len(train)} masks, {items.count(done)}"
+    warn(per_image.warning(done))
+    return f"{len(rows)} images and {len(train)} masks, {per_image.count(done)}"
 
 
 if __name__ == "__main__":

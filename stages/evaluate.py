@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftu import evaluation, figures, folds, fusion, jsonfile, masking, paths, predictions, rules, tables
+from ftu import evaluation, figures, fusion, masking, predictions, rules
 from ftu.evaluation import Trial
-from ftu.params import Params, load_params
-from ftu.stage import run
-from ftu.whole import whole_files
-from ftu.workers import Pool
+from ftu.files import folds, jsonfile
+from ftu.files.index import image_rows, read_index
+from ftu.pipeline import paths
+from ftu.pipeline.atomic import whole_files
+from ftu.pipeline.params import Params, load_params
+from ftu.pipeline.stage import run
+from ftu.pipeline.workers.pool import Pool
 
 
 def main() -> str:
@@ -43,15 +46,15 @@ def main() -> str:
 
 def find_trials(params: Params, known: rules.Rules) -> tuple[list[Trial], list[Trial]]:
     """The held-out images of the folds that run, and those of them that were shifted to another source."""
-    index, table = tables.read_index(paths.IMAGES), tables.read_folds(paths.FOLDS)
-    moved = tables.read_index(paths.SHIFTED / "shifted.csv")
+    index, table = read_index(paths.IMAGES), folds.read_folds(paths.FOLDS)
+    moved = read_index(paths.SHIFTED / "shifted.csv")
     test = index.loc[index["set"] == "test", "id"]
     own = fusion.Experiment("own", paths.PREDICTIONS, tuple(params.split.run), known.own, known.tta)
     ensemble = fusion.ensemble(own, paths.MEMBERS, known.members)
     trials, shifted = [], []
     for fold in params.split.run:
         _, oof = folds.divide(table, fold)
-        rows, others = (tables.image_rows(one[one["id"].isin(oof)]) for one in (index, moved))
+        rows, others = (image_rows(one[one["id"].isin(oof)]) for one in (index, moved))
         due = {"oof": oof, "test": test, "shifted": [row.id for row in others]}
         predictions.check_fold(paths.prediction(fold), paths.model(fold), tta=known.tta, due=due)
         root, masks = Path(params.data.root), paths.SHIFTED / "masks"

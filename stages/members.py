@@ -1,9 +1,12 @@
 """Fetch what the other experiments of the ensemble predicted; an ensemble of one has nothing to fetch."""
 
-from ftu import admission, folds, fusion, jsonfile, members, paths, predictions, tables
-from ftu.params import Params, load_params
-from ftu.stage import run
-from ftu.whole import whole_folder
+from ftu import admission, fusion, members, predictions
+from ftu.files import csvfile, folds, jsonfile
+from ftu.files.index import read_index
+from ftu.pipeline import paths
+from ftu.pipeline.atomic import whole_folder
+from ftu.pipeline.params import Params, load_params
+from ftu.pipeline.stage import run
 
 
 def main() -> str:
@@ -24,11 +27,11 @@ def main() -> str:
 
 def what_is_wanted(params: Params) -> admission.Wanted:
     """The same images and views as this project's own; what is scored here must be held out there."""
-    index, table = tables.read_index(paths.IMAGES), tables.read_folds(paths.FOLDS)
+    index, table = read_index(paths.IMAGES), folds.read_folds(paths.FOLDS)
     held_out = {name for fold in params.split.run for name in folds.divide(table, fold)[1]}
     due = {"oof": held_out, "test": set(index.loc[index["set"] == "test", "id"])}
     if params.shift.enabled:
-        due["shifted"] = held_out & set(tables.read_csv(paths.SHIFTED / "shifted.csv")["id"])
+        due["shifted"] = held_out & set(csvfile.read_csv(paths.SHIFTED / "shifted.csv")["id"])
     return admission.Wanted(
         organs=params.data.organs,
         images=index,

@@ -4,24 +4,27 @@ from functools import partial
 
 import pandas as pd
 
-from ftu import items, normalization, paths, tables
-from ftu.params import load_params
-from ftu.stage import run, warn
-from ftu.whole import whole_folder
-from ftu.workers import HERE, Pool
+from ftu import normalization
+from ftu.cache import per_image
+from ftu.files.index import image_rows, read_index
+from ftu.pipeline import paths
+from ftu.pipeline.atomic import whole_folder
+from ftu.pipeline.params import load_params
+from ftu.pipeline.stage import run, warn
+from ftu.pipeline.workers.pool import HERE, Pool
 
 
 def main() -> str:
     params = load_params(paths.PARAMS)
     settings, caveat = params.stain, normalization.caveat(params.stain.backend)
     pool = HERE if caveat else Pool(**params.compute.model_dump())
-    keep = items.keeper(paths.items())  # after the backend was imported: it counts its code
-    index = tables.read_index(paths.IMAGES)
+    keep = per_image.keeper(paths.items())  # after the backend was imported: it counts its code
+    index = read_index(paths.IMAGES)
     target = partial(normalization.target_image, paths.RESIZED, index, **settings.target.model_dump())
     fit = keep(normalization.fit_target, reads=0, writes=0).result
     work = normalization.prepare(settings.backend, target, seed=settings.seed, fit=fit)
     warn(caveat)
-    rows = tables.image_rows(index)
+    rows = image_rows(index)
     with whole_folder(paths.NORMALIZED) as folder:
         for name in ("train", "test"):
             (folder / name).mkdir()
@@ -31,8 +34,8 @@ def main() -> str:
         quality = normalization.quality_rows(rows, [item.result for item in done])
         pd.DataFrame(quality).to_csv(folder / "qc.csv", index=False)
     warn(normalization.warning(quality))
-    warn(items.warning(done))
-    return f"{len(rows)} images, {items.count(done)}"
+    warn(per_image.warning(done))
+    return f"{len(rows)} images, {per_image.count(done)}"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Probabilities of one fold's model: its held-out images, and the test images."""
 
-from ftu import folds, paths, tables
-from ftu.params import Params, load_params
-from ftu.stage import fold_argument, run
-from ftu.whole import whole_folder
+from ftu.files import folds
+from ftu.files.index import read_index
+from ftu.pipeline import paths
+from ftu.pipeline.atomic import whole_folder
+from ftu.pipeline.params import Params, load_params
+from ftu.pipeline.stage import fold_argument, run
 
 
 def main() -> str:
@@ -12,15 +14,16 @@ def main() -> str:
 
 
 def predict(fold: int, params: Params) -> str:
-    from ftu import artifact, inference, jsonfile, predictions, runtime, views
+    from ftu import artifact, inference, predictions, runtime, views
+    from ftu.files import jsonfile
 
     settings = params.predict
     device = runtime.choose_device(settings.device)
     runtime.fix_randomness(0, settings.threads, settings.device)  # nothing is drawn: for the algorithms
     names = predictions.set_names(settings.tta, settings.candidates)
     sets = {name: views.groups(name, settings.scales) for name in names}
-    table, index = tables.read_folds(paths.FOLDS), tables.read_index(paths.IMAGES)
-    moved, oof = tables.read_index(paths.SHIFTED / "shifted.csv"), folds.divide(table, fold)[1]
+    table, index = folds.read_folds(paths.FOLDS), read_index(paths.IMAGES)
+    moved, oof = read_index(paths.SHIFTED / "shifted.csv"), folds.divide(table, fold)[1]
     parts = {
         "oof": (paths.NORMALIZED / "train", oof),
         "shifted": (paths.SHIFTED / "images", moved.loc[moved["id"].isin(oof), "id"].tolist()),

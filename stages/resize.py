@@ -2,18 +2,22 @@
 
 from pathlib import Path
 
-from ftu import geometry, images, items, paths, tables
-from ftu.params import load_params
-from ftu.stage import run, warn
-from ftu.whole import whole_file, whole_folder
-from ftu.workers import Pool
+from ftu import geometry
+from ftu.cache import per_image
+from ftu.datasets import competition
+from ftu.files.index import image_rows, read_index
+from ftu.pipeline import paths
+from ftu.pipeline.atomic import whole_file, whole_folder
+from ftu.pipeline.params import load_params
+from ftu.pipeline.stage import run, warn
+from ftu.pipeline.workers.pool import Pool
 
 
 def main() -> str:
     params = load_params(paths.PARAMS)
-    rows = tables.image_rows(tables.read_index(paths.IMAGES))
+    rows = image_rows(read_index(paths.IMAGES))
     root, settings = Path(params.data.root), params.resize.model_dump()
-    pool, keep = Pool(**params.compute.model_dump()), items.keeper(paths.items())
+    pool, keep = Pool(**params.compute.model_dump()), per_image.keeper(paths.items())
     shapes = {
         row.id: geometry.network_shape(row.img_height, row.img_width, row.pixel_size, **settings)
         for row in rows
@@ -21,24 +25,24 @@ def main() -> str:
     with whole_folder(paths.RESIZED) as folder:
         for name in ("train", "test", "masks"):
             (folder / name).mkdir()
-        sources = [tables.image_path(root, row) for row in rows]
+        sources = [competition.image_path(root, row) for row in rows]
         targets = [folder / row.set / f"{row.id}.png" for row in rows]
         sizes = [shapes[row.id] for row in rows]
-        resize = keep(images.resize_image_file, reads=1, writes=1)
+        resize = keep(geometry.resize_image_file, reads=1, writes=1)
         done = pool.each(resize, sources, targets, sizes, doing="resize images")
         ids = [row.id for row in rows if row.set == "train"]
         sources = [paths.MASKS / f"{name}.png" for name in ids]
         targets = [folder / "masks" / f"{name}.png" for name in ids]
         sizes = [shapes[name] for name in ids]
-        resize = keep(images.resize_mask_file, reads=1, writes=1)
+        resize = keep(geometry.resize_mask_file, reads=1, writes=1)
         done += pool.each(resize, sources, targets, sizes, doing="resize masks")
     scales = geometry.scale_table(rows, **settings)
     with whole_file(paths.GEOMETRY) as path:
         scales.to_csv(path, index=False)
     for sentence in geometry.scale_warnings(scales):
         warn(sentence)
-    warn(items.warning(done))
-    return f"{len(rows)} images and {len(ids)} masks, {items.count(done)}"
+    warn(per_image.warning(done))
+    return f"{len(rows)} images and {len(ids)} masks, {per_image.count(done)}"
 
 
 if __name__ == "__main__":

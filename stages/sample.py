@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from ftu import paths, sample, tables
-from ftu.params import load_params
-from ftu.stage import run
-from ftu.whole import whole_folder
+from ftu import sample
+from ftu.datasets import competition
+from ftu.pipeline import paths
+from ftu.pipeline.atomic import whole_folder
+from ftu.pipeline.params import load_params
+from ftu.pipeline.stage import run
 
 
 def main() -> str:
@@ -13,7 +15,7 @@ def main() -> str:
     train, test = params.sample.train, params.sample.test
     root = Path(params.data.root)
     if root != paths.SAMPLE:
-        tables.check_root(root)
+        competition.check_root(root)
     with whole_folder(paths.SAMPLE) as folder:
         sample.write_sample(folder, train=train, test=test, seed=params.sample.seed)
     return f"{train + test} images drawn"

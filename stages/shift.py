@@ -3,12 +3,16 @@
 from functools import partial
 from pathlib import Path
 
-from ftu import geometry, items, normalization, paths, shifted, tables
-from ftu.params import Params, load_params
+from ftu import geometry, normalization, shifted
+from ftu.cache import per_image
+from ftu.datasets import competition
+from ftu.files.index import image_rows, read_index
+from ftu.pipeline import paths
+from ftu.pipeline.atomic import whole_folder
+from ftu.pipeline.params import Params, load_params
+from ftu.pipeline.stage import run, warn
+from ftu.pipeline.workers.pool import HERE, Pool
 from ftu.shift import Look
-from ftu.stage import run, warn
-from ftu.whole import whole_folder
-from ftu.workers import HERE, Pool
 
 
 def main() -> str:
@@ -22,15 +26,15 @@ def main() -> str:
 
 def shift_all(params: Params) -> str:
     settings, stain = params.shift, params.stain
-    index = tables.read_index(paths.IMAGES)
-    rows = shifted.rows_to_shift(tables.image_rows(index), settings.source)
+    index = read_index(paths.IMAGES)
+    rows = shifted.rows_to_shift(image_rows(index), settings.source)
     looks = {
         organ: Look(size, settings.field, settings.blur, settings.stain)
         for organ, size in settings.pixel_size.items()
     }
     caveat = normalization.caveat(stain.backend)
     pool = HERE if caveat else Pool(**params.compute.model_dump())
-    keep = items.keeper(paths.items())  # after the backend was imported: it counts its code
+    keep = per_image.keeper(paths.items())  # after the backend was imported: it counts its code
     target = partial(normalization.target_image, paths.RESIZED, index, **stain.target.model_dump())
     fit = keep(normalization.fit_target, reads=0, writes=0).result
     recipe = shifted.Recipe(
@@ -44,7 +48,7 @@ def shift_all(params: Params) -> str:
     with whole_folder(paths.SHIFTED) as folder:
         for name in ("images", "masks"):
             (folder / name).mkdir()
-        raw = [tables.image_path(Path(params.data.root), row) for row in rows]
+        raw = [competition.image_path(Path(params.data.root), row) for row in rows]
         to = [[base / f"{row.id}.png" for row in rows] for base in (folder / "images", folder / "masks")]
         masks = [paths.MASKS / f"{row.id}.png" for row in rows]
         given = rows, [looks[row.organ] for row in rows]
@@ -54,8 +58,8 @@ def shift_all(params: Params) -> str:
     for sentence in shifted.warnings(rows, made, looks):
         warn(sentence)
     warn(normalization.warning([one.quality for one in made if one.row]))
-    warn(items.warning(done))
-    return f"{len(rows)} images, {items.count(done)}"
+    warn(per_image.warning(done))
+    return f"{len(rows)} images, {per_image.count(done)}"
 
 
 if __name__ == "__main__":

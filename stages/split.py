@@ -1,15 +1,17 @@
 """Deal the training images into folds, stratified by organ."""
 
-from ftu import folds, paths, tables
-from ftu.params import load_params
-from ftu.stage import run, warn
-from ftu.whole import whole_file
+from ftu.files import folds
+from ftu.files.index import read_index
+from ftu.pipeline import paths
+from ftu.pipeline.atomic import whole_file
+from ftu.pipeline.params import load_params
+from ftu.pipeline.stage import run, warn
 
 
 def main() -> str:
     params = load_params(paths.PARAMS)
     count = params.split.count
-    index = tables.read_index(paths.IMAGES)
+    index = read_index(paths.IMAGES)
     train = index[index["set"] == "train"]
     table = folds.assign_folds(train, count=count, seed=params.split.seed)
     for organ, images in folds.rare_organs(train, count=count).items():

@@ -4,17 +4,20 @@ from functools import partial
 
 import pandas as pd
 
-from ftu import folds, fusion, masking, paths, predictions, rules, submission, tables
-from ftu.params import load_params
-from ftu.stage import run
-from ftu.whole import whole_files
-from ftu.workers import Pool
+from ftu import fusion, masking, predictions, rules, submission
+from ftu.files import folds
+from ftu.files.index import image_rows, read_index
+from ftu.pipeline import paths
+from ftu.pipeline.atomic import whole_files
+from ftu.pipeline.params import load_params
+from ftu.pipeline.stage import run
+from ftu.pipeline.workers.pool import Pool
 
 
 def main() -> str:
     params = load_params(paths.PARAMS)
     known = rules.read(paths.RULES, organs=params.data.organs, sources=params.data.sources)
-    index, table = tables.read_index(paths.IMAGES), tables.read_folds(paths.FOLDS)
+    index, table = read_index(paths.IMAGES), folds.read_folds(paths.FOLDS)
     test = index[index["set"] == "test"]
     for fold in params.split.run:
         _, oof = folds.divide(table, fold)
@@ -22,7 +25,7 @@ def main() -> str:
         predictions.check_fold(paths.prediction(fold), paths.model(fold), tta=known.tta, due=due)
     own = fusion.Experiment("own", paths.PREDICTIONS, tuple(params.split.run), known.own, known.tta)
     experiments = fusion.ensemble(own, paths.MEMBERS, known.members)
-    cases = masking.cases(tables.image_rows(test), "test", experiments, known)
+    cases = masking.cases(image_rows(test), "test", experiments, known)
 
     way = masking.Way(params.ensemble.mean, known.method, params.postprocess.never_empty)
     answer = partial(masking.answer, way=way)

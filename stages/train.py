@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ftu import folds, jsonfile, paths, processes, schedules, tables
-from ftu.params import Params, load_params
-from ftu.stage import fold_argument, run, warn
-from ftu.whole import whole_folder
+from ftu import schedules
+from ftu.files import folds, jsonfile
+from ftu.pipeline import launch, paths
+from ftu.pipeline.atomic import whole_folder
+from ftu.pipeline.params import Params, load_params
+from ftu.pipeline.stage import fold_argument, run, warn
 
 if TYPE_CHECKING:
     from ftu.run import Run
@@ -19,7 +21,7 @@ RUNNING = {"seed", "epochs", "lr", "weight_decay", "scheduler", "clip", "ema", "
 
 def main() -> str:
     fold, params = fold_argument(), load_params(paths.PARAMS)  # checked before torch is imported
-    processes.launch(params.train.processes)
+    launch.launch(params.train.processes)
     return train(fold, params)
 
 
@@ -31,7 +33,7 @@ def train(fold: int, params: Params) -> str:
     from ftu.weights import load_encoder_weights, non_commercial
 
     settings, size = params.train, params.resize.side
-    device = runtime.choose_device(settings.device, processes.local(settings.processes))
+    device = runtime.choose_device(settings.device, launch.local(settings.processes))
     accelerator = accelerate(device, settings.precision, settings.accumulate)
     runtime.fix_randomness(settings.seed, settings.threads, settings.device)
     architecture: dict[str, Any] = {**settings.model.model_dump(), "size": size}
@@ -39,7 +41,7 @@ def train(fold: int, params: Params) -> str:
     source = load_encoder_weights(model.encoder, settings.model.encoder, settings.weights)
     warn(non_commercial(source) if accelerator.is_main_process else "")
 
-    learnt, held_out = folds.divide(tables.read_folds(paths.FOLDS), fold)
+    learnt, held_out = folds.divide(folds.read_folds(paths.FOLDS), fold)
     windows = params.resize.mode == "microns"  # then images have any size
     augment = strict_augmentation(size, windows=windows, **params.augment.model_dump())
     part = partial(dataset.Samples, paths.NORMALIZED / "train", paths.RESIZED / "masks", cache=settings.cache)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ftu import jsonfile
-from ftu.images import write_mask
+from ftu.files import jsonfile
+from ftu.files.png import write_mask
 from maps import write_probability
 
 SIDE, PIXEL_SIZE = 64, 2.0

@@ -11,7 +11,11 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["ftu"]):
-    from ftu import jsonfile, params, rle, rules, tables
+    from ftu import rules
+    from ftu.datasets import competition
+    from ftu.files import folds, jsonfile, rle
+    from ftu.files.index import read_index
+    from ftu.pipeline import params
 
 import numpy as np
 
@@ -39,9 +43,9 @@ def mask(path: Path) -> None:
 
 READERS = {
     mask: b"\x07 1 3 5 1 9 2 \x07",
-    lambda path: tables.read_train(path, **KNOWN): TABLE,
-    tables.read_index: TABLE,
-    tables.read_folds: TABLE,
+    lambda path: competition.read_train(path, **KNOWN): TABLE,
+    read_index: TABLE,
+    folds.read_folds: TABLE,
     params.load_params: (ROOT / "params.yaml").read_bytes(),
     lambda path: jsonfile.read(path, "again"): b'{"a": [1, 0.5, null, "x"]}',
     lambda path: rules.read(

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 import one_image
-from ftu import images, inference, views
+from ftu import inference, views
+from ftu.datasets import image_files
 
 WINDOW, OVERLAP = 512, 0.125
 
@@ -29,8 +30,8 @@ def peak_memory() -> int:
 
 def main(source: Path, target: Path) -> None:
     torch.set_num_threads(1)
-    shape = images.image_shape(source)
-    with images.rgb_rows(source) as read:
+    shape = image_files.image_shape(source)
+    with image_files.rgb_rows(source) as read:
         bands = one_image.predict(
             network(), read, shape,
             sets={"none": views.groups("none", [])}, window=WINDOW, overlap=OVERLAP, blend="smooth",

@@ -8,7 +8,10 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ftu import folds, images, jsonfile, predictions, rle, schedules, tables
+from ftu import predictions, schedules
+from ftu.datasets import competition
+from ftu.files import folds, jsonfile, png, rle
+from ftu.files.index import ImageRow, image_rows, read_index
 from maps import write_probability
 
 GRID = 32  # px, of the maps
@@ -18,16 +21,16 @@ def prepare(project, *, count: int = 2) -> None:
     """Tables and masks as decode and split would have made them of the data set in data/raw."""
     raw, data = project.folder / "data" / "raw", project.folder / "data"
     known = {"organs": project.params["data"]["organs"], "sources": project.params["data"]["sources"]}
-    train, test = tables.read_both(raw, **known)
+    train, test = competition.read_both(raw, **known)
     index = pd.concat([train.drop(columns="rle"), test], ignore_index=True)
     index.to_csv(data / "images.csv", index=False)
     folds.assign_folds(train, count=count, seed=0).to_csv(data / "folds.csv", index=False)
     (data / "shifted").mkdir()
-    (data / "shifted" / "shifted.csv").write_text(",".join(tables.ImageRow._fields) + "\n")
+    (data / "shifted" / "shifted.csv").write_text(",".join(ImageRow._fields) + "\n")
     (data / "masks").mkdir()
-    for row, text in zip(tables.image_rows(train), train["rle"], strict=True):
+    for row, text in zip(image_rows(train), train["rle"], strict=True):
         mask = rle.decode(text, height=row.img_height, width=row.img_width)
-        images.write_mask(data / "masks" / f"{row.id}.png", mask)
+        png.write_mask(data / "masks" / f"{row.id}.png", mask)
 
 
 def predict(
@@ -35,10 +38,10 @@ def predict(
 ) -> None:
     """Maps of each fold that runs, and a model that says it made them."""
     index, table = (
-        tables.read_index(folder / "data" / "images.csv"),
-        tables.read_folds(folder / "data" / "folds.csv"),
+        read_index(folder / "data" / "images.csv"),
+        folds.read_folds(folder / "data" / "folds.csv"),
     )
-    shifted = tables.read_index(folder / "data" / "shifted" / "shifted.csv")
+    shifted = read_index(folder / "data" / "shifted" / "shifted.csv")
     test = index.loc[index["set"] == "test", "id"].tolist()
     rng = np.random.default_rng(seed)
     for fold in run:
@@ -65,7 +68,7 @@ def a_map(mask: Path, rng: np.random.Generator) -> np.ndarray:
     """The mask, small and smooth and noisy; of an image without one, a blob somewhere."""
     truth = np.zeros((GRID, GRID), np.uint8)
     if mask.exists():
-        truth = cv2.resize(images.read_mask(mask), (GRID, GRID), interpolation=cv2.INTER_AREA)
+        truth = cv2.resize(png.read_mask(mask), (GRID, GRID), interpolation=cv2.INTER_AREA)
     else:
         cv2.circle(truth, rng.integers(8, 24, 2).tolist(), 6, 1, -1)
     smooth = cv2.GaussianBlur(truth.astype(np.float32), (5, 5), 0)

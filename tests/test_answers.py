@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 import predicted
-from ftu import images, jsonfile, metrics, predictions, probabilities, rle, rules, submission, tables
+from ftu import metrics, predictions, probabilities, rules, submission
+from ftu.files import csvfile, jsonfile, png, rle
+from ftu.files.index import ImageRow, image_rows, read_index
 from ftu.postprocess import Rule
 
 pytestmark = pytest.mark.slow  # each runs a stage, or two
@@ -54,9 +56,7 @@ def predicted_project(new_project, small_sample):
     predicted.prepare(project)
     data = project.folder / "data"
     moved = (
-        tables.read_index(data / "images.csv")
-        .query("set == 'train'")
-        .assign(set="shifted", data_source="Hubmap")
+        read_index(data / "images.csv").query("set == 'train'").assign(set="shifted", data_source="Hubmap")
     )
     moved.to_csv(data / "shifted" / "shifted.csv", index=False)
     shutil.copytree(data / "masks", data / "shifted" / "masks")
@@ -101,13 +101,13 @@ def refused(project, stage: str, *parts: str) -> None:
     assert project.contents() == before
 
 
-def rows_of(project, part: str) -> list[tables.ImageRow]:
-    index = tables.read_index(project.folder / "data" / "images.csv")
-    return tables.image_rows(index[index["set"] == part])
+def rows_of(project, part: str) -> list[ImageRow]:
+    index = read_index(project.folder / "data" / "images.csv")
+    return image_rows(index[index["set"] == part])
 
 
 def by_hand(
-    project, row: tables.ImageRow, part: str, *, threshold: float = 0.5, members: tuple[str, ...] = ()
+    project, row: ImageRow, part: str, *, threshold: float = 0.5, members: tuple[str, ...] = ()
 ) -> np.ndarray:
     """Per experiment the mean of its folds' maps at native size; their plain mean; the cut."""
     data, natives = project.folder / "data", []
@@ -121,8 +121,8 @@ def by_hand(
 
 
 def answers(project) -> dict[str, str]:
-    table = tables.read_csv(project.folder / "submissions" / "submission.csv")
-    submission.check_submission(table, tables.read_sizes(project.folder / "data" / "raw" / "test.csv"))
+    table = csvfile.read_csv(project.folder / "submissions" / "submission.csv")
+    submission.check_submission(table, csvfile.read_sizes(project.folder / "data" / "raw" / "test.csv"))
     return dict(zip(table["id"], table["rle"], strict=True))
 
 
@@ -160,7 +160,7 @@ def test_evaluate_scores_the_mask_that_submit_would_make_of_the_fold_that_held_t
     printed = done(project, "evaluate")
     table = pd.read_csv(project.folder / "reports" / "dice.csv", dtype={"id": str}).set_index("id")
     for row in rows_of(project, "train"):
-        truth = images.read_mask(project.folder / "data" / "masks" / f"{row.id}.png")
+        truth = png.read_mask(project.folder / "data" / "masks" / f"{row.id}.png")
         expected = metrics.dice(by_hand(project, row, "oof"), truth)
         assert table["dice"][row.id] == pytest.approx(expected, abs=1e-6)
     scores = jsonfile.read(project.folder / "reports" / "metrics.json", "")
@@ -184,7 +184,7 @@ def test_the_nested_estimate_of_chosen_rules_stands_beside_their_score(project):
 
 
 def test_no_shifted_images_are_no_shifted_score(project):
-    (project.folder / "data/shifted/shifted.csv").write_text(",".join(tables.ImageRow._fields) + "\n")
+    (project.folder / "data/shifted/shifted.csv").write_text(",".join(ImageRow._fields) + "\n")
     for path in (project.folder / "data/predictions").glob("fold_*/shifted"):
         shutil.rmtree(path)
     done(project, "evaluate")

@@ -15,10 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftu import images, members, mixtures, nested, normalization, sample, stage
+from ftu import members, mixtures, nested, normalization, sample
 from ftu.errors import InputError
 from ftu.evidence import Case
+from ftu.files import png
 from ftu.fusion import Experiment
+from ftu.pipeline import stage
 from ftu.sources import find
 from imports import ROOT
 from maps import write_probability
@@ -134,7 +136,7 @@ def test_drawing_has_a_bar(has_bar, tmp_path) -> None:
 def test_reading_a_target_of_several_images_has_a_bar(has_bar, tmp_path) -> None:
     (tmp_path / "train").mkdir()
     for name in "ab":
-        images.write_rgb(tmp_path / "train" / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
+        png.write_rgb(tmp_path / "train" / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
     index = pd.DataFrame({"id": ["a", "b"], "set": "train"})
     ask = partial(normalization.target_image, tmp_path, index, kind="mosaic", source="", file="")
     assert has_bar("target", lambda: ask(ids=["a", "b"]))

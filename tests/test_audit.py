@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ftu import jsonfile
 from ftu.errors import InputError
+from ftu.files import jsonfile
 from ftu_tools.maintenance import audit
 from imports import ROOT
 

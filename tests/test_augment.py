@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from ftu.augment import sample_seed, strict_augmentation
-from ftu.params import load_params
+from ftu.pipeline.params import load_params
 from imports import ROOT
 
 SIZE = 64

@@ -12,8 +12,9 @@ import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from ftu import images, jsonfile, sources
+from ftu import sources
 from ftu.errors import InputError
+from ftu.files import jsonfile, png
 from ftu_tools.kaggle import bundle, bundle_layout, licences, notebook, pack_experiment, wheels
 from imports import ROOT, imported_modules, imported_packages
 from trained import change, write_project
@@ -170,13 +171,13 @@ def test_an_experiment_is_packed_with_its_own_bytes(project):
 
 
 def test_the_target_is_that_of_the_training_images_alone(project):
-    target = images.read_rgb(pack(project) / bundle_layout.TARGET)
+    target = png.read_rgb(pack(project) / bundle_layout.TARGET)
     assert set(np.unique(target)) == {0, 40, 80, 120, 160}  # 10 more in test images
 
 
 def test_a_target_may_be_a_visible_test_image(project):
     change(project, "stain", target={"kind": "image", "ids": ["test3"], "source": "HPA", "file": ""})
-    assert set(np.unique(images.read_rgb(pack(project) / bundle_layout.TARGET))) == {130}
+    assert set(np.unique(png.read_rgb(pack(project) / bundle_layout.TARGET))) == {130}
 
 
 def test_no_target_is_packed_where_stains_stay(project):

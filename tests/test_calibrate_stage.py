@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from blobs import LEVEL, write_map, write_project
-from ftu import images, jsonfile, probabilities, rules
+from ftu import probabilities, rules
+from ftu.files import jsonfile, png
 
 pytestmark = pytest.mark.slow  # each runs a stage, or two
 
@@ -53,7 +54,7 @@ def test_off_the_rules_are_those_of_the_parameters(project):
     for source, organs in project.params["thresholds"].items():
         for organ, threshold in organs.items():
             assert read.table[source][organ][:3] == (threshold, 30.0, 0.0)
-    masks = [images.read_mask(path) for path in (project.folder / "data" / "masks").glob("kidney*")]
+    masks = [png.read_mask(path) for path in (project.folder / "data" / "masks").glob("kidney*")]
     share = sum(mask.mean() for mask in masks) / len(masks)
     assert read.rule("HPA", "kidney").foreground == pytest.approx(share)
     assert math.isnan(read.table["HPA"]["spleen"].foreground)  # no image

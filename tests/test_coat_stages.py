@@ -12,9 +12,11 @@ import pytest
 import torch
 
 import toy
-from ftu import artifact, folds, images, predictions, probabilities, submission, tables, training
+from ftu import artifact, predictions, probabilities, submission, training
 from ftu.checkpoints import CHOICES
 from ftu.dataset import Samples, ValidBatches, loader
+from ftu.files import csvfile, folds, png
+from ftu.files.index import read_index
 from ftu.segmenter import Probabilities
 from ftu.standardize import image_tensor
 from imports import ROOT
@@ -86,7 +88,7 @@ def test_the_model_says_what_it_is(folder, model):
 
 
 def test_every_image_has_a_prediction_of_the_networks_size(folder):
-    index, table = tables.read_index(folder / "data/images.csv"), tables.read_folds(folder / "data/folds.csv")
+    index, table = read_index(folder / "data/images.csv"), folds.read_folds(folder / "data/folds.csv")
     due = {"oof": folds.divide(table, 0)[1], "test": index.loc[index["set"] == "test", "id"].tolist()}
     made = folder / "data/predictions/fold_0"
     predictions.check_fold(made, folder / "models/fold_0", tta="flips", due=due)
@@ -103,7 +105,7 @@ def test_the_saved_weights_give_the_predictions(folder, model):
     assert made_by == {"fold": 0, "sets": ["flips"], "weights_sha256": facts["weights_sha256"]}
     network = Probabilities(segmenter).eval()
     for source in sorted((folder / "data/normalized/test").glob("*.png")):
-        image = image_tensor(images.read_rgb(source), facts["mean"], facts["std"])[None]
+        image = image_tensor(png.read_rgb(source), facts["mean"], facts["std"])[None]
         with torch.no_grad():
             views = [network(image), network(image.flip(3)).flip(3), network(image.flip(2)).flip(2)]
         written = probabilities.read(predictions.map_path(made, "test", "flips", source.stem))
@@ -119,8 +121,8 @@ def test_training_again_repeats_every_byte(folder):
 
 
 def test_evaluate_scores_the_images_of_the_fold(folder):
-    table = tables.read_csv(folder / "reports/dice.csv")
-    held_out = folds.divide(tables.read_folds(folder / "data/folds.csv"), 0)[1]
+    table = csvfile.read_csv(folder / "reports/dice.csv")
+    held_out = folds.divide(folds.read_folds(folder / "data/folds.csv"), 0)[1]
     assert sorted(table["id"]) == sorted(held_out)
     assert table["dice"].astype(float).between(0, 1).all()
     written = {path.name for path in (folder / "reports").iterdir()}
@@ -128,8 +130,8 @@ def test_evaluate_scores_the_images_of_the_fold(folder):
 
 
 def test_the_submission_answers_the_test_table(folder):
-    answers = tables.read_csv(folder / "submissions/submission.csv")
-    submission.check_submission(answers, tables.read_sizes(folder / "data/sample/test.csv"))
+    answers = csvfile.read_csv(folder / "submissions/submission.csv")
+    submission.check_submission(answers, csvfile.read_sizes(folder / "data/sample/test.csv"))
 
 
 # ------------------------------------------------------------------ which checkpoint ships
@@ -168,7 +170,7 @@ def test_the_shipped_weights_are_those_of_the_epoch_that_was_chosen(choices, cho
     segmenter, facts = artifact.load(model_of(folder))
     kept = json.loads((model_of(folder) / "metrics.json").read_text())[choice]
     row = pd.read_csv(model_of(folder) / "history.csv").set_index("epoch").loc[kept["epoch"]]
-    held_out = folds.divide(tables.read_folds(folder / "data/folds.csv"), 0)[1]
+    held_out = folds.divide(folds.read_folds(folder / "data/folds.csv"), 0)[1]
     data = folder / "data"
     size, pixels, masks = SIZE, data / "normalized/train", data / "resized/masks"
     samples = Samples(pixels, masks, held_out, size, None, 0, cache=False)

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 import toy
-from ftu import images, schedules, synthetic, training
+from ftu import schedules, synthetic, training
 from ftu.augment import strict_augmentation
 from ftu.dataset import Samples, batches
-from ftu.params import load_params
+from ftu.files import png
+from ftu.pipeline.params import load_params
 from ftu.run import Run
 from ftu.segmenter import build_segmenter
 from imports import ROOT
@@ -32,8 +33,8 @@ def loaders(params, tmp_path_factory):
     image, mask = synthetic.draw("kidney", "HPA", height=size, width=size, pixel_size=1000 / size, rng=rng)
     for part in ("images", "masks"):
         (folder / part).mkdir()
-    images.write_rgb(folder / "images" / "0.png", image)
-    images.write_mask(folder / "masks" / "0.png", mask)
+    png.write_rgb(folder / "images" / "0.png", image)
+    png.write_mask(folder / "masks" / "0.png", mask)
     augment = strict_augmentation(size, windows=False, **params.augment.model_dump())
     part = folder / "images", folder / "masks"
     samples = Samples(*part, ["0"], size, augment, params.train.seed, cache=True)

@@ -10,7 +10,7 @@ import pytest
 from dvc.stage.cache import _get_cache_hash
 from ruamel.yaml import YAML
 
-from ftu import params
+from ftu.pipeline import params
 from imports import ROOT, imported_modules, imported_packages, params_sections
 
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]

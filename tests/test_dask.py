@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-import ftu
+import ftu.pipeline.workers
 import working
 from conftest import Project
-from ftu import cluster
 from ftu.errors import InputError
-from ftu.workers import Pool
+from ftu.pipeline.workers import dask_cluster
+from ftu.pipeline.workers.pool import Pool
 from imports import ROOT
 
 DASK = Path(sys.executable).with_name("dask")
@@ -124,8 +124,8 @@ def spawned_by(parent: int) -> list[int]:
 
 def test_dask_that_is_not_installed_is_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    monkeypatch.delitem(sys.modules, "ftu.cluster")
-    monkeypatch.delattr(ftu, "cluster")
+    monkeypatch.delitem(sys.modules, "ftu.pipeline.workers.dask_cluster")
+    monkeypatch.delattr(ftu.pipeline.workers, "dask_cluster")
     with pytest.raises(InputError, match="distributed is not installed; run `uv sync --extra dask`"):
         LOCAL.each(working.squared, [1], doing="square")
 
@@ -134,7 +134,7 @@ def test_a_worker_in_another_folder_or_with_other_code_is_told_apart(tmp_path, m
     monkeypatch.chdir(tmp_path)
     token = Path("here")
     token.touch()
-    place = cluster.Place("tcp://10.0.0.1:8786", "/project", token, cluster.code())
+    place = dask_cluster.Place("tcp://10.0.0.1:8786", "/project", token, dask_cluster.code())
     assert place.do(pow, 2, 3) == 8
     with pytest.raises(InputError, match=r"other code or has other libraries.*cd /project && PYTHONPATH=src"):
         place._replace(code="other").do(pow, 2, 3)
@@ -211,7 +211,7 @@ def test_a_cluster_that_would_work_elsewhere_is_refused(
     for place in places.values():
         place.mkdir()
     other = shutil.copytree(ROOT / "src", tmp_path / "other")
-    with (other / "ftu" / "rle.py").open("a") as file:
+    with (other / "ftu" / "files" / "rle.py").open("a") as file:
         file.write("# changed\n")
     source = {"src": ROOT / "src", "other": other, None: None}[path]
     monkeypatch.chdir(places["project"])
@@ -227,7 +227,7 @@ def test_a_cluster_that_would_work_elsewhere_is_refused(
 @pytest.mark.slow
 def test_a_scheduler_that_is_not_there_or_has_no_workers_is_told(monkeypatch, tmp_path, scheduler):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cluster, "WITHIN", 1)
+    monkeypatch.setattr(dask_cluster, "WITHIN", 1)
     for address in ("tcp://127.0.0.1:9", "nonsense://x"):
         with pytest.raises(InputError, match=f"^compute.scheduler: no Dask scheduler answers at {address}"):
             Pool("dask", 1, address).each(abs, [1, 2], doing="work")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import toy
-from ftu import images
 from ftu.augment import strict_augmentation
 from ftu.dataset import Samples, TrainBatches, ValidBatches, batches, loader
 from ftu.errors import InputError
+from ftu.files import png
 from ftu.standardize import MEAN, STD, image_tensor
 
 SIZE, COUNT = 32, 6
@@ -47,8 +47,8 @@ def folder(tmp_path_factory):
     for part in ("images", "masks"):
         (folder / part).mkdir()
     for name in IDS:
-        images.write_rgb(folder / "images" / f"{name}.png", image)
-        images.write_mask(folder / "masks" / f"{name}.png", mask)
+        png.write_rgb(folder / "images" / f"{name}.png", image)
+        png.write_mask(folder / "masks" / f"{name}.png", mask)
     return folder
 
 
@@ -253,8 +253,8 @@ def test_the_files_of_the_samples_are_the_images_and_masks_of_its_ids(folder, ca
 
 
 def test_a_cache_reads_every_file_once_and_before_the_first_sample(folder, monkeypatch):
-    read, original = [], images.read_rgb
-    monkeypatch.setattr(images, "read_rgb", lambda path: read.append(path.stem) or original(path))
+    read, original = [], png.read_rgb
+    monkeypatch.setattr(png, "read_rgb", lambda path: read.append(path.stem) or original(path))
     made = samples(folder, cache=True)
     assert read == IDS
     for epoch in range(2):
@@ -265,7 +265,7 @@ def test_a_cache_reads_every_file_once_and_before_the_first_sample(folder, monke
 def test_a_sample_without_augmentation_is_what_lies_on_disk(folder):
     image, mask, index = samples(folder, augment=False)[5, 2]
     assert index == 2
-    on_disk = images.read_rgb(folder / "images" / f"{IDS[2]}.png")
+    on_disk = png.read_rgb(folder / "images" / f"{IDS[2]}.png")
     torch.testing.assert_close(image, image_tensor(on_disk), rtol=0, atol=0)
     assert (image.shape, image.dtype) == ((3, SIZE, SIZE), torch.float32)
     assert (mask.shape, mask.dtype) == ((1, SIZE, SIZE), torch.float32)
@@ -312,8 +312,8 @@ def test_validation_sees_all_of_an_image_of_any_size(tmp_path, height, width, co
     for part in ("images", "masks"):
         (tmp_path / part).mkdir()
     mask = np.random.default_rng(0).integers(0, 2, (height, width), np.uint8)
-    images.write_rgb(tmp_path / "images/a.png", np.repeat(mask[..., None] * 255, 3, axis=-1))
-    images.write_mask(tmp_path / "masks/a.png", mask)
+    png.write_rgb(tmp_path / "images/a.png", np.repeat(mask[..., None] * 255, 3, axis=-1))
+    png.write_mask(tmp_path / "masks/a.png", mask)
     whole = Samples(tmp_path / "images", tmp_path / "masks", ["a"], SIZE, None, 0, cache=cache)
     assert len(whole) == count
     seen = np.full((height, width), -1)

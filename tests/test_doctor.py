@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from ftu.params import load_params
-from ftu.whole import whole_file, whole_folder
+from ftu.pipeline.atomic import whole_file, whole_folder
+from ftu.pipeline.params import load_params
 from ftu_tools.doctor import doctor, due_stages, leftovers, machine, needs
 from ftu_tools.doctor.findings import Finding, error, named, ok, size
 from imports import ROOT

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu.engine import EACH, Engine, WorkerDied, named, results
 from ftu.errors import InputError
-from ftu.tables import ImageRow
+from ftu.files.index import ImageRow
+from ftu.pipeline.workers.tasks import EACH, Engine, WorkerDied, named, results
 
 FATES = st.lists(
     st.tuples(st.sampled_from(["well", "well", "well", "error", "dies once", "dies"]), st.integers(0, 3)),
@@ -116,7 +116,7 @@ def test_an_engine_without_workers_is_asked(monkeypatch):
     def nobody() -> None:
         raise InputError("nobody is left")
 
-    monkeypatch.setattr("ftu.engine.PATIENCE", 0.01)
+    monkeypatch.setattr("ftu.pipeline.workers.tasks.PATIENCE", 0.01)
     with pytest.raises(InputError, match="nobody is left"):
         list(results(Engine(lambda *_: Future(), 1, (BrokenExecutor,), nobody), abs, [(1,)]))
 

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu import evaluation, images, masking, probabilities
+from ftu import evaluation, masking, probabilities
+from ftu.datasets import image_files
 from ftu.evaluation import Trial
+from ftu.files import png
+from ftu.files.index import ImageRow
 from ftu.postprocess import Rule
-from ftu.tables import ImageRow
 from maps import write_probability
 
 GROUPS = ("organ", "data_source")
@@ -137,8 +139,8 @@ def test_what_was_chosen_on_other_folds_stands_beside_what_flatters(parts):
 def trial(tmp_path):
     """The upper half is the truth and what the models are sure of; height and width differ."""
     truth = np.repeat([1, 0], 20)[:, None] * np.ones((1, 60), int)
-    images.write_tiff(tmp_path / "image.tiff", np.full((40, 60, 3), 200, np.uint8))
-    images.write_mask(tmp_path / "truth.png", truth.astype(np.uint8))
+    image_files.write_tiff(tmp_path / "image.tiff", np.full((40, 60, 3), 200, np.uint8))
+    png.write_mask(tmp_path / "truth.png", truth.astype(np.uint8))
     write_probability(tmp_path / "map.tif", np.repeat([0.75, 0.25], 4)[:, None] * np.ones((1, 8)))
 
     def make(threshold: float, *, smallest: float = 0, image: bool = True) -> Trial:

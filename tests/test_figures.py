@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from ftu import images, schedules
+from ftu import schedules
 from ftu.figures import PREDICTION, TRUTH, Picture, draw_curves, draw_gallery, outlined
+from ftu.files import png
 
 RED = (255, 0, 0)
 
@@ -108,7 +109,7 @@ def test_a_gallery_shows_both_outlines_each_in_its_colour(tmp_path, hidden):
     if hidden:
         shown = shown._replace(**{hidden: np.zeros_like(shown.truth)})
     draw_gallery([shown], tmp_path / "gallery.png")
-    page = images.read_rgb(tmp_path / "gallery.png")
+    page = png.read_rgb(tmp_path / "gallery.png")
     page = page[: int(0.9 * len(page))]  # without the key below
     for name, colour in (("truth", TRUTH), ("prediction", PREDICTION)):
         near = np.abs(page.astype(int) - colour).max(axis=2) < 40
@@ -137,4 +138,4 @@ def test_equal_input_gives_equal_bytes_of_a_png(tmp_path, draw):
     assert content == (tmp_path / "again.png").read_bytes()
     assert content.startswith(b"\x89PNG")
     assert b"Matplotlib" not in content  # its version would change the bytes
-    assert images.read_rgb(tmp_path / "first.png").min() < 255
+    assert png.read_rgb(tmp_path / "first.png").min() < 255

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu import folds
 from ftu.errors import InputError
+from ftu.files import folds
 
 counts, seeds = st.integers(2, 6), st.integers(0, 2**32 - 1)
 

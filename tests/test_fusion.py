@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import special
 
-from ftu import fusion, jsonfile, probabilities
+from ftu import fusion, probabilities
 from ftu.errors import InputError
+from ftu.files import jsonfile
 from ftu.fusion import Experiment, native_probability
 from maps import write_probability
 

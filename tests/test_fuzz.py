@@ -19,8 +19,12 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu import images, jsonfile, limits, params, predictions, probabilities, rle, rules, tables, yamlfile
+from ftu import predictions, probabilities, rules
+from ftu.datasets import competition, image_files
 from ftu.errors import InputError
+from ftu.files import csvfile, folds, jsonfile, limits, png, rle, yamlfile
+from ftu.files.index import read_index
+from ftu.pipeline import params
 from imports import ROOT
 from maps import write_probability
 
@@ -133,11 +137,11 @@ def test_a_wrong_number_of_a_million_digits_is_told_in_short():
 
 
 READERS: dict[str, Callable] = {
-    "train": lambda path: tables.read_train(path, **KNOWN),
-    "test": lambda path: tables.read_test(path, **KNOWN),
-    "index": tables.read_index,
-    "folds": tables.read_folds,
-    "sizes": tables.read_sizes,
+    "train": lambda path: competition.read_train(path, **KNOWN),
+    "test": lambda path: competition.read_test(path, **KNOWN),
+    "index": read_index,
+    "folds": folds.read_folds,
+    "sizes": csvfile.read_sizes,
 }
 
 
@@ -199,7 +203,7 @@ def test_an_odd_table_is_refused_in_short(tmp_path, text, part):
         text = text.replace('"",test,1', "test,1,")
     path.write_text(text)
     with pytest.raises(InputError) as caught:
-        tables.read_train(path, **KNOWN)
+        competition.read_train(path, **KNOWN)
     assert str(caught.value).startswith(f"{path}: ")
     assert part in str(caught.value)
     assert len(str(caught.value)) < 600
@@ -208,7 +212,7 @@ def test_an_odd_table_is_refused_in_short(tmp_path, text, part):
 @pytest.mark.parametrize("change", [lambda text: "\ufeff" + text, lambda text: text.replace("\n", "\r\n")])
 def test_what_spreadsheets_add_changes_nothing(tmp_path, change):
     (tmp_path / "train.csv").write_text(change(TABLE), newline="")
-    table = tables.read_train(tmp_path / "train.csv", **KNOWN)
+    table = competition.read_train(tmp_path / "train.csv", **KNOWN)
     assert table[["id", "rle"]].to_numpy().tolist() == [["00008", "2 1"], ["127", ""]]
 
 
@@ -221,11 +225,11 @@ def _picture(path: Path) -> None:
 
 
 READ: dict[str, Callable[[Path], object]] = {
-    "csv": tables.read_csv,
+    "csv": csvfile.read_csv,
     "json": lambda path: jsonfile.read(path, "make it again"),
     "yaml": lambda path: yamlfile.read(path, "write it"),
-    "image": images.read_image,
-    "mask": images.read_mask,
+    "image": image_files.read_image,
+    "mask": png.read_mask,
     "map": probabilities.read,
 }
 
@@ -397,7 +401,7 @@ def test_a_flipped_bit_in_the_pixels_of_a_plain_tiff_changes_that_pixel_alone(tm
     content = bytearray(path.read_bytes())
     content[-1000] ^= 4
     path.write_bytes(content)
-    assert np.count_nonzero(images.read_image(path) != picture()) == 1
+    assert np.count_nonzero(image_files.read_image(path) != picture()) == 1
 
 
 @pytest.mark.parametrize("way", ["truncate", "header", "flip"])
@@ -412,9 +416,9 @@ def test_a_damaged_probability_map_is_never_read_as_another(tmp_path, way):
 @pytest.mark.parametrize("way", ["truncate", "flip"])
 def test_a_damaged_png_is_never_read_as_another(tmp_path, reader, way):
     if reader == "read_mask":
-        images.write_mask(tmp_path / "a.png", (picture()[..., 0] > 128).astype(np.uint8))
+        png.write_mask(tmp_path / "a.png", (picture()[..., 0] > 128).astype(np.uint8))
     else:
-        images.write_rgb(tmp_path / "a.png", picture())
+        png.write_rgb(tmp_path / "a.png", picture())
     _, other, refused = outcomes(f"images.{reader}", tmp_path / "a.png", way, 500)
     assert other == 0
     assert refused
@@ -436,7 +440,10 @@ def tiff_head(width: int, height: int, *, big: bool = False) -> bytes:
 def test_a_tiff_that_claims_a_trillion_pixels_is_refused_before_they_are_allocated(tmp_path, read, big):
     path = tmp_path / "a.tiff"
     path.write_bytes(tiff_head(10**6, 10**6, big=big))
-    readers = READ | {"shape": images.image_shape, "resized": lambda path: images.read_resized(path, (9, 9))}
+    readers = READ | {
+        "shape": image_files.image_shape,
+        "resized": lambda path: image_files.read_resized(path, (9, 9)),
+    }
     with little_memory(), pytest.raises(InputError, match=r"1000000000000, more than|no probability map"):
         readers[read](path)
 
@@ -445,7 +452,7 @@ def test_a_tiff_that_is_too_small_for_what_it_claims_is_refused(tmp_path):
     path = tmp_path / "a.tiff"
     path.write_bytes(tiff_head(30_000, 30_000))
     with little_memory(), pytest.raises(InputError, match=r"claims 30000 x 30000 px .* and has \d+ bytes"):
-        images.read_image(path)
+        image_files.read_image(path)
 
 
 def test_an_uncompressed_tiff_without_its_pixels_is_no_black_image(tmp_path):
@@ -454,13 +461,13 @@ def test_an_uncompressed_tiff_without_its_pixels_is_no_black_image(tmp_path):
     with rasterio.open(path, "w", **layout):  # pyright: ignore[reportArgumentType]
         pass
     with pytest.raises(InputError, match="claims 70 x 90 px"):
-        images.read_image(path)
+        image_files.read_image(path)
 
 
-@pytest.mark.parametrize("reader", [images.read_rgb, images.read_mask, images.read_image])
+@pytest.mark.parametrize("reader", [png.read_rgb, png.read_mask, image_files.read_image])
 def test_a_png_that_claims_too_many_pixels_is_refused(tmp_path, reader):
     path = tmp_path / "a.png"
-    images.write_rgb(path, picture())
+    png.write_rgb(path, picture())
     content = bytearray(path.read_bytes())
     content[16:24] = struct.pack(">II", 10**6, 10**6)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
@@ -470,7 +477,7 @@ def test_a_png_that_claims_too_many_pixels_is_refused(tmp_path, reader):
 
 
 def test_a_file_that_names_others_is_no_image(tmp_path):
-    images.write_rgb(tmp_path / "secret.png", picture())
+    png.write_rgb(tmp_path / "secret.png", picture())
     source = '<SourceFilename relativeToVRT="1">secret.png</SourceFilename>'
     bands = "".join(
         f'<VRTRasterBand dataType="Byte" band="{band}"><SimpleSource>{source}<SourceBand>{band}</SourceBand>'
@@ -482,16 +489,16 @@ def test_a_file_that_names_others_is_no_image(tmp_path):
     with rasterio.open(path) as image:
         assert image.driver == "VRT"  # GDAL would follow it
     with pytest.raises(InputError, match="cannot be read as an image"):
-        images.read_image(path)
+        image_files.read_image(path)
 
 
 def test_a_file_beside_an_image_does_not_change_it(tmp_path):
     path = write(tmp_path / "a.tiff")
-    expected = images.read_resized(path, (35, 45))
+    expected = image_files.read_resized(path, (35, 45))
     write(tmp_path / "a.tiff.ovr", height=70, width=90)
     small = np.zeros((35, 45, 3), np.uint8)
-    images.write_tiff(tmp_path / "a.tiff.ovr", small)
-    np.testing.assert_array_equal(images.read_resized(path, (35, 45)), expected)
+    image_files.write_tiff(tmp_path / "a.tiff.ovr", small)
+    np.testing.assert_array_equal(image_files.read_resized(path, (35, 45)), expected)
 
 
 # ------------------------------------------------------------------ real images

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftu import geometry
-from ftu.tables import ImageRow
+from ftu.files.index import ImageRow
 
 FIXED = {"mode": "fixed", "side": 768, "microns": 1.3}
 MICRONS = {"mode": "microns", "side": 768, "microns": 1.3}

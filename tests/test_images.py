@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from rasterio.enums import Resampling
 
-from ftu import images, probabilities
+from ftu import geometry, probabilities
+from ftu.datasets import image_files
 from ftu.errors import InputError
+from ftu.files import png
 from maps import write_probability
 
 PIXELS = arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)))
@@ -35,8 +37,8 @@ def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def resized(path: Path, image: np.ndarray, size: int) -> np.ndarray:
-    images.write_tiff(path, image)
-    return images.read_resized(path, (size, size))
+    image_files.write_tiff(path, image)
+    return image_files.read_resized(path, (size, size))
 
 
 # ------------------------------------------------------------------ there and back
@@ -44,22 +46,22 @@ def resized(path: Path, image: np.ndarray, size: int) -> np.ndarray:
 
 @given(image=PIXELS)
 def test_a_tiff_keeps_every_pixel(path, image):
-    images.write_tiff(path, image)
-    np.testing.assert_array_equal(images.read_image(path), image)
-    images.check_image(path, image.shape[:2], 0.4)
+    image_files.write_tiff(path, image)
+    np.testing.assert_array_equal(image_files.read_image(path), image)
+    image_files.check_image(path, image.shape[:2], 0.4)
 
 
 @given(image=PIXELS)
 def test_a_png_keeps_every_pixel(path, image):
-    images.write_rgb(path.with_suffix(".png"), image)
-    np.testing.assert_array_equal(images.read_rgb(path.with_suffix(".png")), image)
-    np.testing.assert_array_equal(images.read_image(path.with_suffix(".png")), image)
+    png.write_rgb(path.with_suffix(".png"), image)
+    np.testing.assert_array_equal(png.read_rgb(path.with_suffix(".png")), image)
+    np.testing.assert_array_equal(image_files.read_image(path.with_suffix(".png")), image)
 
 
 @given(mask=MASKS)
 def test_a_mask_is_0_and_1_in_memory_and_0_and_255_on_disk(path, mask):
-    images.write_mask(path.with_suffix(".png"), mask)
-    np.testing.assert_array_equal(images.read_mask(path.with_suffix(".png")), mask)
+    png.write_mask(path.with_suffix(".png"), mask)
+    np.testing.assert_array_equal(png.read_mask(path.with_suffix(".png")), mask)
     on_disk = cv2.imread(str(path.with_suffix(".png")), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(on_disk, mask * 255)
 
@@ -111,32 +113,32 @@ def test_a_part_of_a_probability_is_that_part(path, data):
 def test_an_image_is_read_by_rows_from_either_kind_of_file(path, image, data):
     top, bottom = sorted(data.draw(st.tuples(st.integers(0, len(image) - 1), st.integers(1, len(image)))))
     bottom = max(bottom, top + 1)
-    images.write_tiff(path, image)
-    images.write_rgb(path.with_suffix(".png"), image)
+    image_files.write_tiff(path, image)
+    png.write_rgb(path.with_suffix(".png"), image)
     for file in path, path.with_suffix(".png"):
-        assert images.image_shape(file) == image.shape[:2]
-        with images.rgb_rows(file) as read:
+        assert image_files.image_shape(file) == image.shape[:2]
+        with image_files.rgb_rows(file) as read:
             np.testing.assert_array_equal(read(top, bottom), image[top:bottom])
 
 
 def test_red_comes_first_in_memory_and_is_red_on_disk(path):
     image = np.array([[[250, 20, 3], [0, 0, 255]]], np.uint8)
-    images.write_rgb(path.with_suffix(".png"), image)
-    images.write_tiff(path, image)
+    png.write_rgb(path.with_suffix(".png"), image)
+    image_files.write_tiff(path, image)
     for file in path, path.with_suffix(".png"):
         assert np.asarray(cv2.imread(str(file)))[0, 0].tolist() == [
             3,
             20,
             250,
         ]  # OpenCV's order is blue, green, red
-        assert images.read_image(file)[0, 0].tolist() == [250, 20, 3]
-        assert images.read_resized(file, (1, 1))[0, 0].tolist() == [125, 10, 129]
-    assert images.read_rgb(path.with_suffix(".png"))[0, 1].tolist() == [0, 0, 255]
+        assert image_files.read_image(file)[0, 0].tolist() == [250, 20, 3]
+        assert image_files.read_resized(file, (1, 1))[0, 0].tolist() == [125, 10, 129]
+    assert png.read_rgb(path.with_suffix(".png"))[0, 1].tolist() == [0, 0, 255]
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_a_tiff_says_rgb_as_the_competitions_do(path):
-    images.write_tiff(path, random_image(4, 5))
+    image_files.write_tiff(path, random_image(4, 5))
     with rasterio.open(path) as tiff:
         assert [colour.name for colour in tiff.colorinterp] == ["red", "green", "blue"]
         assert tiff.compression is None
@@ -189,27 +191,27 @@ def test_growing_is_opencvs_bilinear(path):
 def test_a_damaged_png_is_refused(path, place, bit, cut):
     """GDAL alone gives wrong pixels of most files that were cut off, and of some with a wrong bit."""
     file, mask = path.with_name("damaged.png"), np.indices((30, 50)).sum(0) // 7 % 2
-    images.write_mask(file, mask.astype(np.uint8))
+    png.write_mask(file, mask.astype(np.uint8))
     content = bytearray(file.read_bytes())
     place %= len(content)
     content[place] ^= 1 << bit
     file.write_bytes(content[:place] if cut else content)
     with pytest.raises(InputError, match=r"damaged\.png: is missing or damaged; run `dvc repro`"):
-        images.read_mask(file)
+        png.read_mask(file)
 
 
 def test_a_png_of_another_kind_is_refused(path):
-    images.write_rgb(path.with_name("rgb.png"), random_image(3, 4))
-    images.write_mask(path.with_name("mask.png"), np.ones((3, 4), np.uint8))
+    png.write_rgb(path.with_name("rgb.png"), random_image(3, 4))
+    png.write_mask(path.with_name("mask.png"), np.ones((3, 4), np.uint8))
     with pytest.raises(InputError, match=r"rgb\.png"):
-        images.read_mask(path.with_name("rgb.png"))
+        png.read_mask(path.with_name("rgb.png"))
     with pytest.raises(InputError, match=r"mask\.png"):
-        images.read_rgb(path.with_name("mask.png"))
+        png.read_rgb(path.with_name("mask.png"))
 
 
 @given(mask=MASKS, size=sizes)
 def test_a_resized_mask_takes_the_nearest_pixel_of_each_centre(mask, size):
-    small = images.resize_mask(mask, (size, size))
+    small = geometry.resize_mask(mask, (size, size))
     assert (small.shape, small.dtype) == ((size, size), np.uint8)
     centres = [(2 * np.arange(size) + 1) * side for side in mask.shape]  # in 2 * size parts of a pixel
     inside = [centre % (2 * size) > 0 for centre in centres]  # on an edge, either pixel is the nearest
@@ -220,14 +222,14 @@ def test_a_resized_mask_takes_the_nearest_pixel_of_each_centre(mask, size):
 
 def test_files_are_resized_as_arrays_are(path):
     folder, image = path.parent, random_image(16, 24)
-    images.write_tiff(path, image)
-    images.resize_image_file(path, folder / "small.png", (8, 8))
-    np.testing.assert_array_equal(images.read_rgb(folder / "small.png"), images.read_resized(path, (8, 8)))
+    image_files.write_tiff(path, image)
+    geometry.resize_image_file(path, folder / "small.png", (8, 8))
+    np.testing.assert_array_equal(png.read_rgb(folder / "small.png"), image_files.read_resized(path, (8, 8)))
     mask = (image[..., 0] > 100).astype(np.uint8)
-    images.write_mask(folder / "mask.png", mask)
-    images.resize_mask_file(folder / "mask.png", folder / "small_mask.png", (8, 8))
-    small = images.read_mask(folder / "small_mask.png")
-    np.testing.assert_array_equal(small, images.resize_mask(mask, (8, 8)))
+    png.write_mask(folder / "mask.png", mask)
+    geometry.resize_mask_file(folder / "mask.png", folder / "small_mask.png", (8, 8))
+    small = png.read_mask(folder / "small_mask.png")
+    np.testing.assert_array_equal(small, geometry.resize_mask(mask, (8, 8)))
 
 
 # ------------------------------------------------------------------ refusals
@@ -235,7 +237,7 @@ def test_files_are_resized_as_arrays_are(path):
 
 def refused(path: Path, *parts: str, height: int = 20, width: int = 30) -> None:
     with pytest.raises(InputError) as caught:
-        images.check_image(path, (height, width), 0.4)
+        image_files.check_image(path, (height, width), 0.4)
     for part in (str(path), *parts):
         assert part in str(caught.value)
 
@@ -243,7 +245,7 @@ def refused(path: Path, *parts: str, height: int = 20, width: int = 30) -> None:
 @given(data=st.data())
 def test_a_file_cut_off_anywhere_is_refused(path, data):
     whole, damaged = path.with_name("whole.tiff"), path.with_name("damaged.tiff")
-    images.write_tiff(whole, random_image(20, 30))
+    image_files.write_tiff(whole, random_image(20, 30))
     damaged.write_bytes(whole.read_bytes()[: data.draw(st.integers(0, whole.stat().st_size - 1))])
     refused(damaged, "fetch the file again")
 
@@ -271,19 +273,19 @@ def test_only_three_bands_of_8_bits_are_an_image(tmp_path, array, found):
     cv2.imwrite(str(path), array)
     refused(path, found, "must have 3 bands (RGB) of uint8")
     with pytest.raises(InputError, match=found):
-        images.read_image(path)
+        image_files.read_image(path)
     with pytest.raises(InputError, match=found):
-        images.read_resized(path, (8, 8))
+        image_files.read_resized(path, (8, 8))
 
 
 def test_height_and_width_are_not_interchangeable(path):
-    images.write_tiff(path, random_image(20, 30))
+    image_files.write_tiff(path, random_image(20, 30))
     refused(path, "20 x 30", "img_height 30, img_width 20", "correct", height=30, width=20)
     with pytest.raises(InputError, match="img_height 21, img_width 30"):
-        images.check_image(path, (21, 30), 0.4)
+        image_files.check_image(path, (21, 30), 0.4)
 
 
-@pytest.mark.parametrize("read", [images.read_rgb, images.read_mask, probabilities.read])
+@pytest.mark.parametrize("read", [png.read_rgb, png.read_mask, probabilities.read])
 @pytest.mark.parametrize("content", [None, b"", b"no picture"])
 def test_a_lost_or_damaged_artefact_can_be_made_again(tmp_path, read, content):
     if content is not None:
@@ -345,9 +347,9 @@ def test_a_probability_that_finds_no_room_is_an_error_and_leaves_no_file(tmp_pat
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("write", [images.write_rgb, images.write_mask])
+@pytest.mark.parametrize("write", [png.write_rgb, png.write_mask])
 def test_a_write_that_fails_is_an_error(tmp_path, write):
-    pixels = np.zeros((2, 2, 3) if write is images.write_rgb else (2, 2), np.uint8)
+    pixels = np.zeros((2, 2, 3) if write is png.write_rgb else (2, 2), np.uint8)
     with pytest.raises(OSError, match="No such file"):
         write(tmp_path / "no such folder" / "a.png", pixels)
 
@@ -377,29 +379,29 @@ def test_a_write_that_fails_is_an_error(tmp_path, write):
 )
 def test_what_tags_state_of_a_pixel(tags, stated):
     named = dict(zip("xy", stated, strict=True)) if stated else {}
-    assert images.stated_pixel_size({f"TIFFTAG_{key}": value for key, value in tags.items()}) == named
+    assert image_files.stated_pixel_size({f"TIFFTAG_{key}": value for key, value in tags.items()}) == named
 
 
 @pytest.mark.parametrize(("pixel_size", "taken"), [(0.4, True), (0.41, True), (0.5, False), (0.3, False)])
 def test_a_tiff_that_states_other_pixels_than_its_row_is_refused(tmp_path, pixel_size, taken):
     path = tmp_path / "a.tiff"
-    images.write_tiff(path, np.zeros((4, 4, 3), np.uint8))
+    image_files.write_tiff(path, np.zeros((4, 4, 3), np.uint8))
     with rasterio.open(path, "r+") as tiff:
         tiff.update_tags(TIFFTAG_XRESOLUTION=25000, TIFFTAG_YRESOLUTION=25000, TIFFTAG_RESOLUTIONUNIT=3)
     if taken:
-        images.check_image(path, (4, 4), pixel_size)
+        image_files.check_image(path, (4, 4), pixel_size)
         return
     with pytest.raises(InputError, match=rf"a\.tiff: states 0\.4 um per px \(x\).*pixel_size {pixel_size}"):
-        images.check_image(path, (4, 4), pixel_size)
+        image_files.check_image(path, (4, 4), pixel_size)
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_what_lies_beside_a_file_changes_no_pixel(tmp_path):
     """Else GDAL would read the overviews that another program may have made."""
     path = tmp_path / "image.tiff"
-    images.write_tiff(path, np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8))
-    before = images.read_resized(path, (64, 64))
+    image_files.write_tiff(path, np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8))
+    before = image_files.read_resized(path, (64, 64))
     with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(path, "r+") as tiff:
         tiff.build_overviews([2, 4], Resampling.nearest)
     assert path.with_name("image.tiff.ovr").exists()
-    np.testing.assert_array_equal(images.read_resized(path, (64, 64)), before)
+    np.testing.assert_array_equal(image_files.read_resized(path, (64, 64)), before)

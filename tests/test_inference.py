@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 import one_image
-from ftu import images, inference, probabilities, views
+from ftu import inference, probabilities, views
 from ftu.errors import InputError
+from ftu.files import png
 from ftu.segmenter import Probabilities, build_segmenter
 from ftu.standardize import MEAN, STD, image_tensor
 from maps import write_probability
@@ -119,7 +120,7 @@ def sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     files = [folder / f"{name}.png" for name in "cabed"]
     for seed, path in enumerate(files):
-        images.write_rgb(path, pixels(SIZE + 30 * (seed % 2), SIZE, seed))
+        png.write_rgb(path, pixels(SIZE + 30 * (seed % 2), SIZE, seed))
     return files
 
 
@@ -144,7 +145,7 @@ def test_each_file_has_its_own_probabilities(segmenter, sources, as_they_stand):
     network = Probabilities(segmenter).eval()
     for path, map_ in list(zip(sources, as_they_stand[1], strict=True))[::2]:  # those of one window
         with torch.no_grad():
-            expected = network(image_tensor(images.read_rgb(path))[None])[0, 0].numpy()
+            expected = network(image_tensor(png.read_rgb(path))[None])[0, 0].numpy()
         np.testing.assert_allclose(map_, expected, rtol=0, atol=1 / probabilities.FULL_SCALE)
 
 

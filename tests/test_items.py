@@ -1,6 +1,5 @@
 """Laws of the item cache: equal ingredients are found again, any other is not, and damage is never served."""
 
-import ast
 import errno
 import os
 import pickle
@@ -23,11 +22,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from ftu import codebase, digest, items, paths, store
+from ftu.cache import entries, fingerprint, hashes, per_image
+from ftu.cache.per_image import Kept
 from ftu.errors import InputError
-from ftu.items import Kept
+from ftu.pipeline import paths
 from ftu_tools.maintenance import prune_cache
-from imports import ROOT, imported_modules
+from imports import ROOT
 
 called: list[tuple] = []  # the arguments of each call that was not found
 
@@ -70,7 +70,7 @@ def kept(folder: Path, function=shout, *, reads: int = 1, writes: int = 1, code:
     return Kept(function, reads, writes, folder, code)
 
 
-def entries(folder: Path) -> list[Path]:
+def entry_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
@@ -118,14 +118,14 @@ def test_an_array_is_told_by_its_values_type_and_shape(array, data):
     changed = array.copy()
     changed[place] = 1 if array[place] != 1 else 0
     others = [array, changed, array[None], array.astype(np.float32)]
-    assert len({digest.of(other) for other in others}) == len(others)
-    assert digest.of(array.copy(order="F")) == digest.of(array)
+    assert len({hashes.of(other) for other in others}) == len(others)
+    assert hashes.of(array.copy(order="F")) == hashes.of(array)
 
 
 @pytest.mark.parametrize("value", [Path("a.txt"), lambda: 0, object(), Kept])
 def test_what_cannot_be_told_apart_is_refused(value):
     with pytest.raises(TypeError, match="cannot be told"):
-        digest.of([value])
+        hashes.of([value])
 
 
 @pytest.fixture
@@ -137,20 +137,22 @@ def script(monkeypatch, tmp_path) -> Path:
 
 
 def code(folder: Path) -> str:
-    return items.keeper(folder)(shout, reads=1, writes=1).code
+    return per_image.keeper(folder)(shout, reads=1, writes=1).code
 
 
 def test_the_code_is_the_script_the_modules_in_use_and_the_libraries(folder, script, monkeypatch):
     """Of a process, and nothing else: a change of any is another key."""
-    codes, sha256, version = [code(folder)], digest.sha256, codebase.version
-    for name in ("items.py", "store.py", "digest.py"):
+    codes, sha256, version = [code(folder)], hashes.sha256, fingerprint.version
+    for name in ("per_image.py", "entries.py", "hashes.py"):
         with monkeypatch.context() as patch:
-            patch.setattr(digest, "sha256", lambda path, of=name: sha256(path) + "." * (path.name == of))
+            patch.setattr(hashes, "sha256", lambda path, of=name: sha256(path) + "." * (path.name == of))
             codes.append(code(folder))
-    packages = set(codebase.PIXELS) - {"gdal"}
+    packages = set(fingerprint.PIXELS) - {"gdal"}
     for library in packages:
         with monkeypatch.context() as patch:
-            patch.setattr(codebase, "version", lambda name, of=library: "0" if name == of else version(name))
+            patch.setattr(
+                fingerprint, "version", lambda name, of=library: "0" if name == of else version(name)
+            )
             codes.append(code(folder))
     with monkeypatch.context() as patch:
         patch.setattr(rasterio, "__gdal_version__", "0")
@@ -164,26 +166,13 @@ def test_the_code_is_the_script_the_modules_in_use_and_the_libraries(folder, scr
 
 @pytest.mark.usefixtures("script")
 def test_what_only_runs_things_is_no_part_of_the_code(folder, monkeypatch):
-    for name in codebase.MACHINERY:
-        import_module(f"ftu.{Path(name).stem}")
-    before, sha256 = code(folder), digest.sha256
-    monkeypatch.setattr(digest, "sha256", lambda path: sha256(path) + "." * (path.name in codebase.MACHINERY))
+    machinery = sorted((fingerprint.LIBRARY / fingerprint.MACHINERY).rglob("*.py"))
+    for path in machinery:
+        import_module(".".join(path.relative_to(ROOT / "src").with_suffix("").parts))
+    before, sha256 = code(folder), hashes.sha256
+    monkeypatch.setattr(hashes, "sha256", lambda path: sha256(path) + "." * (path in machinery))
     assert code(folder) == before
-
-
-def test_what_only_runs_things_touches_no_pixel():
-    """Neither by itself, nor because what makes pixels calls it."""
-    for name in codebase.MACHINERY:
-        module = ast.parse((ROOT / "src/ftu" / name).read_text())
-        words = {
-            alias.name for node in ast.walk(module) if isinstance(node, ast.Import) for alias in node.names
-        }
-        words |= {node.module or "" for node in ast.walk(module) if isinstance(node, ast.ImportFrom)}
-        assert not {word.partition(".")[0] for word in words} & {"numpy", "cv2", "rasterio"}, name
-    for name in ("images", "normalization", "shifted", "items"):
-        called = {Path(path).name for path in imported_modules(Path(f"src/ftu/{name}.py"))}
-        assert called
-        assert not called & codebase.MACHINERY, name
+    assert any(path.name == "tasks.py" for path in machinery)
 
 
 # ------------------------------------------------------------------ code that changes
@@ -191,13 +180,14 @@ def test_what_only_runs_things_touches_no_pixel():
 CHANGES = textwrap.dedent("""
     import sys
     from pathlib import Path
-    from ftu import items, rle
-    from ftu.stage import run
-    from ftu.workers import Pool
+    from ftu.cache import per_image
+    from ftu.files import rle
+    from ftu.pipeline.stage import run
+    from ftu.pipeline.workers.pool import Pool
     from made import make
 
     def main():
-        keep, module = items.keeper(Path("items")), Path(rle.__file__)
+        keep, module = per_image.keeper(Path("items")), Path(rle.__file__)
         content = module.read_text()
         if when == "before":
             module.write_text(content + "# edited")
@@ -234,10 +224,10 @@ def test_nothing_is_kept_of_code_that_changes_while_the_stage_runs(tmp_path, wor
         env=environment | {"PYTHONPATH": str(tmp_path)}, check=False,
     )  # fmt: skip
     if when == "never":
-        assert (done.returncode, len(entries(tmp_path / "items"))) == (0, 8)
+        assert (done.returncode, len(entry_files(tmp_path / "items"))) == (0, 8)
     else:
         told = "stage: error: the code changed while the stage runs; run `dvc repro` again\n"
-        assert (done.returncode, done.stderr, entries(tmp_path / "items")) == (2, told, [])
+        assert (done.returncode, done.stderr, entry_files(tmp_path / "items")) == (2, told, [])
 
 
 # ------------------------------------------------------------------ round trip
@@ -310,7 +300,7 @@ def test_an_error_passes_and_keeps_nothing(folder, source, tmp_path):
     missing = tmp_path / "gone.txt"
     with pytest.raises(InputError, match=r"gone\.txt: no"):  # in the function's own words
         kept(folder, refuse)(missing, tmp_path / "1", 2)
-    assert entries(folder) == []
+    assert entry_files(folder) == []
 
 
 def test_an_edited_output_edits_no_entry(folder, source, tmp_path):
@@ -329,7 +319,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_kept(folder, source, tmp_pa
     assert (made.found, made.trouble) == (False, "")
     source.write_bytes(b"abc")
     assert not kept(folder, change_and_shout)(source, tmp_path / "1", 1).found
-    assert entries(folder) == []
+    assert entry_files(folder) == []
 
 
 # ------------------------------------------------------------------ damage, full disks, two runs
@@ -342,7 +332,7 @@ def test_a_damaged_entry_is_told_of_and_made_again(seed, cut):
         folder, source, target = (Path(scratch) / name for name in ("items", "a.txt", "1"))
         source.write_bytes(b"abc")
         kept(folder)(source, target, 2)
-        (entry,) = entries(folder)
+        (entry,) = entry_files(folder)
         content = bytearray(entry.read_bytes())
         place = int(rng.integers(len(content)))
         content[place] ^= int(rng.integers(1, 256))
@@ -351,7 +341,7 @@ def test_a_damaged_entry_is_told_of_and_made_again(seed, cut):
         made = kept(folder)(source, target, 2)
         assert (made.result["length"], made.found) == (6, False)
         assert target.read_bytes() == b"ABCABC"
-        assert items.warning([made]) == f"the item cache: {entry} was damaged and is made again"
+        assert per_image.warning([made]) == f"the item cache: {entry} was damaged and is made again"
         assert kept(folder)(source, target, 2) == (made.result, True, "")
 
 
@@ -397,8 +387,8 @@ def test_a_full_disk_fails_no_work_and_leaves_no_half_of_an_entry(folder, source
     made = kept(folder)(source, tmp_path / "1", 2)
     assert (tmp_path / "1").read_bytes() == b"ABCABC"
     assert not made.found
-    assert "cannot be kept (No space left on device)" in items.warning([made])
-    assert entries(folder) == []
+    assert "cannot be kept (No space left on device)" in per_image.warning([made])
+    assert entry_files(folder) == []
 
 
 def test_a_folder_that_cannot_be_written_fails_no_work(folder, source, tmp_path):
@@ -409,11 +399,11 @@ def test_a_folder_that_cannot_be_written_fails_no_work(folder, source, tmp_path)
 
 
 def test_many_troubles_are_told_in_one_sentence():
-    troubled = [items.Item({}, False, f"{number} was damaged") for number in range(5)]
+    troubled = [per_image.Item({}, False, f"{number} was damaged") for number in range(5)]
     said = "the item cache: 0 was damaged; 1 was damaged; 2 was damaged, and 2 more like these"
-    assert items.warning([*troubled, items.Item({}, True, "")]) == said
-    assert items.warning([items.Item({}, True, "")]) == ""
-    assert items.count([*troubled, items.Item({}, True, "")]) == "1 from the cache"
+    assert per_image.warning([*troubled, per_image.Item({}, True, "")]) == said
+    assert per_image.warning([per_image.Item({}, True, "")]) == ""
+    assert per_image.count([*troubled, per_image.Item({}, True, "")]) == "1 from the cache"
 
 
 def test_two_runs_may_make_the_same_at_once(folder):
@@ -421,11 +411,11 @@ def test_two_runs_may_make_the_same_at_once(folder):
     payload = os.urandom(2**18)
 
     def run(_: int) -> tuple[str, bytes | None]:
-        return store.write(folder, "abcd", payload), store.read(folder, "abcd").payload
+        return entries.write(folder, "abcd", payload), entries.read(folder, "abcd").payload
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(run, range(64))) == {("", payload)}
-    assert entries(folder) == [store.place(folder, "abcd")]
+    assert entry_files(folder) == [entries.place(folder, "abcd")]
 
 
 # ------------------------------------------------------------------ the hashes of large files
@@ -434,43 +424,43 @@ def test_two_runs_may_make_the_same_at_once(folder):
 @pytest.fixture
 def hashed(monkeypatch) -> list[Path]:
     """The files that are hashed; all count as large, and as settled."""
-    seen, sha256 = [], digest.sha256
-    monkeypatch.setattr(digest, "sha256", lambda path: seen.append(path) or sha256(path))
-    monkeypatch.setattr(items, "LARGE", 0)
-    later = time.time_ns() + 10 * items.SETTLED
+    seen, sha256 = [], hashes.sha256
+    monkeypatch.setattr(hashes, "sha256", lambda path: seen.append(path) or sha256(path))
+    monkeypatch.setattr(per_image, "LARGE", 0)
+    later = time.time_ns() + 10 * per_image.SETTLED
     monkeypatch.setattr(time, "time_ns", lambda: later)
     return seen
 
 
 def test_a_large_file_is_hashed_once(folder, source, hashed):
-    assert {items.content(source, folder) for _ in range(3)} == {digest.sha256(source)}
+    assert {per_image.content(source, folder) for _ in range(3)} == {hashes.sha256(source)}
     assert hashed == [source, source]  # of which the last is the line above
     moved = source.rename(source.with_name("b.txt"))
-    items.content(moved, folder)
+    per_image.content(moved, folder)
     assert hashed[2:] == [moved]
 
 
 def test_a_change_is_seen_even_when_size_and_time_stay(folder, source, hashed):
-    before, state = items.content(source, folder), source.stat()
+    before, state = per_image.content(source, folder), source.stat()
     while source.stat().st_ctime_ns == state.st_ctime_ns:  # until the clock of the file system ticks
         source.write_bytes(b"abd")
         os.utime(source, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert (source.stat().st_size, source.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
-    assert items.content(source, folder) not in ("", before)
+    assert per_image.content(source, folder) not in ("", before)
     assert len(hashed) == 2
 
 
 def test_a_file_that_has_just_changed_is_not_remembered(folder, source, hashed, monkeypatch):
-    monkeypatch.setattr(time, "time_ns", lambda: source.stat().st_ctime_ns + items.SETTLED)
+    monkeypatch.setattr(time, "time_ns", lambda: source.stat().st_ctime_ns + per_image.SETTLED)
     for _ in range(2):
-        items.content(source, folder)
+        per_image.content(source, folder)
     assert len(hashed) == 2
-    assert entries(folder) == []
+    assert entry_files(folder) == []
 
 
 def test_a_small_file_is_not_worth_remembering(folder, source):
-    items.content(source, folder)
-    assert entries(folder) == []
+    per_image.content(source, folder)
+    assert entry_files(folder) == []
 
 
 # ------------------------------------------------------------------ pruning
@@ -485,8 +475,8 @@ def age(path: Path, days: float) -> None:
 def aged(folder) -> list[Path]:
     """Entries 0 to 9, written so many days and an hour ago; the last one by half, in a killed run."""
     for number in range(10):
-        store.write(folder, f"{number:02d}ff", b"x" * number)
-    paths = [store.place(folder, f"{number:02d}ff") for number in range(10)]
+        entries.write(folder, f"{number:02d}ff", b"x" * number)
+    paths = [entries.place(folder, f"{number:02d}ff") for number in range(10)]
     paths[9] = paths[9].rename(paths[9].with_name("ff.tmp-123"))
     for number, path in enumerate(paths):
         age(path, number + 1 / 24)
@@ -494,11 +484,11 @@ def aged(folder) -> list[Path]:
 
 
 def test_what_was_not_used_for_so_many_days_is_removed(folder, aged):
-    assert store.read(folder, "08ff").payload == b"x" * 8  # which uses it
+    assert entries.read(folder, "08ff").payload == b"x" * 8  # which uses it
     assert prune_cache.prune(folder, 6) == (3, 3 * 32 + 6 + 7 + 9, 10)
-    assert entries(folder) == sorted([*aged[:6], aged[8]])
+    assert entry_files(folder) == sorted([*aged[:6], aged[8]])
     assert prune_cache.prune(folder, 0) == (7, 7 * 32 + sum(range(6)) + 8, 7)
-    assert entries(folder) == []
+    assert entry_files(folder) == []
     assert prune_cache.prune(folder / "absent", 0) == (0, 0, 0)
 
 
@@ -506,4 +496,4 @@ def test_what_was_not_used_for_so_many_days_is_removed(folder, aged):
 def test_a_number_of_days_that_is_none_is_refused(folder, aged, days):
     with pytest.raises(InputError, match=r"DAYS: .* is no number of days"):
         prune_cache.prune(folder, days)
-    assert len(entries(folder)) == len(aged)
+    assert len(entry_files(folder)) == len(aged)

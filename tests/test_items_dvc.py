@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ftu import images, tables
+from ftu.datasets import image_files
+from ftu.files import csvfile
 from project import commit, copy_repository, run, set_params, stages_run
 
 pytestmark = pytest.mark.slow
@@ -37,10 +38,10 @@ def project(tmp_path_factory: pytest.TempPathFactory, small_sample: Path) -> Pat
 def add(project: Path, name: str, rle: str) -> None:
     """One training image more, the last one upside down, in the data set as DVC tracks it."""
     folder = project / RAW
-    table = tables.read_csv(folder / "train.csv")
+    table = csvfile.read_csv(folder / "train.csv")
     last = table.iloc[[-1]].assign(id=name, rle=rle)
-    image = images.read_image(folder / f"train_images/{table['id'].iloc[-1]}.tiff")[::-1]
-    images.write_tiff(folder / f"train_images/{name}.tiff", image[:, :: 1 if name == "zz1" else -1])
+    image = image_files.read_image(folder / f"train_images/{table['id'].iloc[-1]}.tiff")[::-1]
+    image_files.write_tiff(folder / f"train_images/{name}.tiff", image[:, :: 1 if name == "zz1" else -1])
     pd.concat([table, last]).to_csv(folder / "train.csv", index=False)
     run(project, "dvc", "add", "-q", str(RAW))
 

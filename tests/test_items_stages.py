@@ -7,7 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ftu import images, tables
+from ftu.datasets import image_files
+from ftu.files import csvfile
+from ftu.files.index import read_index
 from imports import ROOT
 
 STAGES = ("decode", "resize", "normalize")
@@ -60,25 +62,27 @@ def raw(project) -> Path:
 
 def add(project, name: str) -> None:
     """One training image more: another one, upside down."""
-    table = tables.read_csv(raw(project) / "train.csv")
+    table = csvfile.read_csv(raw(project) / "train.csv")
     row = table[(table["img_height"] == table["img_width"])].iloc[-1]
     folder = raw(project) / "train_images"
-    images.write_tiff(folder / f"{name}.tiff", images.read_image(folder / f"{row['id']}.tiff")[::-1])
+    image_files.write_tiff(
+        folder / f"{name}.tiff", image_files.read_image(folder / f"{row['id']}.tiff")[::-1]
+    )
     added = row.to_frame().T.assign(id=name, rle="1 7")
     pd.concat([table, added]).to_csv(raw(project) / "train.csv", index=False)
 
 
 def change(project) -> None:
     """One pixel of one image that no target shows."""
-    path = raw(project) / "test_images" / f"{tables.read_csv(raw(project) / 'test.csv')['id'][0]}.tiff"
-    image = images.read_image(path)
+    path = raw(project) / "test_images" / f"{csvfile.read_csv(raw(project) / 'test.csv')['id'][0]}.tiff"
+    image = image_files.read_image(path)
     image[:9, :9] = 255 - image[:9, :9]
-    images.write_tiff(path, image)
+    image_files.write_tiff(path, image)
 
 
 def remove(project) -> None:
     """One test image."""
-    table = tables.read_csv(raw(project) / "test.csv")
+    table = csvfile.read_csv(raw(project) / "test.csv")
     (raw(project) / "test_images" / f"{table['id'][0]}.tiff").unlink()
     table[1:].to_csv(raw(project) / "test.csv", index=False)
 
@@ -135,7 +139,7 @@ def test_a_parameter_costs_what_depends_on_it(project):
 
 @pytest.mark.slow
 def test_a_target_that_looks_the_same_costs_nothing_and_another_everything(project):
-    name = tables.read_csv(raw(project) / "test.csv")["id"][1]
+    name = csvfile.read_csv(raw(project) / "test.csv")["id"][1]
     target = project.params["stain"]["target"]
     project.set(stain={"target": target | {"kind": "image", "ids": [name]}})
     assert found(project, "normalize") == (IMAGES, 0)
@@ -199,14 +203,14 @@ def test_shift_finds_what_it_has_made(project):
     assert outputs(project) == before
     sizes = project.params["shift"]["pixel_size"]
     project.set(shift={"pixel_size": sizes | {"lung": 2 * sizes["lung"]}})
-    lungs = tables.read_csv(raw(project) / "train.csv")["organ"].eq("lung").sum()
+    lungs = csvfile.read_csv(raw(project) / "train.csv")["organ"].eq("lung").sum()
     assert made(project, ("shift",)) == {"shift": lungs}
 
 
 @pytest.mark.slow
 def test_what_staintools_made_stays_what_it_is(project):
     """Its results depend on the clock: of an image and a target that stay, the first ones are kept."""
-    index = tables.read_index(project.folder / "data/images.csv")
+    index = read_index(project.folder / "data/images.csv")
     target = project.params["stain"]["target"] | {"kind": "image", "ids": [index["id"][0]]}
     project.set(stain={"backend": "staintools", "target": target})
     index[:2].to_csv(project.folder / "data/images.csv", index=False)

@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ftu import jsonfile, rules, sources, submission, tables
+from ftu import rules, sources, submission
 from ftu.errors import InputError
-from ftu.params import load_params
+from ftu.files import csvfile, jsonfile
+from ftu.pipeline.params import load_params
 from ftu_tools.kaggle import bundle_layout, infer, pack_experiment
 from ftu_tools.kaggle.infer import Cost
 from trained import change, write_project
@@ -36,7 +37,7 @@ def data(small_sample: Path, tmp_path: Path) -> Path:
 
 def answered(packed: Path, data: Path, out: Path) -> dict[str, str]:
     infer.submit(data, packed, out)
-    table = tables.read_csv(out)
+    table = csvfile.read_csv(out)
     return dict(zip(table["id"], table["rle"], strict=True))
 
 
@@ -45,14 +46,14 @@ def test_a_submission_is_valid_and_repeats_itself(packed, data, tmp_path):
     for out in (first, second):
         infer.submit(data, packed, out)
     assert first.read_bytes() == second.read_bytes()
-    test = tables.read_sizes(data / "test.csv")
-    submission.check_submission(tables.read_csv(first), test)
-    assert tables.read_csv(first)["rle"].ne("").all()  # the guard saw to it
+    test = csvfile.read_sizes(data / "test.csv")
+    submission.check_submission(csvfile.read_csv(first), test)
+    assert csvfile.read_csv(first)["rle"].ne("").all()  # the guard saw to it
 
 
 def test_an_image_is_answered_as_if_it_were_alone(packed, data, tmp_path):
     together = answered(packed, data, tmp_path / "all.csv")
-    table = tables.read_csv(data / "test.csv")
+    table = csvfile.read_csv(data / "test.csv")
     for name in together:
         table[table["id"] == name].to_csv(data / "test.csv", index=False)
         assert answered(packed, data, tmp_path / f"{name}.csv") == {name: together[name]}
@@ -82,7 +83,7 @@ def damage(path: Path) -> None:
     ("spoil", "said"), [(damage, "cannot be read"), (Path.unlink, "is missing")], ids=["damaged", "missing"]
 )
 def test_a_bad_image_is_named_before_anything_is_predicted(packed, data, tmp_path, spoil, said):
-    name = tables.read_csv(data / "test.csv")["id"].iloc[-1]
+    name = csvfile.read_csv(data / "test.csv")["id"].iloc[-1]
     spoil(data / "test_images" / f"{name}.tiff")
     out = tmp_path / "submission.csv"
     out.write_text("before")

@@ -8,8 +8,10 @@ import pytest
 from ruamel.yaml import YAML
 
 import predicted
-from ftu import admission, jsonfile, members, tables
+from ftu import admission, members
 from ftu.errors import InputError
+from ftu.files import folds, jsonfile
+from ftu.files.index import read_index
 from imports import ROOT, imported_packages
 from project import commit, run
 
@@ -104,7 +106,7 @@ def test_candidates_come_along_and_no_more_than_asked_for(project, member):
 
 
 def test_another_deal_of_the_same_images_is_no_hindrance(project, member):
-    table = tables.read_folds(member / "data" / "folds.csv")
+    table = folds.read_folds(member / "data" / "folds.csv")
     table.assign(fold=1 - table["fold"]).to_csv(member / "data" / "folds.csv", index=False)
     for name in ("data/predictions", "models"):
         shutil.rmtree(member / name)
@@ -137,7 +139,7 @@ def refused(project, *parts: str) -> None:
 def wanted_by(project, **changes) -> admission.Wanted:
     """What the stage asks for, of the one set flips."""
     data = project.folder / "data"
-    index, table = tables.read_index(data / "images.csv"), tables.read_folds(data / "folds.csv")
+    index, table = read_index(data / "images.csv"), folds.read_folds(data / "folds.csv")
     due = {"oof": set(table["id"]), "test": set(index.loc[index["set"] == "test", "id"])}
     wanted = admission.Wanted(
         project.params["data"]["organs"], index, due, ["flips"], project.params["shift"]
@@ -304,7 +306,7 @@ stages:
 SCRIPT = """\
 from pathlib import Path
 import predicted
-from ftu import params
+from ftu.pipeline import params
 predicted.predict(Path("."), seed=params.load_params(Path("params.yaml")).sample.seed)
 """
 

@@ -8,10 +8,10 @@ from ftu import mixtures
 from ftu.curves import PLAIN
 from ftu.errors import InputError
 from ftu.evidence import Case
+from ftu.files.png import write_mask
 from ftu.fusion import Experiment
-from ftu.images import write_mask
 from ftu.mixtures import Measured, Mixture, greedy, shares
-from ftu.workers import HERE
+from ftu.pipeline.workers.pool import HERE
 
 
 def closeness(*target: float):

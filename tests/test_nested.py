@@ -14,8 +14,8 @@ from ftu.curves import THRESHOLDS, Curves, Sizes
 from ftu.evidence import Case
 from ftu.mixtures import Measured, Mixture
 from ftu.nested import Search, as_given
+from ftu.pipeline.workers.pool import HERE
 from ftu.postprocess import Rule
-from ftu.workers import HERE
 
 SIZES = Sizes((0.0, 50.0), (0.0, 20.0))
 SETTINGS = Settings("table", SIZES, flat=0.002, fewest=5)

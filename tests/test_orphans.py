@@ -15,8 +15,8 @@ from imports import ROOT
 STAGE = textwrap.dedent("""
     import sys, time
     from pathlib import Path
-    from ftu.stage import run
-    from ftu.whole import whole_file
+    from ftu.pipeline.stage import run
+    from ftu.pipeline.atomic import whole_file
 
     def main():
         with whole_file(Path("out.csv")) as path:
@@ -101,7 +101,7 @@ def test_a_stage_that_was_started_by_hand_goes_on(folder):
 
 
 def test_a_stage_that_does_not_stop_in_time_is_ended(folder):
-    deaf = "import signal; import ftu.orphans; ftu.orphans.GRACE = 0.5\n"
+    deaf = "import signal; import ftu.pipeline.lifetime; ftu.pipeline.lifetime.GRACE = 0.5\n"
     ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
     (folder / "stages/slow.py").write_text(deaf + STAGE.replace("time.sleep(600)", ignore))
     with launcher(folder, SCRIPT) as dvc:

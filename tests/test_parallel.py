@@ -13,9 +13,9 @@ from threading import Thread
 import pytest
 from ruamel.yaml import YAML
 
-from ftu import leases
 from ftu.errors import InputError
-from ftu.params import Train, load_params
+from ftu.pipeline import locks
+from ftu.pipeline.params import Train, load_params
 from ftu_tools.maintenance import train_parallel
 from imports import ROOT
 from waiting import wait_until
@@ -41,7 +41,7 @@ def events(place: Path) -> list[str]:
 
 
 def is_free(path: Path) -> bool:
-    file = leases.take(path)
+    file = locks.take(path)
     if file:
         file.close()
     return file is not None
@@ -49,7 +49,7 @@ def is_free(path: Path) -> bool:
 
 def test_a_lease_has_one_holder_and_ends_with_the_last_copy_of_its_descriptor(tmp_path):
     path = tmp_path / "new" / "card.lock"
-    first = leases.take(path)
+    first = locks.take(path)
     assert first
     assert not is_free(path)
     copy = os.dup(first.fileno())
@@ -112,7 +112,7 @@ def test_two_launchers_share_the_cards_and_train_no_fold_twice(folder, tmp_path)
 LAUNCH = """
 import sys
 from pathlib import Path
-from ftu import stage
+from ftu.pipeline import stage
 from ftu_tools.maintenance import train_parallel
 card = train_parallel.Card("cpu 0", {})
 command = ["bash", "-c", sys.argv[2]]

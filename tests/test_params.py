@@ -9,9 +9,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from ftu.errors import InputError
-from ftu.params import RENAMED, Params, Predict, Section, Stain, StainTarget, load_params
-from ftu.params import Model as ModelParams
-from ftu.params import Train as TrainParams
+from ftu.pipeline.params import RENAMED, Params, Predict, Section, Stain, StainTarget, load_params
+from ftu.pipeline.params import Model as ModelParams
+from ftu.pipeline.params import Train as TrainParams
 from imports import ROOT
 
 PROFILES = [*(ROOT / "profiles").glob("*.yaml"), *(ROOT / "benchmarks/ftu-real").rglob("params*.yaml")]

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftu import images, probabilities, rle, submission, tables
-from ftu.params import load_params
+from ftu import probabilities, submission
+from ftu.files import csvfile, folds, png, rle
+from ftu.files.index import ImageRow, image_rows, read_index
+from ftu.pipeline.params import load_params
 from project import commit, copy_repository, environment, run, set_params, stages_run
 from terminal import SUMMARY, shown
 
@@ -64,14 +66,14 @@ def test_nothing_runs_twice(project: Path) -> None:
 
 
 def answers_of(project: Path) -> pd.DataFrame:
-    return tables.read_csv(project / "submissions/submission.csv")
+    return csvfile.read_csv(project / "submissions/submission.csv")
 
 
-def rows_of(project: Path) -> dict[str, tables.ImageRow]:
-    return {row.id: row for row in tables.image_rows(tables.read_index(project / "data/images.csv"))}
+def rows_of(project: Path) -> dict[str, ImageRow]:
+    return {row.id: row for row in image_rows(read_index(project / "data/images.csv"))}
 
 
-def mask_of(project: Path, row: tables.ImageRow, maps: list[Path]) -> np.ndarray:
+def mask_of(project: Path, row: ImageRow, maps: list[Path]) -> np.ndarray:
     """What the maps say of an image, by hand: the mean, native size, the threshold of the image's row."""
     probability = np.asarray(np.mean([probabilities.read(path) for path in maps], axis=0))
     native = cv2.resize(probability, (row.img_width, row.img_height), interpolation=cv2.INTER_LINEAR)
@@ -94,7 +96,7 @@ def expected_rles(project: Path) -> dict[str, str]:
 
 
 def test_the_submission_is_valid(project: Path) -> None:
-    answers, test = answers_of(project), tables.read_sizes(project / "data/sample/test.csv")
+    answers, test = answers_of(project), csvfile.read_sizes(project / "data/sample/test.csv")
     assert list(answers["id"]) == list(test["id"])
     submission.check_submission(answers, test)
 
@@ -106,13 +108,13 @@ def test_each_rle_is_that_of_the_mean_of_the_folds(project: Path) -> None:
 
 
 def test_each_score_is_that_of_the_fold_that_held_the_image_out(project: Path) -> None:
-    scores = tables.read_csv(project / "reports/dice.csv").set_index("id")["dice"].astype(float)
-    table, rows = tables.read_folds(project / "data/folds.csv"), rows_of(project)
+    scores = csvfile.read_csv(project / "reports/dice.csv").set_index("id")["dice"].astype(float)
+    table, rows = folds.read_folds(project / "data/folds.csv"), rows_of(project)
     assert sorted(scores.index) == sorted(table["id"])
     for name, fold in zip(table["id"], table["fold"], strict=True):
         path = project / f"data/predictions/fold_{fold}/oof/flips/{name}.tif"
         found = mask_of(project, rows[name], [path])
-        truth = images.read_mask(project / f"data/masks/{name}.png")
+        truth = png.read_mask(project / f"data/masks/{name}.png")
         assert scores[name] == pytest.approx(
             2 * (found & truth).sum() / (found.sum() + truth.sum()), abs=1e-6
         )

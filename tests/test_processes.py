@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import toy
-from ftu import processes
 from ftu.errors import InputError
-from ftu.params import load_params
+from ftu.pipeline import launch
+from ftu.pipeline.params import load_params
 from imports import ROOT
 from unfinished import WITHIN, wait_for_epochs, whole_epochs
 
@@ -109,7 +109,7 @@ def test_the_stage_crosses_the_switch_in_two_processes_and_goes_on_after_a_kill(
 def test_one_process_is_not_launched(monkeypatch):
     monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("launched"))
     monkeypatch.delenv("RANK", raising=False)
-    processes.launch(1)
+    launch.launch(1)
 
 
 def test_several_are_launched_by_torchrun_with_the_arguments_of_the_stage(monkeypatch):
@@ -117,7 +117,7 @@ def test_several_are_launched_by_torchrun_with_the_arguments_of_the_stage(monkey
     monkeypatch.setattr(os, "execv", lambda *call: calls.append(call))
     monkeypatch.setattr(sys, "argv", ["stages/train.py", "--fold", "3"])
     monkeypatch.delenv("RANK", raising=False)
-    processes.launch(4)
+    launch.launch(4)
     ((program, words),) = calls
     assert program == words[0] == sys.executable
     assert words[-4:] == ["--nproc-per-node=4", "stages/train.py", "--fold", "3"]
@@ -127,14 +127,14 @@ def test_a_launcher_of_another_number_is_refused(monkeypatch):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(InputError, match=r"train\.processes is 2, and the launcher started 3"):
-        processes.launch(2)
+        launch.launch(2)
 
 
 def test_the_processes_of_this_machine_are_those_that_the_launcher_started_here(monkeypatch):
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    assert processes.local(4) == 4
+    assert launch.local(4) == 4
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert processes.local(4) == 2
+    assert launch.local(4) == 2
 
 
 def test_the_committed_parameters_are_for_one_process():

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ftu import sources, tables
+from ftu import sources
+from ftu.datasets import competition
 from ftu.errors import InputError
+from ftu.files import csvfile
 from ftu_tools.kaggle import isolation, pack_experiment, rehearsal
 from project import commit, copy_repository, run, set_params
 
@@ -93,16 +95,16 @@ def test_nothing_of_this_environment_is_handed_on(monkeypatch):
 
 def test_the_hidden_test_set_is_larger_and_holds_the_visible_one(small_sample, tmp_path):
     folder = rehearsal.lay_out(small_sample, tmp_path / "hidden", hidden=3)
-    visible, train = (tables.read_csv(small_sample / f"{part}.csv") for part in ("test", "train"))
-    test = tables.read_csv(folder / "test.csv")
+    visible, train = (csvfile.read_csv(small_sample / f"{part}.csv") for part in ("test", "train"))
+    test = csvfile.read_csv(folder / "test.csv")
     assert test["id"].tolist() == [*visible["id"], *("hidden-" + train["id"][:3])]
     assert list(test.columns) == list(visible.columns)
     everything = ["HPA", "Hubmap"], sorted(set(train["organ"]) | set(visible["organ"]))
-    tables.read_both(folder, sources=everything[0], organs=everything[1])  # no id stands in both
+    competition.read_both(folder, sources=everything[0], organs=everything[1])  # no id stands in both
     for name in test["id"]:
         assert (folder / "test_images" / f"{name}.tiff").is_file()
     alone = rehearsal.lay_out(small_sample, tmp_path / "visible", hidden=0)
-    assert tables.read_csv(alone / "test.csv")["id"].tolist() == visible["id"].tolist()
+    assert csvfile.read_csv(alone / "test.csv")["id"].tolist() == visible["id"].tolist()
 
 
 def test_a_difference_is_named(tmp_path):

@@ -16,9 +16,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftu import codebase, digest, resume
+from ftu import resume
+from ftu.cache import fingerprint, hashes
 from ftu.errors import InputError
-from ftu.params import load_params
+from ftu.pipeline.params import load_params
 from ftu.resume import StateFile, run_key
 from imports import ROOT
 
@@ -385,15 +386,17 @@ def test_the_script_is_part_of_the_key(script, files):
 
 @pytest.mark.usefixtures("script")
 def test_the_modules_in_use_and_the_versions_of_libraries_are_part_of_the_key(files, monkeypatch):
-    keys, sha256, version = {run_key(files, **FACTS)}, digest.sha256, codebase.version
-    for module in ("resume.py", "whole.py"):
+    keys, sha256, version = {run_key(files, **FACTS)}, hashes.sha256, fingerprint.version
+    for module in ("resume.py", "checksummed.py"):
         with monkeypatch.context() as patch:
             patch.setattr(
-                digest, "sha256", lambda path, name=module: sha256(path) + "." * (path.name == name)
+                hashes, "sha256", lambda path, name=module: sha256(path) + "." * (path.name == name)
             )
             keys.add(run_key(files, **FACTS))
     for library in resume.LIBRARIES:
         with monkeypatch.context() as patch:
-            patch.setattr(codebase, "version", lambda name, of=library: "0" if name == of else version(name))
+            patch.setattr(
+                fingerprint, "version", lambda name, of=library: "0" if name == of else version(name)
+            )
             keys.add(run_key(files, **FACTS))
     assert len(keys) == 3 + len(resume.LIBRARIES)

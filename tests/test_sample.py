@@ -7,7 +7,10 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from ftu import images, rle, stain, tables
+from ftu import stain
+from ftu.datasets import competition, image_files
+from ftu.files import csvfile, rle
+from ftu.files.index import ImageRow, image_rows
 from ftu.sample import write_sample
 from ftu.synthetic import ORGANS, STAINS
 from imports import ROOT
@@ -20,15 +23,15 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def rows(small_sample: Path) -> list[tables.ImageRow]:
+def rows(small_sample: Path) -> list[ImageRow]:
     """Of both tables, read and checked as decode reads them."""
-    train = tables.read_train(small_sample / "train.csv", **KNOWN).assign(set="train")
-    test = tables.read_test(small_sample / "test.csv", **KNOWN).assign(set="test")
-    return tables.image_rows(pd.concat([train, test]))
+    train = competition.read_train(small_sample / "train.csv", **KNOWN).assign(set="train")
+    test = competition.read_test(small_sample / "test.csv", **KNOWN).assign(set="test")
+    return image_rows(pd.concat([train, test]))
 
 
 def test_the_layout_is_the_competitions(small_sample, rows):
-    tables.check_root(small_sample)
+    competition.check_root(small_sample)
     images_due = {f"{row.set}_images/{row.id}.tiff" for row in rows}
     others = {"train.csv", "test.csv", "sample_submission.csv", "SYNTHETIC.md"}
     assert set(contents(small_sample)) == images_due | others
@@ -37,7 +40,7 @@ def test_the_layout_is_the_competitions(small_sample, rows):
 def test_the_columns_are_the_competitions(small_sample):
     common = ["id", "organ", "data_source", "img_height", "img_width", "pixel_size", "tissue_thickness"]
     columns = {
-        name: list(tables.read_csv(small_sample / f"{name}.csv").columns)
+        name: list(csvfile.read_csv(small_sample / f"{name}.csv").columns)
         for name in ("train", "test", "sample_submission")
     }
     assert columns == {
@@ -51,14 +54,14 @@ def test_no_one_can_take_the_images_for_real_ones(small_sample):
 
 def test_every_image_has_the_size_of_its_row(small_sample, rows):
     for row in rows:
-        images.check_image(
-            tables.image_path(small_sample, row), (row.img_height, row.img_width), row.pixel_size
+        image_files.check_image(
+            competition.image_path(small_sample, row), (row.img_height, row.img_width), row.pixel_size
         )
         assert 800 < max(row.img_height, row.img_width) * row.pixel_size < 1100  # about 1 mm
 
 
 def test_every_mask_decodes_to_some_tissue_units_but_not_all(small_sample):
-    table = tables.read_train(small_sample / "train.csv", **KNOWN)
+    table = competition.read_train(small_sample / "train.csv", **KNOWN)
     for text, height, width in zip(table["rle"], table["img_height"], table["img_width"], strict=True):
         assert 0.01 < rle.decode(text, height=height, width=width).mean() < 0.6
 
@@ -81,13 +84,17 @@ def test_both_tables_of_the_committed_sample_hold_every_organ(tmp_path):
     sample = YAML(typ="safe").load((ROOT / "params.yaml").read_text())["sample"]
     assert min(sample["train"], sample["test"]) >= len(ORGANS)  # they take turns
     write_sample(tmp_path, train=len(ORGANS), test=len(ORGANS), seed=sample["seed"])
-    for table in tables.read_both(tmp_path, **KNOWN):
+    for table in competition.read_both(tmp_path, **KNOWN):
         assert set(table["organ"]) == set(ORGANS)
 
 
 def test_normalisation_has_work_to_do_and_does_it(small_sample, rows):
     """The training images differ in colour, and by less than half once all have the stains of one."""
-    given = [images.read_image(tables.image_path(small_sample, row)) for row in rows if row.set == "train"]
+    given = [
+        image_files.read_image(competition.image_path(small_sample, row))
+        for row in rows
+        if row.set == "train"
+    ]
     fits = [stain.fit(image, seed=0) for image in given]
     made = [stain.normalize(image, fitted, fits[0])[0] for image, fitted in zip(given, fits, strict=True)]
     before, after = spread_of_colours(given), spread_of_colours(made)

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from skimage import color
 
-from ftu import images, shifted, stain, tables
+from ftu import shifted, stain
+from ftu.datasets import image_files
+from ftu.files import csvfile, png
+from ftu.files.index import ImageRow, image_rows, read_index
 from ftu.shift import DYES, Look, blur, central, shift
 from ftu.vahadane import CONCENTRATION_PENALTY, concentrations, optical_density
 from test_stain import H_DAB, HE, angles, tissue
@@ -230,8 +233,8 @@ def project(base, new_project):
     return copy
 
 
-def index_of(project) -> dict[str, tables.ImageRow]:
-    rows = tables.image_rows(tables.read_index(project.folder / "data" / "images.csv"))
+def index_of(project) -> dict[str, ImageRow]:
+    rows = image_rows(read_index(project.folder / "data" / "images.csv"))
     return {row.id: row for row in rows if row.set == "train"}
 
 
@@ -242,19 +245,19 @@ def shifted_of(project) -> dict[str, bytes | None]:
 def test_the_stage_writes_images_masks_and_a_row_for_each_training_image(project):
     said = done(project, "shift")
     folder, before = project.folder / "data" / "shifted", index_of(project)
-    rows = {row.id: row for row in tables.image_rows(tables.read_index(folder / "shifted.csv"))}
+    rows = {row.id: row for row in image_rows(read_index(folder / "shifted.csv"))}
     assert list(rows) == list(before)
     assert sorted(path.name for path in folder.iterdir()) == ["images", "masks", "qc.csv", "shifted.csv"]
     for name, row in rows.items():
         assert (row.set, row.organ, row.data_source) == ("shifted", before[name].organ, "Hubmap")
-        assert images.read_rgb(folder / "images" / f"{name}.png").shape == (64, 64, 3)
-        mask = images.read_mask(folder / "masks" / f"{name}.png")
+        assert png.read_rgb(folder / "images" / f"{name}.png").shape == (64, 64, 3)
+        mask = png.read_mask(folder / "masks" / f"{name}.png")
         assert mask.shape == (row.img_height, row.img_width)
         assert mask.any()
         expected = max(SIZES[row.organ], before[name].pixel_size)
         assert row.pixel_size == pytest.approx(expected, rel=0.02)
         assert row.img_height * row.pixel_size == pytest.approx(800, abs=2 * row.pixel_size)
-    table = tables.read_csv(folder / "shifted.csv")
+    table = csvfile.read_csv(folder / "shifted.csv")
     assert list(table) == shifted.COLUMNS
     assert not table["reason"].any()
     coarse = [name for name, row in rows.items() if row.organ == "largeintestine"]
@@ -272,8 +275,8 @@ def test_a_look_that_changes_nothing_gives_what_normalize_gives(project):
         for made, before in (("images", "normalized/train"), ("masks", "masks")):
             files = [data / folder / f"{name}.png" for folder in (f"shifted/{made}", before)]
             assert files[0].read_bytes() == files[1].read_bytes()
-    kept = tables.read_csv(data / "normalized" / "qc.csv").query("set == 'train'").drop(columns="set")
-    quality = tables.read_csv(data / "shifted" / "qc.csv").drop(columns="set")
+    kept = csvfile.read_csv(data / "normalized" / "qc.csv").query("set == 'train'").drop(columns="set")
+    quality = csvfile.read_csv(data / "shifted" / "qc.csv").drop(columns="set")
     assert quality.to_csv() == kept.to_csv()
 
 
@@ -292,20 +295,20 @@ def test_without_a_shift_only_a_header_is_written(project):
     assert "shift: no images (shift.enabled: false)" in done(project, "shift")
     header = (",".join(shifted.COLUMNS) + "\n").encode()
     assert shifted_of(project) == {"data/shifted": None, "data/shifted/shifted.csv": header}
-    assert tables.image_rows(tables.read_index(project.folder / "data/shifted/shifted.csv")) == []
+    assert image_rows(read_index(project.folder / "data/shifted/shifted.csv")) == []
 
 
 def test_an_image_without_stains_or_foreground_is_told_of(project):
     (white, empty), data = list(index_of(project))[:2], project.folder / "data"
     path = data / "raw" / "train_images" / f"{white}.tiff"
-    images.write_tiff(path, np.full_like(images.read_image(path), 255))
-    mask = np.zeros_like(images.read_mask(data / "masks" / f"{empty}.png"))
+    image_files.write_tiff(path, np.full_like(image_files.read_image(path), 255))
+    mask = np.zeros_like(png.read_mask(data / "masks" / f"{empty}.png"))
     mask[0, 0] = 1
-    images.write_mask(data / "masks" / f"{empty}.png", mask)
+    png.write_mask(data / "masks" / f"{empty}.png", mask)
     said = done(project, "shift")
     assert f"warning: 1 of 6 images keep their own colours: {white} (blank: 0 tissue pixels" in said
     assert f"1 of 6 images hold no foreground in the field of view and are left out: {empty}" in said
-    table = tables.read_csv(data / "shifted" / "shifted.csv").set_index("id")
+    table = csvfile.read_csv(data / "shifted" / "shifted.csv").set_index("id")
     assert "blank" in table["reason"][white]
     assert empty not in table.index
     assert not list(data.glob(f"shifted/*/{empty}.png"))
@@ -313,11 +316,11 @@ def test_an_image_without_stains_or_foreground_is_told_of(project):
 
 def test_images_of_the_source_itself_are_no_imitations(project):
     path = project.folder / "data" / "images.csv"
-    index = tables.read_csv(path)
+    index = csvfile.read_csv(path)
     index.loc[0, "data_source"] = "Hubmap"
     index.to_csv(path, index=False)
     done(project, "shift")
-    assert index["id"][0] not in tables.read_csv(project.folder / "data/shifted/shifted.csv")["id"].tolist()
+    assert index["id"][0] not in csvfile.read_csv(project.folder / "data/shifted/shifted.csv")["id"].tolist()
 
 
 @pytest.mark.parametrize(

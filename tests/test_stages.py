@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftu import images, rle, staintools_backend, tables
+from ftu import geometry, staintools_backend
+from ftu.datasets import competition, image_files
+from ftu.files import csvfile, folds, png, rle
+from ftu.files.index import image_rows, read_index
 
 SIZE = 64
 STEPS = ("resized", "normalized")  # of normalize: before and after
@@ -37,10 +40,10 @@ def first_run(new_project):
     )
     done(project, "sample")
     raw = project.folder / "data" / "sample"
-    train = tables.read_csv(raw / "train.csv").assign(set="train")
+    train = csvfile.read_csv(raw / "train.csv").assign(set="train")
     for name, colour in zip(odd_ids(train), (255, 130), strict=True):
         path = raw / "train_images" / f"{name}.tiff"
-        images.write_tiff(path, np.full_like(images.read_image(path), colour))
+        image_files.write_tiff(path, np.full_like(image_files.read_image(path), colour))
     for stage in ("decode", "resize", "split"):
         assert "warning" not in done(project, stage)
     return project, done(project, "normalize")
@@ -66,12 +69,12 @@ def project(base, new_project):
 
 
 def index_of(project) -> pd.DataFrame:
-    return tables.read_index(project.folder / "data" / "images.csv")
+    return read_index(project.folder / "data" / "images.csv")
 
 
 def ids_of(project, part: str) -> list[str]:
     raw = project.folder / "data" / "sample"
-    return tables.read_csv(raw / f"{part}.csv")["id"].tolist()
+    return csvfile.read_csv(raw / f"{part}.csv")["id"].tolist()
 
 
 def names(folder: Path) -> list[str]:
@@ -87,10 +90,10 @@ def pngs(ids: list[str]) -> list[str]:
 
 def test_decode_writes_a_mask_of_native_size_for_each_training_image(base):
     folder = base.folder / "data" / "masks"
-    train = tables.read_csv(base.folder / "data" / "sample" / "train.csv")
+    train = csvfile.read_csv(base.folder / "data" / "sample" / "train.csv")
     assert names(folder) == pngs(ids_of(base, "train"))
     for row in train.to_dict("records"):
-        mask = images.read_mask(folder / f"{row['id']}.png")
+        mask = png.read_mask(folder / f"{row['id']}.png")
         assert mask.shape == (int(row["img_height"]), int(row["img_width"]))
         assert rle.encode(mask) == row["rle"]
 
@@ -99,7 +102,7 @@ def test_decode_writes_an_index_of_both_tables(base):
     index = index_of(base)
     for part in ("train", "test"):
         assert index.loc[index["set"] == part, "id"].tolist() == ids_of(base, part)
-        table = tables.read_csv(base.folder / "data" / "sample" / f"{part}.csv")
+        table = csvfile.read_csv(base.folder / "data" / "sample" / f"{part}.csv")
         columns = ["organ", "data_source", "img_height", "img_width", "pixel_size"]
         written = index.loc[index["set"] == part, columns].astype(str).to_numpy()
         np.testing.assert_array_equal(written, table[columns].to_numpy())
@@ -111,7 +114,7 @@ def test_images_have_the_size_of_the_network(base, stage, part):
     folder = base.folder / "data" / stage / part
     assert names(folder) == pngs(ids_of(base, part))
     for path in folder.iterdir():
-        image = images.read_image(path)  # refuses all but three bands of 8 bits
+        image = image_files.read_image(path)  # refuses all but three bands of 8 bits
         assert image.shape == (SIZE, SIZE, 3)
 
 
@@ -119,14 +122,14 @@ def test_resized_images_and_masks_are_those_of_the_library(base):
     data = base.folder / "data"
     assert names(data / "resized") == ["masks", "test", "train"]
     assert names(data / "resized" / "masks") == pngs(ids_of(base, "train"))
-    for row in tables.image_rows(index_of(base)):
-        resized = images.read_rgb(data / "resized" / row.set / f"{row.id}.png")
-        source = tables.image_path(data / "sample", row)
-        np.testing.assert_array_equal(resized, images.read_resized(source, (SIZE, SIZE)))
+    for row in image_rows(index_of(base)):
+        resized = png.read_rgb(data / "resized" / row.set / f"{row.id}.png")
+        source = competition.image_path(data / "sample", row)
+        np.testing.assert_array_equal(resized, image_files.read_resized(source, (SIZE, SIZE)))
     for name in ids_of(base, "train"):
-        mask = images.read_mask(data / "resized" / "masks" / f"{name}.png")
-        native = images.read_mask(data / "masks" / f"{name}.png")
-        np.testing.assert_array_equal(mask, images.resize_mask(native, (SIZE, SIZE)))
+        mask = png.read_mask(data / "resized" / "masks" / f"{name}.png")
+        native = png.read_mask(data / "masks" / f"{name}.png")
+        np.testing.assert_array_equal(mask, geometry.resize_mask(native, (SIZE, SIZE)))
 
 
 def test_no_stage_leaves_a_temporary_behind(base):
@@ -140,7 +143,7 @@ def test_no_stage_leaves_a_temporary_behind(base):
 
 
 def read_qc(project) -> pd.DataFrame:
-    return tables.read_csv(project.folder / "data" / "normalized" / "qc.csv").set_index("id")
+    return csvfile.read_csv(project.folder / "data" / "normalized" / "qc.csv").set_index("id")
 
 
 def normalized(project) -> dict[str, bytes]:
@@ -153,7 +156,7 @@ def test_images_without_stains_pass_through_and_say_why(first_run):
     data, qc = base.folder / "data", read_qc(base)
     white, uniform = odd_ids(index_of(base))
     for name in (white, uniform):
-        before, after = (images.read_rgb(data / stage / "train" / f"{name}.png") for stage in STEPS)
+        before, after = (png.read_rgb(data / stage / "train" / f"{name}.png") for stage in STEPS)
         np.testing.assert_array_equal(after, before)
     assert "blank" in qc["reason"][white]
     assert "uniform" in qc["reason"][uniform]
@@ -197,9 +200,7 @@ def test_an_image_named_by_id_by_file_or_as_a_mosaic_of_one_is_one_target(base, 
     assert run_target(project, kind="file", ids=[], file="target.png") == by_id
     assert run_target(project, kind="mosaic", ids=[name]) == by_id
     assert by_id != normalized(base)
-    before, after = (
-        images.read_rgb(project.folder / "data" / step / "test" / f"{name}.png") for step in STEPS
-    )
+    before, after = (png.read_rgb(project.folder / "data" / step / "test" / f"{name}.png") for step in STEPS)
     assert np.abs(before.astype(int) - after).mean() < 5  # its own target: hardly changed
 
 
@@ -237,7 +238,7 @@ def test_staintools_says_its_caveat_and_runs_in_one_process(project):
     project.shadow("sitecustomize", ONE_PROCESS)
     project.set(compute={"workers": 2}, stain={"backend": "staintools"})
     assert f"warning: {staintools_backend.CAVEAT}\n" in done(project, "normalize")
-    assert set(normalized(project)) == {f"{row.set}/{row.id}.png" for row in tables.image_rows(index)}
+    assert set(normalized(project)) == {f"{row.set}/{row.id}.png" for row in image_rows(index)}
     project.set(stain={"backend": "exact"})
     assert "a second process" in project.run("normalize").stderr  # the other backend takes two
 
@@ -248,7 +249,7 @@ def test_backend_none_copies_the_images_and_asks_for_no_target(project):
     said = done(project, "normalize")
     index = index_of(project)
     assert f"warning: {len(index)} of {len(index)} images unchanged" in said
-    for row in tables.image_rows(index):
+    for row in image_rows(index):
         part = f"{row.set}/{row.id}.png"
         resized, normalized = (project.folder / "data" / name / part for name in ("resized", "normalized"))
         assert normalized.read_bytes() == resized.read_bytes()
@@ -258,7 +259,7 @@ def test_backend_none_copies_the_images_and_asks_for_no_target(project):
 
 
 def test_split_deals_the_training_images(base):
-    table = tables.read_folds(base.folder / "data" / "folds.csv")
+    table = folds.read_folds(base.folder / "data" / "folds.csv")
     assert table["id"].tolist() == sorted(ids_of(base, "train"))
     assert table["fold"].value_counts().tolist() == [5, 5]
     assert (pd.crosstab(table["organ"], table["fold"]) == 1).all(axis=None)
@@ -266,7 +267,7 @@ def test_split_deals_the_training_images(base):
 
 def test_the_order_of_rows_changes_no_fold(project):
     raw = project.folder / "data" / "sample" / "train.csv"
-    tables.read_csv(raw).sample(frac=1, random_state=1).to_csv(raw, index=False)
+    csvfile.read_csv(raw).sample(frac=1, random_state=1).to_csv(raw, index=False)
     before = (project.folder / "data" / "folds.csv").read_bytes()
     done(project, "decode")
     assert (

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 from skimage import data
 
-from ftu import images, normalization, stain
+from ftu import normalization, stain
+from ftu.files import png
 from ftu.stain import StainError, StainFit
 from ftu.vahadane import combine, concentrations, optical_density
 
@@ -339,10 +340,10 @@ def test_an_image_without_two_stains_is_refused_with_the_reason(image, reason):
 
 def test_a_file_of_one_stain_passes_through_unchanged_with_its_reason(tmp_path):
     source, target = tmp_path / "resized.png", tmp_path / "normalized.png"
-    images.write_rgb(source, one_stain())
+    png.write_rgb(source, one_stain())
     fitted = stain.fit(tissue(HE, seed=0), seed=0)
     row = normalization.normalize_file(source, target, backend="exact", fit=fitted, seed=0)
-    np.testing.assert_array_equal(images.read_rgb(target), one_stain())
+    np.testing.assert_array_equal(png.read_rgb(target), one_stain())
     with pytest.raises(StainError, match="degrees apart") as refusal:
         stain.fit(one_stain(), seed=0)
     assert row["reason"] == str(refusal.value)

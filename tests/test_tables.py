@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu import folds, tables
+from ftu.datasets import competition
 from ftu.errors import InputError
+from ftu.files import csvfile, folds
+from ftu.files.index import ImageRow, image_rows, read_index
 
 KNOWN = {"organs": ["kidney", "lung"], "sources": ["HPA", "Hubmap"]}
 ROWS = [
@@ -30,14 +32,14 @@ def written(folder: Path, table: pd.DataFrame) -> Path:
 
 def refused(path: Path, *parts: str) -> None:
     with pytest.raises(InputError) as caught:
-        tables.read_train(path, **KNOWN)
+        competition.read_train(path, **KNOWN)
     for part in (str(path), *parts):
         assert part in str(caught.value)
 
 
 def test_a_good_table_is_read_with_its_types(tmp_path):
-    table = tables.read_train(written(tmp_path, good()), **KNOWN)
-    assert list(table.columns) == tables.TRAIN_COLUMNS
+    table = competition.read_train(written(tmp_path, good()), **KNOWN)
+    assert list(table.columns) == competition.TRAIN_COLUMNS
     assert table["id"].tolist() == ["00008", "127", "9"]  # text: zeros in front stay
     assert table["rle"].tolist() == RLES  # an empty mask is an empty text, not a missing value
     assert table["img_height"].tolist() == [3, 5, 6]
@@ -47,21 +49,21 @@ def test_a_good_table_is_read_with_its_types(tmp_path):
     assert table["pixel_size"].dtype == float
 
 
-@given(order=st.permutations([*tables.TRAIN_COLUMNS, "age", "sex"]))
+@given(order=st.permutations([*competition.TRAIN_COLUMNS, "age", "sex"]))
 def test_order_of_columns_and_other_columns_do_not_matter(tmp_path_factory, order):
     table = good().assign(age="30", sex="Male")[order]
     path = written(tmp_path_factory.getbasetemp(), table)
-    expected = tables.read_train(written(tmp_path_factory.getbasetemp(), good()), **KNOWN)
-    pd.testing.assert_frame_equal(tables.read_train(path, **KNOWN), expected)
+    expected = competition.read_train(written(tmp_path_factory.getbasetemp(), good()), **KNOWN)
+    pd.testing.assert_frame_equal(competition.read_train(path, **KNOWN), expected)
 
 
 def test_the_test_table_needs_no_rle(tmp_path):
     path = written(tmp_path, good().drop(columns="rle"))
-    assert list(tables.read_test(path, **KNOWN).columns) == tables.TEST_COLUMNS
+    assert list(competition.read_test(path, **KNOWN).columns) == competition.TEST_COLUMNS
     refused(path, "no column rle")
 
 
-@pytest.mark.parametrize("column", tables.TRAIN_COLUMNS)
+@pytest.mark.parametrize("column", competition.TRAIN_COLUMNS)
 def test_a_missing_column_is_named_with_those_found(tmp_path, column):
     path = written(tmp_path, good().drop(columns=column))
     refused(path, f"has no column {column}", "found", "fetch the file again")
@@ -113,7 +115,7 @@ def test_a_size_in_pixels_must_be_whole(tmp_path, column):
         (b"id,organ\n1,2,3,4\n1,2,3,4,5\n", "row 1 has more cells"),
         (b"\xff\xfe\x00i\x00d", "cannot be read as CSV"),
         (b"<!DOCTYPE html><title>Sign in</title>\n", "has no column id"),
-        (",".join(tables.TRAIN_COLUMNS).encode(), "has no rows"),
+        (",".join(competition.TRAIN_COLUMNS).encode(), "has no rows"),
     ],
 )
 def test_a_file_that_is_no_table_is_to_be_fetched_again(tmp_path, content, message):
@@ -129,7 +131,7 @@ def test_a_missing_table_is_named(tmp_path):
 def test_a_row_with_more_cells_than_the_first_line_is_refused(tmp_path, rows):
     (tmp_path / "a.csv").write_text(f"id,rle\n{rows}")
     with pytest.raises(InputError, match=r"a\.csv: (.|\n)*; fetch the file again"):
-        tables.read_csv(tmp_path / "a.csv")
+        csvfile.read_csv(tmp_path / "a.csv")
 
 
 def test_a_folder_is_no_table(tmp_path):
@@ -139,8 +141,8 @@ def test_a_folder_is_no_table(tmp_path):
 
 @pytest.mark.parametrize(
     ("read", "column"),
-    [(tables.read_index, column) for column in tables.ImageRow._fields]
-    + [(tables.read_folds, column) for column in ("id", "organ", "fold")],
+    [(read_index, column) for column in ImageRow._fields]
+    + [(folds.read_folds, column) for column in ("id", "organ", "fold")],
 )
 def test_a_table_of_a_stage_without_a_column_is_refused_by_its_name(tmp_path, read, column):
     table = good().assign(set="train", fold="0").drop(columns=column)
@@ -150,17 +152,17 @@ def test_a_table_of_a_stage_without_a_column_is_refused_by_its_name(tmp_path, re
 
 def test_an_empty_cell_is_an_empty_text_and_a_missing_one_an_error(tmp_path):
     (tmp_path / "a.csv").write_text("id,rle\n2,\n\n3,NA\n")
-    assert tables.read_csv(tmp_path / "a.csv")["rle"].tolist() == ["", "NA"]
+    assert csvfile.read_csv(tmp_path / "a.csv")["rle"].tolist() == ["", "NA"]
     (tmp_path / "a.csv").write_text("id,rle\n2,\n3\n")  # as when it was cut off
     with pytest.raises(InputError, match=r"a\.csv: row 2 has fewer cells than the first line names"):
-        tables.read_csv(tmp_path / "a.csv")
+        csvfile.read_csv(tmp_path / "a.csv")
 
 
 def test_sizes_are_read_whatever_else_the_table_holds(tmp_path):
     path = written(tmp_path, good().assign(organ="unheard of"))
-    assert tables.read_sizes(path)["img_height"].tolist() == [3, 5, 6]
+    assert csvfile.read_sizes(path)["img_height"].tolist() == [3, 5, 6]
     with pytest.raises(InputError, match="has no column img_width"):
-        tables.read_sizes(written(tmp_path, good().drop(columns="img_width")))
+        csvfile.read_sizes(written(tmp_path, good().drop(columns="img_width")))
 
 
 def test_every_rle_is_checked_and_a_bad_one_is_refused_with_row_and_remedy(tmp_path):
@@ -177,7 +179,7 @@ def test_an_incomplete_data_set_is_refused_with_the_way_to_get_it(tmp_path_facto
     for name in present:
         (root / name).mkdir()
     with pytest.raises(InputError) as caught:
-        tables.check_root(root)
+        competition.check_root(root)
     missing = [
         name for name in ("train.csv", "train_images", "test.csv", "test_images") if name not in present
     ]
@@ -187,20 +189,20 @@ def test_an_incomplete_data_set_is_refused_with_the_way_to_get_it(tmp_path_facto
 
 def test_a_data_set_that_does_not_exist_is_refused_with_the_way_to_get_it(tmp_path):
     with pytest.raises(InputError, match=r"raw does not exist(.|\n)*kaggle(.|\n)*data\.root: data/sample"):
-        tables.check_root(tmp_path / "raw")
+        competition.check_root(tmp_path / "raw")
 
 
 def test_the_index_gives_back_what_was_written(tmp_path):
-    table = tables.read_train(written(tmp_path, good()), **KNOWN).assign(set="train").drop(columns="rle")
+    table = competition.read_train(written(tmp_path, good()), **KNOWN).assign(set="train").drop(columns="rle")
     table.to_csv(tmp_path / "images.csv", index=False)
-    rows = tables.image_rows(tables.read_index(tmp_path / "images.csv"))
-    assert rows[0] == tables.ImageRow("00008", "train", "kidney", "HPA", 3, 4, 0.4)
-    assert tables.image_path(Path("raw"), rows[0]) == Path("raw/train_images/00008.tiff")
+    rows = image_rows(read_index(tmp_path / "images.csv"))
+    assert rows[0] == ImageRow("00008", "train", "kidney", "HPA", 3, 4, 0.4)
+    assert competition.image_path(Path("raw"), rows[0]) == Path("raw/train_images/00008.tiff")
     assert [row.id for row in rows] == ["00008", "127", "9"]
 
 
 def test_folds_are_read_with_ids_as_text(tmp_path):
     pd.DataFrame({"id": ["00008"], "organ": ["lung"], "fold": [3]}).to_csv(tmp_path / "f.csv", index=False)
-    table = tables.read_folds(tmp_path / "f.csv")
+    table = folds.read_folds(tmp_path / "f.csv")
     assert table["id"].tolist() == ["00008"]
     assert folds.divide(table, 3) == ([], ["00008"])

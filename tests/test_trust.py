@@ -17,10 +17,13 @@ from ruamel.yaml import YAML
 from torch import nn
 
 import predicted
-from ftu import artifact, jsonfile, limits, members, tables
+from ftu import artifact, members
 from ftu.admission import Wanted
+from ftu.datasets import competition
 from ftu.encoders import Encoder
 from ftu.errors import InputError
+from ftu.files import csvfile, folds, jsonfile, limits
+from ftu.files.index import read_index
 from ftu.segmenter import build_segmenter
 from ftu.weights import load_encoder_weights
 from ftu_tools.kaggle import bundle_layout, notebook
@@ -74,7 +77,7 @@ def test_no_command_is_a_string_and_no_shell_reads_one(name, tree):
 
 
 # Tasks and results, between a stage and workers that it has started or checked.
-BETWEEN_OWN_PROCESSES = {"src/ftu/spawned.py", "src/ftu/cluster.py"}
+BETWEEN_OWN_PROCESSES = {"src/ftu/pipeline/workers/processes.py", "src/ftu/pipeline/workers/dask_cluster.py"}
 
 
 @pytest.mark.parametrize(("name", "tree"), trees())
@@ -235,11 +238,11 @@ def test_a_flipped_bit_in_the_weights_is_noticed(tmp_path, model, place):
 
 KNOWN = {"organs": ["lung"], "sources": ["HPA"]}
 READERS = {
-    "train": lambda path: tables.read_train(path, **KNOWN),
-    "test": lambda path: tables.read_test(path, **KNOWN),
-    "images": tables.read_index,
-    "folds": tables.read_folds,
-    "sizes": tables.read_sizes,
+    "train": lambda path: competition.read_train(path, **KNOWN),
+    "test": lambda path: competition.read_test(path, **KNOWN),
+    "images": read_index,
+    "folds": folds.read_folds,
+    "sizes": csvfile.read_sizes,
 }
 ROW = {"id": "1", "set": "train", "organ": "lung", "data_source": "HPA", "img_height": 3, "img_width": 3}
 ROW |= {"pixel_size": 0.4, "rle": "1 2", "fold": 0}
@@ -288,7 +291,7 @@ def foreign(new_project, small_sample) -> tuple[Path, Wanted]:
     predicted.prepare(project)
     predicted.predict(project.folder)
     (project.folder / "dvc.lock").write_text("schema: '2.0'\n")
-    index = tables.read_index(project.folder / "data" / "images.csv")
+    index = read_index(project.folder / "data" / "images.csv")
     ids = {name: set(index.loc[index["set"] == name, "id"]) for name in ("train", "test")}
     due = {"oof": ids["train"], "test": ids["test"]}
     return project.folder, Wanted(project.params["data"]["organs"], index, due, ["flips"], {})
@@ -351,7 +354,7 @@ def test_a_folder_with_a_shell_in_its_name_is_a_folder(tmp_path, small_sample):
     run(tmp_path, "dvc", "init", "-qf") if not (tmp_path / ".dvc").exists() else None
     said = run(tmp_path, "dvc", "repro", "decode")
     assert "Running stage 'decode'" in said
-    assert len(tables.read_index(tmp_path / "data" / "images.csv")) == 8
+    assert len(read_index(tmp_path / "data" / "images.csv")) == 8
     assert not list(tmp_path.rglob("canary"))
 
 

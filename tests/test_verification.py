@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftu import threads, verification
+from ftu.pipeline import dvc_cache, threads
 
 
 def store(cache: Path, content: bytes, suffix: str = "") -> Path:
@@ -24,11 +24,11 @@ def store(cache: Path, content: bytes, suffix: str = "") -> Path:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_other_bit_is_damage(tmp_path, content, at, suffix):
     path = store(tmp_path, content, suffix)
-    assert list(verification.damaged([path])) == []
+    assert list(dvc_cache.damaged([path])) == []
     spoilt = bytearray(content)
     spoilt[at % len(spoilt)] ^= 1 << at % 8
     path.write_bytes(spoilt)
-    assert list(verification.damaged([path])) == [path]
+    assert list(dvc_cache.damaged([path])) == [path]
 
 
 def test_what_is_damaged_is_removed_and_named(tmp_path, monkeypatch, capsys):
@@ -37,7 +37,7 @@ def test_what_is_damaged_is_removed_and_named(tmp_path, monkeypatch, capsys):
     unfinished.write_bytes(b"half")
     empty.write_bytes(b"")
     monkeypatch.setattr(subprocess, "check_output", lambda *_, **__: f"{tmp_path}\n")
-    verification.main()
+    dvc_cache.main()
     assert not empty.exists()
     assert whole.exists()
     assert folder.exists()
@@ -51,12 +51,12 @@ def test_a_stage_looks_at_what_has_come_since_the_last_one(tmp_path):
     old, stamp = store(tmp_path, b"old"), tmp_path / "ftu/verified"
     old.write_bytes(b"")
     os.utime(old.parent, ns=(0, 0))
-    assert verification.remove_new_damaged(tmp_path, stamp) == []  # it was there before anyone looked
+    assert dvc_cache.remove_new_damaged(tmp_path, stamp) == []  # it was there before anyone looked
     whole, empty = store(tmp_path, b"a"), store(tmp_path, b"b")
     empty.write_bytes(b"")
-    assert verification.remove_new_damaged(tmp_path, stamp) == [empty]
+    assert dvc_cache.remove_new_damaged(tmp_path, stamp) == [empty]
     assert (old.exists(), whole.exists(), empty.exists()) == (True, True, False)
-    assert verification.remove_new_damaged(tmp_path, stamp) == []
+    assert dvc_cache.remove_new_damaged(tmp_path, stamp) == []
 
 
 def test_a_cache_of_any_size_is_looked_at_in_bounded_memory(tmp_path):
@@ -64,7 +64,7 @@ def test_a_cache_of_any_size_is_looked_at_in_bounded_memory(tmp_path):
     path, asked = store(tmp_path, b"damaged"), []
     path.write_bytes(b"")
     files = (asked.append(number) or path for number in range(10**9))
-    assert next(verification.damaged(files)) == path
+    assert next(dvc_cache.damaged(files)) == path
     assert len(asked) <= threads.SLICE
 
 
@@ -79,4 +79,4 @@ def test_dvc_names_its_files_as_this_reads_them(tmp_path):
             assert command.end()[0] == 0
     files = sorted((tmp_path / ".dvc/cache/files/md5").glob("??/*"))
     assert len(files) == 2
-    assert list(verification.damaged(files)) == []
+    assert list(dvc_cache.damaged(files)) == []

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ftu.errors import InputError
-from ftu.whole import whole_file, whole_files, whole_folder
+from ftu.pipeline.atomic import whole_file, whole_files, whole_folder
 from imports import ROOT
 
 
@@ -110,7 +110,7 @@ def test_neighbours_may_be_written_at_the_same_time(tmp_path):
 # Writes a folder, and hands over between what the test gives in the place of PART.
 WRITER = """import os, signal, sys
 from pathlib import Path
-from ftu.whole import whole_folder
+from ftu.pipeline.atomic import whole_folder
 PART
 with whole_folder(Path("out")) as folder:
     (folder / "part.txt").write_text("new")

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 import working
-from ftu.engine import WorkerDied
 from ftu.errors import InputError
-from ftu.spawned import Worker
-from ftu.workers import Pool
+from ftu.pipeline.workers.pool import Pool
+from ftu.pipeline.workers.processes import Worker
+from ftu.pipeline.workers.tasks import WorkerDied
 from imports import ROOT
 from waiting import group_alive, wait_until
 

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from ftu import images, runtime, schedules, training
+from ftu import runtime, schedules, training
 from ftu.daformer import DaFormerDecoder, daformer_head
 from ftu.dataset import Samples, batches
 from ftu.encoders import Encoder
+from ftu.files import png
 from ftu.run import Precision, Row, Run, accelerate
 from ftu.segmenter import LastBlocks, Segmenter, build_segmenter
 
@@ -48,8 +49,8 @@ def write_squares(folder: Path) -> Path:
         row, column = rng.integers(0, SIZE // 2, 2)
         mask[row : row + 16, column : column + 16] = 1
         image = rng.integers(0, 60, (SIZE, SIZE, 3)) + 150 * mask[..., None]
-        images.write_rgb(folder / "images" / f"{name}.png", image.astype(np.uint8))
-        images.write_mask(folder / "masks" / f"{name}.png", mask)
+        png.write_rgb(folder / "images" / f"{name}.png", image.astype(np.uint8))
+        png.write_mask(folder / "masks" / f"{name}.png", mask)
     return folder
 
 

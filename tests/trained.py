@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 
-from ftu import artifact, images, runtime
+from ftu import artifact, runtime
+from ftu.files import png
 from ftu.segmenter import build_segmenter
 from imports import ROOT
 
@@ -34,7 +35,7 @@ def write_project(folder: Path) -> None:
             rows.append([f"{part}{number}", part, organ, "HPA", 300, 300, 0.4])
             path = folder / "data" / "resized" / part / f"{part}{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            images.write_rgb(path, np.full((32, 32, 3), 40 * number + 10 * (part == "test"), np.uint8))
+            png.write_rgb(path, np.full((32, 32, 3), 40 * number + 10 * (part == "test"), np.uint8))
     columns = ["id", "set", "organ", "data_source", "img_height", "img_width", "pixel_size"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "data" / "images.csv", index=False)
 

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from ftu.errors import InputError
-from ftu.stage import run
-from ftu.workers import Pool
+from ftu.pipeline.stage import run
+from ftu.pipeline.workers.pool import Pool
 
 
 def squared(number: int) -> tuple[int, int]:

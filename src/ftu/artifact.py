@@ -8,9 +8,9 @@ import safetensors.torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from ftu import jsonfile
-from ftu.digest import sha256
+from ftu.cache.hashes import sha256
 from ftu.errors import InputError
+from ftu.files import jsonfile
 from ftu.segmenter import DECODERS, Segmenter, build_segmenter
 from ftu.standardize import MEAN, STD
 

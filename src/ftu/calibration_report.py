@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ftu import jsonfile
 from ftu.calibration import flat_region
 from ftu.curves import THRESHOLDS, Curves
 from ftu.evidence import Case, by_pair
+from ftu.files import jsonfile
 from ftu.mixtures import Measured
 from ftu.nested import WAYS, Choice, Search
 

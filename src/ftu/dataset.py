@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from ftu import images
 from ftu.augment import Augmentation, sample_seed
 from ftu.errors import InputError
+from ftu.files import png
 from ftu.geometry import cover
 from ftu.standardize import image_tensor
 
@@ -78,7 +78,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         image, mask = self._paths(index)
-        return images.read_rgb(image), images.read_mask(mask)
+        return png.read_rgb(image), png.read_mask(mask)
 
 
 def _window(array: np.ndarray, top: int, left: int, size: int) -> np.ndarray:

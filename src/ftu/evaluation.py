@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ftu import images, masking, metrics, tables
+from ftu import geometry, masking, metrics
+from ftu.datasets import competition, image_files
 from ftu.figures import Picture
+from ftu.files import png
+from ftu.files.index import ImageRow
 from ftu.fusion import Experiment, Part
 from ftu.masking import Case, Way
 from ftu.rules import Rules
-from ftu.tables import ImageRow
 
 BASELINES = ("nothing", "everything", "otsu")
 SHOWN = 512  # px of an image in the gallery, whose columns are narrower
@@ -44,17 +46,17 @@ def trials(
     Raises InputError as masking.cases does.
     """
     return [
-        Trial(case, masks / f"{case.row.id}.png", tables.image_path(root, case.row) if root else None)
+        Trial(case, masks / f"{case.row.id}.png", competition.image_path(root, case.row) if root else None)
         for case in masking.cases(rows, part, experiments, rules)
     ]
 
 
 def score(trial: Trial, way: Way) -> dict[str, str | float]:
     """The row of one image: SCORES, and the Dice of BASELINES when the trial has an image."""
-    row, made, truth = trial.case.row, masking.cut(trial.case, way), images.read_mask(trial.truth)
+    row, made, truth = trial.case.row, masking.cut(trial.case, way), png.read_mask(trial.truth)
     scores = {"dice": metrics.dice(made.mask, truth)}
     if trial.image:
-        with images.rgb_rows(trial.image) as rows:
+        with image_files.rgb_rows(trial.image) as rows:
             scores |= metrics.baseline_dice(rows, truth)
     return {
         "id": row.id,
@@ -72,9 +74,9 @@ def picture(trial: Trial, way: Way, dice: float) -> Picture:
     row, made = trial.case.row, masking.cut(trial.case, way)
     shrink = min(1.0, SHOWN / max(made.mask.shape))
     shape = (max(1, round(row.img_height * shrink)), max(1, round(row.img_width * shrink)))
-    masks = (images.resize_mask(mask, shape) for mask in (images.read_mask(trial.truth), made.mask))
+    masks = (geometry.resize_mask(mask, shape) for mask in (png.read_mask(trial.truth), made.mask))
     title = f"{row.organ}, {row.data_source}: Dice {dice:.2f}"
-    return Picture(title, images.read_resized(trial.image, shape), *masks)
+    return Picture(title, image_files.read_resized(trial.image, shape), *masks)
 
 
 def nested(calibration: dict) -> Nested:

@@ -11,9 +11,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ftu import images, tables
 from ftu.errors import InputError
-from ftu.workers import Pool
+from ftu.files import png
+from ftu.files.index import image_rows
+from ftu.pipeline.workers.pool import Pool
 
 Pair = tuple[str, str]  # data_source, organ
 
@@ -43,7 +44,7 @@ def held_out(
     `index` and `table` are data/images.csv and data/folds.csv, `masks` is the folder of the truths.
     """
     dealt = table.set_index("id")["fold"]
-    rows = [row for row in tables.image_rows(index) if row.set == "train" and dealt[row.id] in folds]
+    rows = [row for row in image_rows(index) if row.set == "train" and dealt[row.id] in folds]
     truths = [masks / f"{row.id}.png" for row in rows]
     shares = pool.each(share, truths, doing="foreground")
     return [
@@ -65,7 +66,7 @@ def shifted(cases: Sequence[Case], index: pd.DataFrame, masks: Path) -> list[Cas
             truth=masks / f"{row.id}.png",
             pixel_size=row.pixel_size,
         )
-        for row in tables.image_rows(index)
+        for row in image_rows(index)
         if row.id in known and (row.data_source, row.organ) not in pairs
     ]
     if not found:
@@ -78,7 +79,7 @@ def shifted(cases: Sequence[Case], index: pd.DataFrame, masks: Path) -> list[Cas
 
 def share(truth: Path) -> float:
     """The share of an image that its mask, a file, holds."""
-    return float(images.read_mask(truth).mean())
+    return float(png.read_mask(truth).mean())
 
 
 def foreground(cases: Iterable[Case]) -> dict[str, float]:

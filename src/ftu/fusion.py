@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
-from ftu import jsonfile, probabilities
+from ftu import probabilities
 from ftu.errors import InputError
+from ftu.files import jsonfile
 from ftu.predictions import map_path
 
 LIST = "members.json"  # what the folder of the members holds

@@ -6,13 +6,17 @@ to one square nearly equals their scales, while 160 px of 6.263 um (HuBMAP prost
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 
-from ftu import limits
+from ftu.datasets.image_files import read_resized
 from ftu.errors import InputError
-from ftu.tables import ImageRow
+from ftu.files import limits
+from ftu.files.index import ImageRow
+from ftu.files.png import read_mask, write_mask, write_rgb
 
 TOLERATED = 1.3  # times by which the scales of train and test may differ before anybody is warned
 
@@ -93,3 +97,18 @@ def _seen(row: ImageRow, *, mode: str, side: int, microns: float) -> dict:
         "network_um": detail * row.pixel_size,
         "detail": detail,
     }
+
+
+def resize_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The mask at `shape` (height, width), nearest neighbour on pixel centres."""
+    return cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def resize_image_file(source: Path, target: Path, shape: tuple[int, int]) -> None:
+    """`read_resized` from one file to another."""
+    write_rgb(target, read_resized(source, shape))
+
+
+def resize_mask_file(source: Path, target: Path, shape: tuple[int, int]) -> None:
+    """`resize_mask` from one file to another."""
+    write_mask(target, resize_mask(read_mask(source), shape))

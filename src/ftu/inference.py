@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ftu import images, probabilities, windows
+from ftu import probabilities, windows
+from ftu.datasets import image_files
 from ftu.encoders import takes_one_size
 from ftu.errors import InputError
 from ftu.predictor import Predictor
@@ -117,7 +118,7 @@ def window_side(asked: int, architecture: Mapping, sets: Mapping[str, Sequence[G
 
 def check_oversize(sources: Sequence[Path], side: int) -> None:
     """Raise InputError when windows of `side` px (0: any) are larger than every one of the RGB files."""
-    largest = max((max(images.image_shape(path)) for path in sources), default=side)
+    largest = max((max(image_files.image_shape(path)) for path in sources), default=side)
     if side > largest:
         raise InputError(
             f"predict.window.side: {side} px is larger than every image (the longest side is {largest} px); "
@@ -132,7 +133,9 @@ def plan(sources: Sequence[Path], window: int, overlap: float, blend: str, *, sh
     damaged, or when the windows cannot be laid.
     """
     lay = partial(windows.cover, window=window, overlap=overlap, blend=blend, shrink=shrink)
-    return [Picture(partial(images.rgb_rows, path), *lay(images.image_shape(path))) for path in sources]
+    return [
+        Picture(partial(image_files.rgb_rows, path), *lay(image_files.image_shape(path))) for path in sources
+    ]
 
 
 def write_maps(bands: Iterable[np.ndarray], shape: tuple[int, int], targets: Sequence[Path]) -> None:

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ftu import fusion, postprocess, probabilities, rle
+from ftu import fusion, postprocess, probabilities
+from ftu.files import rle
+from ftu.files.index import ImageRow
 from ftu.postprocess import Cut, Guard, Method, Rule
 from ftu.rules import Rules
-from ftu.tables import ImageRow
 
 GUARDED = ["id", "organ", "data_source", "asked", "used", "objects", "action"]  # of guard.csv
 

@@ -18,8 +18,10 @@ import pandas as pd
 from fsspec import AbstractFileSystem
 from tqdm import tqdm
 
-from ftu import admission, limits, probabilities, sources, tables, yamlfile
+from ftu import admission, probabilities, sources
 from ftu.errors import InputError
+from ftu.files import limits, yamlfile
+from ftu.files.index import read_index
 from ftu.sources import Source
 
 FACTS = "member.json"
@@ -119,7 +121,7 @@ def _index(source: Source) -> pd.DataFrame:
         path = Path(scratch) / "images.csv"
         path.write_bytes(_bytes(source.files, "data/images.csv"))
         try:
-            return tables.read_index(path)
+            return read_index(path)
         except InputError as error:
             words = str(error).replace(str(path), "data/images.csv")
             raise InputError(f"ensemble.members: {source.name!r}: {words}") from error

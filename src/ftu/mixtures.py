@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from ftu import fusion, images, probabilities
+from ftu import fusion, probabilities
 from ftu.curves import Curves, Sizes, curves, grid, on_grid
 from ftu.evidence import Case
+from ftu.files import png
 from ftu.fusion import Experiment, Mean
-from ftu.workers import Pool
+from ftu.pipeline.workers.pool import Pool
 
 ROUNDS = 10
 
@@ -85,7 +86,7 @@ class Measured:
 
 def measure(case: Case, mixtures: Sequence[Sequence[Experiment]], mean: Mean, sizes: Sizes) -> list[Curves]:
     """The curves of one case, for each of several mixtures."""
-    native = images.read_mask(case.truth)
+    native = png.read_mask(case.truth)
     height, width = grid(*native.shape)
     truth = on_grid(native, (height, width))
     pixel_size = case.pixel_size * (native.size / truth.size) ** 0.5

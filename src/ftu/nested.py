@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ftu import fusion, images, metrics
+from ftu import fusion, metrics
 from ftu.calibration import Settings, choose_table, mean_dice
 from ftu.curves import PLAIN
 from ftu.errors import InputError
 from ftu.evidence import Case, Pair, too_few
+from ftu.files import png
 from ftu.fusion import Experiment, Mean
 from ftu.mixtures import Bag, Measured, Mixture, greedy, shares
 from ftu.postprocess import Guard, Method, Rule, cut
@@ -151,7 +152,7 @@ def score(
     never_empty: Guard,
 ) -> list[float]:
     """The Dice of one case at native size under each choice."""
-    truth = images.read_mask(case.truth)
+    truth = png.read_mask(case.truth)
     height, width = truth.shape
     native: dict[Mixture, np.ndarray] = {}
     for mixture in dict.fromkeys(choice.mixture for choice in chosen):

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ftu import images, stain
+from ftu import stain
+from ftu.datasets import image_files
 from ftu.errors import InputError
+from ftu.files import png
+from ftu.files.index import ImageRow
 from ftu.stain import StainError, StainFit
-from ftu.tables import ImageRow
 
 # Modules that offer fit(image, *, seed) and normalize(image, source, target); imported when asked for.
 BACKENDS = {"exact": "ftu.stain", "staintools": "ftu.staintools_backend"}
@@ -33,7 +35,7 @@ def target_image(
         return read_target(Path(file))
     files = target_files(index, kind=kind, ids=ids, source=source)
     several = None if len(files) > 1 else True
-    chosen = [images.read_rgb(resized / name) for name in tqdm(files, desc="target", disable=several)]
+    chosen = [png.read_rgb(resized / name) for name in tqdm(files, desc="target", disable=several)]
     return stain.mosaic(chosen) if kind.startswith("mosaic") else chosen[0]
 
 
@@ -54,7 +56,7 @@ def read_target(file: Path) -> np.ndarray:
     if not file.is_file():
         raise InputError(f"stain.target.file: {file} does not exist; give the path of an image")
     try:
-        return images.read_image(file)
+        return image_files.read_image(file)
     except InputError as error:
         raise InputError(f"stain.target.file: {error}") from error
 
@@ -107,14 +109,14 @@ def caveat(backend: str) -> str:
 
 def normalize_file(source: Path, target: Path, *, backend: str, fit: StainFit, seed: int) -> dict:
     """Give an image the stains of `fit`; with none of its own it passes through, and its row says why."""
-    image, module = images.read_rgb(source), _backend(backend)
+    image, module = png.read_rgb(source), _backend(backend)
     try:
         own = module.fit(image, seed=seed)
         normalized, clipped = module.normalize(image, own, fit)
     except StainError as error:
-        images.write_rgb(target, image)
+        png.write_rgb(target, image)
         return _quality(reason=str(error))
-    images.write_rgb(target, normalized)
+    png.write_rgb(target, normalized)
     return _quality(fit=own, clipped=clipped)
 
 

@@ -7,8 +7,8 @@ and test. Sets are those of ftu.views: of each image there is a map for every se
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ftu import jsonfile
 from ftu.errors import InputError
+from ftu.files import jsonfile
 
 FACTS = "prediction.json"
 

@@ -16,8 +16,8 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
-from ftu import raster
 from ftu.errors import InputError
+from ftu.files import gdal
 
 FULL_SCALE = 65535  # a probability of 1
 STRIP = 64  # rows that are compressed together
@@ -34,13 +34,13 @@ def read(path: Path, rows: slice | None = None, columns: slice | None = None) ->
     if not path.is_file():
         raise InputError(f"{path}: is missing or damaged; {remedy}")
     try:
-        with raster.opened(path, driver=raster.driver_of(path)) as tiff:
+        with gdal.opened(path, driver=gdal.driver_of(path)) as tiff:
             if (tiff.driver, tiff.count, tiff.dtypes[0]) != ("GTiff", 1, "uint16"):
                 raise InputError(
                     f"{path}: is a {tiff.driver} of {tiff.count} bands of {tiff.dtypes[0]}, no probability "
                     f"map (a GTiff of 1 band of uint16); {remedy}"
                 )
-            if fault := raster.size_fault(path, tiff):
+            if fault := gdal.size_fault(path, tiff):
                 raise InputError(f"{path}: is missing or damaged ({fault}); {remedy}")
             first, stop, _ = (rows or slice(None)).indices(tiff.height)
             top = first // STRIP * STRIP  # a strip is checked whole
@@ -82,7 +82,7 @@ def writer(path: Path, height: int, width: int) -> Iterator[Callable[[np.ndarray
     profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint16"}
     packed = {"compress": "deflate", "zlevel": 1, "predictor": 2, "blockysize": STRIP, "bigtiff": "if_safer"}
     try:
-        with raster.opened(path, "w", **profile, **packed) as tiff:
+        with gdal.opened(path, "w", **profile, **packed) as tiff:
             strips = _Strips(path, tiff)
             yield strips.write
             strips.complete()

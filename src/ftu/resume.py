@@ -14,9 +14,9 @@ from typing import Any, TextIO
 
 import torch
 
-from ftu import codebase, digest, sealed
+from ftu.cache import checksummed, fingerprint, hashes
 from ftu.errors import InputError
-from ftu.whole import whole_file
+from ftu.pipeline.atomic import whole_file
 
 LIBRARIES = (
     "torch", "timm", "segmentation-models-pytorch", "accelerate", "numpy", "albumentations", "albucore",
@@ -26,8 +26,8 @@ LIBRARIES = (
 
 def run_key(files: Iterable[Path], **facts: object) -> str:
     """16 hex digits for the contents of `files`, the modules in use, the libraries' versions, and `facts`."""
-    contents = {str(path): digest.sha256(path) for path in sorted(files)}
-    return digest.of([codebase.code(LIBRARIES, codebase.modules()), contents, facts])[:16]
+    contents = {str(path): hashes.sha256(path) for path in sorted(files)}
+    return hashes.of([fingerprint.code(LIBRARIES, fingerprint.modules()), contents, facts])[:16]
 
 
 class StateFile:
@@ -55,7 +55,7 @@ class StateFile:
         """The state, None when there is none. A damaged file is set aside, with a warning that names it."""
         if not self.path.exists():
             return None
-        payload = sealed.payload(self.path.read_bytes())
+        payload = checksummed.payload(self.path.read_bytes())
         if payload is not None:
             return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
         aside = self.path.with_suffix(".damaged")
@@ -72,7 +72,7 @@ class StateFile:
         content = io.BytesIO()
         torch.save(dict(state), content)
         with whole_file(self.path) as temporary, temporary.open("wb") as file:
-            sealed.write(file, content.getbuffer())
+            checksummed.write(file, content.getbuffer())
 
     def remove(self) -> None:
         """Forget the run, once what came of it is on disk."""

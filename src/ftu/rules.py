@@ -13,10 +13,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from ftu import jsonfile
 from ftu.errors import InputError
+from ftu.files import jsonfile
+from ftu.pipeline.atomic import whole_file
 from ftu.postprocess import Method, Rule
-from ftu.whole import whole_file
 
 LARGEST = 1e12  # um2 or a weight: more is a slip
 REMEDY = "run `dvc repro calibrate` to make it again"

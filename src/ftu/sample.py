@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ftu import images, rle, synthetic
+from ftu import synthetic
+from ftu.datasets import image_files
+from ftu.files import rle
 
 NOTICE = """# Synthetic images
 
@@ -47,7 +49,7 @@ def _write_image(folder: Path, name: str, turn: int, source: str, rng: np.random
     )  # about 1 mm wide, as the real ones
     image, mask = synthetic.draw(organ, source, height=height, width=width, pixel_size=pixel_size, rng=rng)
     folder.mkdir(exist_ok=True)
-    images.write_tiff(folder / f"{name}.tiff", image)
+    image_files.write_tiff(folder / f"{name}.tiff", image)
     return {
         "id": name,
         "organ": organ,

@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ftu import images
+from ftu import geometry
+from ftu.datasets import image_files
 from ftu.errors import InputError
+from ftu.files import png
+from ftu.files.index import ImageRow
 from ftu.normalization import Work
 from ftu.shift import Look, shift
-from ftu.tables import ImageRow
 
 SET = "shifted"  # their `set`, beside train and test
 COLUMNS = [*ImageRow._fields, "reason"]  # of shifted.csv; tables.read_index reads it
@@ -53,16 +55,16 @@ def shift_file(
     The shifted image takes the way of every other one: a TIFF, the functions of resize, those of normalize.
     Raises InputError when the image or its mask cannot be read.
     """
-    truth = images.read_mask(native)
-    made = shift(images.read_image(raw), truth, pixel_size=row.pixel_size, look=look, seed=recipe.seed)
+    truth = png.read_mask(native)
+    made = shift(image_files.read_image(raw), truth, pixel_size=row.pixel_size, look=look, seed=recipe.seed)
     if truth.any() and not made.mask.any():
         return {"row": {}, "quality": {}}
     height, width = made.mask.shape
-    images.write_mask(mask, made.mask)
+    png.write_mask(mask, made.mask)
     with TemporaryDirectory(dir=image.parent) as scratch:
         tiff, resized = Path(scratch) / "image.tiff", Path(scratch) / "image.png"
-        images.write_tiff(tiff, made.image)
-        images.resize_image_file(tiff, resized, recipe.shape(height, width, made.pixel_size))
+        image_files.write_tiff(tiff, made.image)
+        geometry.resize_image_file(tiff, resized, recipe.shape(height, width, made.pixel_size))
         quality = {"id": row.id, "set": SET} | recipe.normalize(resized, image)
     moved = ImageRow(row.id, SET, row.organ, recipe.source, height, width, made.pixel_size)
     return {"row": moved._asdict() | {"reason": made.reason}, "quality": quality}

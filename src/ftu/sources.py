@@ -11,7 +11,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from ftu import digest
+from ftu.cache import hashes
 from ftu.errors import InputError
 
 
@@ -38,7 +38,7 @@ class Source(NamedTuple):
     def digest(self, path: str) -> str:
         """The sha256 of a file."""
         with TemporaryDirectory() as scratch:
-            return digest.sha256(self.get(path, Path(scratch) / "file"))
+            return hashes.sha256(self.get(path, Path(scratch) / "file"))
 
 
 def find(name: str, project: Path) -> Source:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftu import rle, tables
 from ftu.errors import InputError
+from ftu.files import csvfile, rle
 
 COLUMNS = ["id", "rle"]
 NAMED = 20  # ids that one sentence names
@@ -91,8 +91,8 @@ def main() -> None:
     parser.add_argument("--test", type=Path, required=True, help="the competition's test.csv")
     arguments = parser.parse_args()
     try:
-        test = tables.read_sizes(arguments.test)
-        check_submission(tables.read_csv(arguments.file), test, name=str(arguments.file))
+        test = csvfile.read_sizes(arguments.test)
+        check_submission(csvfile.read_csv(arguments.file), test, name=str(arguments.file))
     except InputError as error:
         sys.exit(f"error: {error}")
     sys.stdout.write(f"{arguments.file}: valid, {len(test)} rows\n")

@@ -8,7 +8,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from ftu.digest import sha256
+from ftu.cache.hashes import sha256
 from ftu.encoders import Encoder
 from ftu.errors import InputError
 

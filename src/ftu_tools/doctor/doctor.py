@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ftu import paths
 from ftu.errors import InputError
+from ftu.pipeline import paths
 from ftu_tools.doctor import due_stages, leftovers, machine, needs
 from ftu_tools.doctor.findings import Finding, error, ok
 
@@ -76,7 +76,7 @@ def found(about: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Findin
 def read_params() -> tuple[dict[str, Any] | None, Finding]:
     """The parameters, none where they are not valid; and what there is to say of them."""
     try:
-        from ftu.params import load_params
+        from ftu.pipeline.params import load_params
 
         params = load_params(paths.PARAMS).model_dump()
     except InputError as problem:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ftu import sealed
-from ftu.whole import in_work
+from ftu.cache import checksummed
+from ftu.pipeline.atomic import in_work
 from ftu_tools.doctor.findings import Finding, named, ok, size, warning
 from ftu_tools.doctor.needs import occupied
 
@@ -41,7 +41,7 @@ def trainings(folder: Path) -> Iterator[Finding]:
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
         words = f"{path.name}, {size(path.stat().st_size)}, its last whole epoch ended {when}"
-        if sealed.payload(path.read_bytes()) is None:
+        if checksummed.payload(path.read_bytes()) is None:
             yield warning("training", f"{words}, is damaged; it will start again, rm {path}")
         elif held := holders([path.with_suffix(".lock")]):
             yield ok("training", f"{words}, and {named(held)} is at it")

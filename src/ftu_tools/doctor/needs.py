@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ftu_tools.doctor.findings import Finding, error, named, ok, size, warning
 
 if TYPE_CHECKING:
-    from ftu.tables import ImageRow
+    from ftu.files.index import ImageRow
 
 RGB, PROBABILITY, MASK = 3, 2, 0.01  # bytes of a pixel on disk, at most; masks pack well
 COPIES = 2  # the workspace's, and DVC's cache's
@@ -23,16 +23,17 @@ def rows(params: Mapping[str, Any], sample: Path) -> list["ImageRow"]:
 
     Raises InputError when the tables are not there or not valid.
     """
-    from ftu import tables
+    from ftu.datasets import competition
+    from ftu.files.index import ImageRow, image_rows
     from ftu.sample import SIDES
 
     settings, side = params["data"], max(SIDES)
     root = Path(settings["root"])
     if drawn_later(root, sample):
         parts = [part for part in ("train", "test") for _ in range(params["sample"][part])]
-        return [tables.ImageRow("", part, "", "", side, side, 1000 / side) for part in parts]
-    both = tables.read_both(root, organs=settings["organs"], sources=settings["sources"])
-    return [row for table in both for row in tables.image_rows(table)]
+        return [ImageRow("", part, "", "", side, side, 1000 / side) for part in parts]
+    both = competition.read_both(root, organs=settings["organs"], sources=settings["sources"])
+    return [row for table in both for row in image_rows(table)]
 
 
 def drawn_later(root: Path, sample: Path) -> bool:
@@ -42,7 +43,7 @@ def drawn_later(root: Path, sample: Path) -> bool:
 
 def data(root: Path, rows: Sequence["ImageRow"], sample: Path) -> Iterator[Finding]:
     """Whether the images that the tables name are there."""
-    from ftu.tables import image_path
+    from ftu.datasets.competition import image_path
 
     if drawn_later(root, sample):
         yield ok("data", f"{root} is not drawn yet; the first stage of `dvc repro` draws {len(rows)} images")

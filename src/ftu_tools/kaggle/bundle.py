@@ -18,9 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftu import jsonfile, sources
-from ftu.stage import run, warn
-from ftu.whole import whole_folder
+from ftu import sources
+from ftu.files import jsonfile
+from ftu.pipeline.atomic import whole_folder
+from ftu.pipeline.stage import run, warn
 from ftu_tools.kaggle import bundle_layout, licences, notebook, pack_experiment, wheels
 
 SOURCE = Path(__file__).parents[2]  # the folder src

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ftu import limits
 from ftu.errors import InputError
+from ftu.files import limits
 
 FACTS = "bundle.json"  # what was packed, from which commit, and how it is to be run
 LICENCES = "LICENSES.md"

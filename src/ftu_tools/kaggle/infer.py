@@ -22,25 +22,24 @@ from ftu import (
     artifact,
     fusion,
     geometry,
-    images,
     inference,
-    jsonfile,
     masking,
     normalization,
     predictions,
     rules,
     runtime,
     submission,
-    tables,
     views,
 )
+from ftu.datasets import competition, image_files
 from ftu.errors import InputError
-from ftu.params import Params, load_params
+from ftu.files import jsonfile, png
+from ftu.files.index import ImageRow, image_rows
+from ftu.pipeline.atomic import whole_file
+from ftu.pipeline.params import Params, load_params
+from ftu.pipeline.stage import run
 from ftu.rules import Rules
 from ftu.segmenter import Segmenter
-from ftu.stage import run
-from ftu.tables import ImageRow
-from ftu.whole import whole_file
 from ftu_tools.kaggle import bundle_layout
 
 HIDDEN = 550  # images of the hidden test set, about
@@ -96,7 +95,7 @@ def load_experiment(folder: Path, name: str, weight: float) -> Trained:
     """One experiment with the networks of all its folds."""
     params = load_params(folder / bundle_layout.PARAMS)
     stain, target = params.stain, folder / bundle_layout.TARGET
-    work = normalization.prepare(stain.backend, lambda: images.read_rgb(target), seed=stain.seed)
+    work = normalization.prepare(stain.backend, lambda: png.read_rgb(target), seed=stain.seed)
     networks = {fold: artifact.load(folder / f"fold_{fold}") for fold in params.split.run}
     return Trained(name, weight, params, work, networks)
 
@@ -118,7 +117,7 @@ def answers(loaded: Loaded, rows: Sequence[ImageRow], data: Path) -> Iterator[di
 def predict(each: Trained, row: ImageRow, *, data: Path, to: Path, loaded: Loaded) -> fusion.Experiment:
     """The maps of one image by all folds of one experiment, under the folder `to`."""
     settings, tta = each.params.predict, loaded.rules.tta
-    normalized = prepare(each, row, tables.image_path(data, row), to)
+    normalized = prepare(each, row, competition.image_path(data, row), to)
     # An experiment's bytes depend on its number of threads; nothing is drawn.
     runtime.fix_randomness(0, settings.threads, loaded.device)
     for fold, (network, facts) in each.networks.items():
@@ -144,7 +143,7 @@ def prepare(each: Trained, row: ImageRow, image: Path, folder: Path) -> Path:
         part.mkdir(parents=True)
     size = each.params.resize.model_dump()
     shape = geometry.network_shape(row.img_height, row.img_width, row.pixel_size, **size)
-    images.resize_image_file(image, resized / f"{row.id}.png", shape)
+    geometry.resize_image_file(image, resized / f"{row.id}.png", shape)
     each.normalize(resized / f"{row.id}.png", normalized / f"{row.id}.png")
     return normalized / f"{row.id}.png"
 
@@ -158,12 +157,14 @@ def submit(data: Path, bundle: Path, out: Path) -> Cost:
     started = time.perf_counter()
     loaded = load(bundle)
     known = loaded.params.data
-    test = tables.read_test(data / "test.csv", organs=known.organs, sources=known.sources).assign(set="test")
-    rows = tables.image_rows(test)
+    test = competition.read_test(data / "test.csv", organs=known.organs, sources=known.sources).assign(
+        set="test"
+    )
+    rows = image_rows(test)
     for row in rows:
         loaded.rules.rule(row.data_source, row.organ)
         # Not against the size of pixels in its tags: where they disagree the row counts, and a score is due.
-        images.check_image(tables.image_path(data, row), (row.img_height, row.img_width))
+        image_files.check_image(competition.image_path(data, row), (row.img_height, row.img_width))
     ready = time.perf_counter()
     answered = pd.DataFrame(answers(loaded, rows, data))
     table = submission.build_submission(answered["id"], answered["rle"])

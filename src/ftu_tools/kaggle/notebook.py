@@ -34,7 +34,7 @@ subprocess.run([*PIP, BUNDLE / "wheels", *PINS], check=True)
 """
 
 INFER = """\
-# Threads that spin briefly while they wait: see ftu.stage, which comes too late for torch here.
+# Threads that spin briefly while they wait: see ftu.pipeline.stage, which comes too late for torch here.
 ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"} | os.environ | {"PYTHONPATH": str(BUNDLE / "src")}
 OURS = [sys.executable, "-m", "ftu_tools.kaggle.infer"]
 OURS += ["--data", DATA, "--bundle", BUNDLE, "--out", "submission.csv"]

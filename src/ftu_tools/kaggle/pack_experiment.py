@@ -5,9 +5,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ftu import digest, images, jsonfile, normalization, rules, tables
+from ftu import normalization, rules
+from ftu.cache import hashes
 from ftu.errors import InputError
-from ftu.params import Params, StainTarget, load_params
+from ftu.files import jsonfile, png
+from ftu.files.index import read_index
+from ftu.pipeline.params import Params, StainTarget, load_params
 from ftu.sources import Source
 from ftu_tools.kaggle import bundle_layout
 
@@ -28,12 +31,12 @@ def pack(found: Source, folder: Path) -> Params:
         place = folder / f"fold_{fold}"
         for name in ("model.json", "weights.safetensors"):
             found.get(f"models/fold_{fold}/{name}", place / name)
-        if digest.sha256(place / name) != jsonfile.read(place / "model.json", "")["weights_sha256"]:
+        if hashes.sha256(place / name) != jsonfile.read(place / "model.json", "")["weights_sha256"]:
             raise InputError(
                 f"{found.name}: models/fold_{fold}: weights are not those of model.json; run `dvc repro`"
             )
     if params.stain.backend != "none":
-        images.write_rgb(folder / bundle_layout.TARGET, stain_target(found, params.stain.target))
+        png.write_rgb(folder / bundle_layout.TARGET, stain_target(found, params.stain.target))
     return params
 
 
@@ -45,7 +48,7 @@ def stain_target(found: Source, target: StainTarget) -> np.ndarray:
     if target.kind == "file":
         return normalization.read_target(Path(target.file))
     with TemporaryDirectory() as scratch:
-        index = tables.read_index(found.get("data/images.csv", Path(scratch) / "images.csv"))
+        index = read_index(found.get("data/images.csv", Path(scratch) / "images.csv"))
         for name in normalization.target_files(index, kind=target.kind, ids=target.ids, source=target.source):
             found.get(f"data/resized/{name}", Path(scratch) / name)
         return normalization.target_image(Path(scratch), index, **target.model_dump())

@@ -17,10 +17,11 @@ from typing import NamedTuple
 import pandas as pd
 from ruamel.yaml import YAML
 
-from ftu import jsonfile, tables, yamlfile
+from ftu.datasets import competition
 from ftu.errors import InputError
-from ftu.params import load_params
-from ftu.stage import run, warn
+from ftu.files import csvfile, jsonfile, yamlfile
+from ftu.pipeline.params import load_params
+from ftu.pipeline.stage import run, warn
 from ftu_tools.kaggle import bundle_layout, isolation, notebook
 from ftu_tools.kaggle.wheels import PREINSTALLED
 
@@ -57,9 +58,9 @@ def lay_out(root: Path, folder: Path, *, hidden: int) -> Path:
 
     They are training images under other names, so that any data set can be rehearsed. Images are links.
     """
-    test, train = tables.read_csv(root / "test.csv"), tables.read_csv(root / "train.csv")
+    test, train = csvfile.read_csv(root / "test.csv"), csvfile.read_csv(root / "train.csv")
     for name, table in (("test.csv", test), ("train.csv", train)):
-        tables.check_ids(root / name, table["id"])
+        csvfile.check_ids(root / name, table["id"])
     more = train.head(hidden)[test.columns]
     more = more.assign(id="hidden-" + more["id"])
     files = {name: root / "test_images" / f"{name}.tiff" for name in test["id"]}
@@ -148,7 +149,7 @@ def stage(project: Path, name: str, *words: str) -> None:
 
 def compare(found: Path, expected: Path) -> int:
     """How many rows two CSVs have; InputError, naming ids that differ, unless they have the same bytes."""
-    ours, theirs = (dict(tables.read_csv(path).to_numpy()) for path in (found, expected))
+    ours, theirs = (dict(csvfile.read_csv(path).to_numpy()) for path in (found, expected))
     if odd := [name for name in ours | theirs if ours.get(name) != theirs.get(name)]:
         raise InputError(f"{len(odd)} of {len(theirs)} rows are not the pipeline's: {', '.join(odd[:5])}")
     if found.read_bytes() != expected.read_bytes():
@@ -168,7 +169,7 @@ def main() -> None:
     facts = jsonfile.read(bundle / "dataset" / bundle_layout.FACTS, "run `make bundle`")
     bundle_layout.check(bundle / "dataset", facts)
     root = Path(load_params(bundle / "dataset" / facts["own"] / bundle_layout.PARAMS).data.root)
-    tables.check_root(root)
+    competition.check_root(root)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         visible = lay_out(root, folder / "visible", hidden=0)

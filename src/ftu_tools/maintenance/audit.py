@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ftu.errors import InputError
-from ftu.stage import run
+from ftu.pipeline.stage import run
 
 ACCEPTED = Path("audit.toml")
 UV = ("uv", "audit", "--frozen", "--output-format", "json", "--preview-features", "audit-command,json-output")

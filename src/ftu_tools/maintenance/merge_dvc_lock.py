@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ftu.errors import InputError
-from ftu.stage import run
+from ftu.pipeline.stage import run
 
 Stages = Mapping[str, Any]  # the entry of each stage, by its name
 

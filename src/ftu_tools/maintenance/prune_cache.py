@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from ftu import paths
 from ftu.errors import InputError
-from ftu.stage import run
+from ftu.pipeline import paths
+from ftu.pipeline.stage import run
 
 DAY = 86400  # s
 

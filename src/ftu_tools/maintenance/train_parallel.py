@@ -2,7 +2,7 @@
 
 `--gpus 0,1` takes these GPUs, `--jobs 2` two folds at a time on CPUs. Several
 launchers may run on one project folder, on one machine or on several: a card and a fold are each lent to
-one (ftu.leases).
+one (ftu.pipeline.locks).
 
 DVC closes every descriptor but the standard three before it starts a stage. So the card's lease is standard
 input and the fold's is standard output and error: the training holds both as long as it lives, whatever
@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from ftu import leases, paths
 from ftu.errors import InputError
-from ftu.params import Train, load_params
-from ftu.stage import run
+from ftu.pipeline import locks, paths
+from ftu.pipeline.params import Train, load_params
+from ftu.pipeline.stage import run
 
 NEEDS = ("resize", "normalize", "split")  # the stages whose outputs train reads
 INTERVAL = 0.2  # s
@@ -127,12 +127,12 @@ def start(
 ) -> Training | None:
     """Start the first of `folds` that is free on the first card that is; None where there is none."""
     for card in cards:
-        lease = leases.take(card.lease(folder))
+        lease = locks.take(card.lease(folder))
         if not lease:
             continue
         with lease:
             for fold in folds:
-                log = leases.take(folder / f"fold_{fold}.log")
+                log = locks.take(folder / f"fold_{fold}.log")
                 if log:
                     with log:
                         return Training(fold, card, command(fold), lease, log)
@@ -155,7 +155,7 @@ def prepare(folder: Path) -> None:
     Nothing is run where nothing is to do: while a fold of another launcher trains, DVC refuses to run what it
     reads, even to find that it is up to date. To ask is allowed.
     """
-    with leases.take(folder / "prepare.lock", wait=True) as lease:  # pyright: ignore[reportOptionalContextManager]
+    with locks.take(folder / "prepare.lock", wait=True) as lease:  # pyright: ignore[reportOptionalContextManager]
         if not subprocess.run([*STATUS, *NEEDS], stdin=lease, check=False).returncode:
             return
         done = subprocess.run([*DVC, *NEEDS], stdin=lease, check=False)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ftu.datasets.competition import check_root
 from ftu.errors import InputError
-from ftu.tables import check_root
 
 # What decides over a result, besides the parameters: what stages depend on.
 CODE = ("src/ftu", "stages", "dvc.yaml", "*.dvc")

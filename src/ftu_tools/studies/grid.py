@@ -17,9 +17,9 @@ from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from ftu import yamlfile
 from ftu.errors import InputError
-from ftu.params import Model, Params, load_params
+from ftu.files import yamlfile
+from ftu.pipeline.params import Model, Params, load_params
 from ftu_tools.studies.switched_aux import Family
 
 State = Literal["done", "cached", "failed", "not run"]

@@ -11,11 +11,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ftu import paths, schedules
+from ftu import schedules
 from ftu.errors import InputError
-from ftu.params import load_params
-from ftu.stage import run
-from ftu.whole import whole_files
+from ftu.pipeline import paths
+from ftu.pipeline.atomic import whole_files
+from ftu.pipeline.params import load_params
+from ftu.pipeline.stage import run
 from ftu_tools.studies import experiments, grid, table2_report
 from ftu_tools.studies.grid import Cell, State
 

@@ -1,9 +1,8 @@
-"""The only reader and writer of images, (H, W, 3) uint8 RGB, and of masks, (H, W) uint8 of 0 and 1."""
+"""The only reader and writer of raw images, (H, W, 3) uint8 RGB: what users bring."""
 
 import re
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -11,12 +10,13 @@ import numpy as np
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
-from rasterio.windows import Window
 
-from ftu import raster, rle
 from ftu.errors import InputError
+from ftu.files import gdal
 
 AGREE = 1.05  # times by which a file and its row may differ about the size of a pixel
+
+
 SCREEN = 20.0  # um per px: coarser resolutions were stated for screens and printers
 
 
@@ -26,13 +26,13 @@ def _open(path: Path) -> Iterator[DatasetReader]:
     if not path.is_file():
         raise InputError(f"{path}: image is missing; restore it or remove its row from the table")
     try:
-        with raster.opened(path, driver=raster.driver_of(path)) as image:
+        with gdal.opened(path, driver=gdal.driver_of(path)) as image:
             if image.count != 3 or set(image.dtypes) != {"uint8"}:
                 raise InputError(
                     f"{path}: has {image.count} bands of {image.dtypes[0]}; "
                     "an image must have 3 bands (RGB) of uint8"
                 )
-            if fault := raster.size_fault(path, image):
+            if fault := gdal.size_fault(path, image):
                 raise InputError(
                     f"{path}: cannot be read as an image ({fault}); fetch the file again, or cut it into "
                     "parts"
@@ -45,17 +45,10 @@ def _open(path: Path) -> Iterator[DatasetReader]:
 
 
 @contextmanager
-def rgb_rows(path: Path) -> Iterator[Callable[[int, int], np.ndarray]]:
-    """Yield a function of (top, bottom) that reads those rows of an RGB file, (bottom - top, W, 3) uint8.
-
-    PNG and TIFF alike; a PNG is decoded from its top, so ask for its rows in order.
-    """
+def rgb_rows(path: Path) -> Iterator[gdal.Rows]:
+    """Yield a function that reads rows of an RGB file, PNG and TIFF alike; ask for a PNG's from the top."""
     with _open(path) as image:
-
-        def read(top: int, bottom: int) -> np.ndarray:
-            return np.moveaxis(image.read(window=Window.from_slices((top, bottom), (0, image.width))), 0, -1)
-
-        yield read
+        yield gdal.rows_of(image)
 
 
 def image_shape(path: Path) -> tuple[int, int]:
@@ -128,79 +121,9 @@ def read_resized(path: Path, shape: tuple[int, int]) -> np.ndarray:
     return cv2.merge(list(bands))
 
 
-def resize_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The mask at `shape` (height, width), nearest neighbour on pixel centres."""
-    return cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-
-
-def read_rgb(path: Path) -> np.ndarray:
-    """An 8-bit RGB image that a stage wrote, (H, W, 3) uint8."""
-    return cv2.merge(list(_read_png(path, 3)))
-
-
-def write_rgb(path: Path, image: np.ndarray) -> None:
-    """Write an (H, W, 3) uint8 RGB image as PNG."""
-    _write(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-
-
-def read_mask(path: Path) -> np.ndarray:
-    """A mask that a stage wrote, (H, W) uint8 of 0 and 1."""
-    return (_read_png(path, 1)[0] > 127).view(np.uint8)
-
-
-def write_mask(path: Path, mask: np.ndarray) -> None:
-    """Write an (H, W) mask of 0 and 1 as PNG of 0 and 255."""
-    _write(path, mask * np.uint8(255))
-
-
 def write_tiff(path: Path, image: np.ndarray) -> None:
     """Write an (H, W, 3) uint8 image as the competition ships them: RGB, uncompressed, no georeference."""
     height, width, _ = image.shape
     profile = {"driver": "GTiff", "height": height, "width": width, "count": 3, "dtype": "uint8"}
-    with raster.opened(path, "w", photometric="RGB", **profile) as tiff:
+    with gdal.opened(path, "w", photometric="RGB", **profile) as tiff:
         tiff.write(np.moveaxis(image, -1, 0))
-
-
-def _read_png(path: Path, count: int) -> np.ndarray:
-    """(count, H, W) uint8 of a PNG that a stage wrote; InputError when it is missing, damaged, or another.
-
-    GDAL decodes it in half the time that OpenCV takes or less, but may take a damaged one for whole.
-    """
-    if path.is_file() and _is_whole_png(path.read_bytes()):
-        with suppress(RasterioError, MemoryError), raster.opened(path, driver="PNG") as png:
-            bands = png.count in (count, count + 1) and set(png.dtypes) == {"uint8"}  # with alpha or without
-            if bands and not raster.size_fault(path, png):
-                return png.read(list(range(1, count + 1)))
-    raise InputError(f"{path}: is missing or damaged; run `dvc repro` to make it again")
-
-
-def _is_whole_png(content: bytes) -> bool:
-    """Whether all chunks are there, down to the last, each with its checksum (PNG, W3C 2003, section 5.3)."""
-    place, kind, whole = 8, b"", memoryview(content)
-    while place + 12 <= len(content):
-        length = int.from_bytes(whole[place : place + 4], "big")
-        kind, end = bytes(whole[place + 4 : place + 8]), place + 8 + length
-        if zlib.crc32(whole[place + 4 : end]) != int.from_bytes(whole[end : end + 4], "big"):
-            return False
-        place = end + 4
-    return kind == b"IEND" and place == len(content)
-
-
-def _write(path: Path, array: np.ndarray) -> None:
-    _, content = cv2.imencode(path.suffix, array)
-    path.write_bytes(content.tobytes())  # imwrite does not say why it fails
-
-
-def resize_image_file(source: Path, target: Path, shape: tuple[int, int]) -> None:
-    """`read_resized` from one file to another."""
-    write_rgb(target, read_resized(source, shape))
-
-
-def resize_mask_file(source: Path, target: Path, shape: tuple[int, int]) -> None:
-    """`resize_mask` from one file to another."""
-    write_mask(target, resize_mask(read_mask(source), shape))
-
-
-def decode_mask_file(target: Path, text: str, shape: tuple[int, int]) -> None:
-    """Write the mask of an RLE at this (height, width)."""
-    write_mask(target, rle.decode(text, height=shape[0], width=shape[1]))

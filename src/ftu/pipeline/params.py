@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ftu import yamlfile
 from ftu.errors import InputError
+from ftu.files import yamlfile
 
 
 def _printable(text: str) -> str:

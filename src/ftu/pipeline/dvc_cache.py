@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ftu import threads
+from ftu.pipeline import threads
 
 FILES = Path("files/md5")  # where in its cache DVC keeps them
 NAME = 30  # hex digits of the MD5 in a file's name; two more are the name of its folder

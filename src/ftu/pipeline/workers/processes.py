@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TypeVar
 
-from ftu.engine import Engine, WorkerDied
+from ftu.pipeline.workers.tasks import Engine, WorkerDied
 
 Result = TypeVar("Result")
 

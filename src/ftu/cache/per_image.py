@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ftu import codebase, digest, store
-from ftu.codebase import state
+from ftu.cache import entries, fingerprint, hashes
+from ftu.cache.fingerprint import state
 
 LARGE = 2**22  # bytes: of a smaller file the hash takes no longer than looking it up
 SETTLED = 2 * 10**9  # ns after which a file's times tell a change from the one before
@@ -40,7 +40,7 @@ class Kept(NamedTuple):
     writes: int
     folder: Path  # of entries
     code: str  # a digest of all code that decides the result
-    modules: codebase.Modules = ()  # the part of the code that must not change while the stage runs
+    modules: fingerprint.Modules = ()  # the part of the code that must not change while the stage runs
 
     def __call__(self, *arguments: object) -> Item:
         """The function's result and files, found or made. Its own exceptions pass, and keep nothing.
@@ -48,7 +48,7 @@ class Kept(NamedTuple):
         Raises InputError when the code is no longer what it was when the stage began: a process that loads it
         later would compute by the one, and keep the result as what the other makes.
         """
-        codebase.check(self.modules)
+        fingerprint.check(self.modules)
         paths = [Path(str(path)) for path in arguments[: self.reads + self.writes]]
         sources, targets = paths[: self.reads], paths[self.reads :]
         before = [state(path) for path in sources]
@@ -56,14 +56,14 @@ class Kept(NamedTuple):
             key = self.key([content(path, self.folder) for path in sources], arguments[len(paths) :])
         except OSError:  # the function has words for a file that cannot be read
             return Item(self.function(*arguments) or {}, False, "")
-        payload, trouble = store.read(self.folder, key)
+        payload, trouble = entries.read(self.folder, key)
         if found := payload is not None:
             _unpack(payload, targets)
         else:
             payload = _pack(self.function(*arguments) or {}, targets)
-            codebase.check(self.modules)
+            fingerprint.check(self.modules)
             if before == [state(path) for path in sources]:  # else nobody knows what was read
-                trouble = store.write(self.folder, key, payload) or trouble
+                trouble = entries.write(self.folder, key, payload) or trouble
         return Item(_result(payload), found, trouble)
 
     def result(self, *arguments: object) -> dict:
@@ -75,13 +75,13 @@ class Kept(NamedTuple):
 
     def key(self, contents: Sequence[str], values: Sequence[object]) -> str:
         """The key of one call, from the hashes of the files that it reads and the values."""
-        return digest.of([self.code, self.function, self.writes, contents, values])
+        return hashes.of([self.code, self.function, self.writes, contents, values])
 
 
 def keeper(folder: Path) -> Callable[..., Kept]:
     """Makes `Kept` of (function, reads=, writes=), for the code of this process and entries in `folder`."""
-    modules = codebase.modules()
-    return partial(Kept, folder=folder, code=codebase.code(codebase.PIXELS, modules), modules=modules)
+    modules = fingerprint.modules()
+    return partial(Kept, folder=folder, code=fingerprint.code(fingerprint.PIXELS, modules), modules=modules)
 
 
 def content(path: Path, folder: Path) -> str:
@@ -92,14 +92,14 @@ def content(path: Path, folder: Path) -> str:
     """
     before = state(path)
     if before is None or before.size < LARGE:
-        return digest.sha256(path)
-    key = digest.of(["content", str(path.resolve()), before])
-    known = store.read(folder, key).payload
+        return hashes.sha256(path)
+    key = hashes.of(["content", str(path.resolve()), before])
+    known = entries.read(folder, key).payload
     if known is not None:
         return known.decode()
-    found = digest.sha256(path)
+    found = hashes.sha256(path)
     if state(path) == before and max(before.modified, before.changed) + SETTLED < time.time_ns():
-        store.write(folder, key, found.encode())
+        entries.write(folder, key, found.encode())
     return found
 
 

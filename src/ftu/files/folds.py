@@ -1,9 +1,12 @@
 """Stratified folds: the images of each organ are dealt out like cards."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from ftu.errors import InputError
+from ftu.files.csvfile import check_columns, check_ids, read_csv
 
 
 def assign_folds(images: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:
@@ -42,3 +45,16 @@ def divide(table: pd.DataFrame, fold: int) -> tuple[list[str], list[str]]:
             f"fold {fold} holds no image; the folds are {sorted(table['fold'].unique().tolist())}"
         )
     return table.loc[~held_out, "id"].tolist(), table.loc[held_out, "id"].tolist()
+
+
+def read_folds(path: Path) -> pd.DataFrame:
+    """data/folds.csv: id, organ, fold."""
+    table = read_csv(path)
+    check_columns(path, table, ["id", "organ", "fold"])
+    check_ids(path, table["id"])
+    for image_id, fold in zip(table["id"], table["fold"], strict=True):
+        if not (fold.isascii() and fold.isdigit() and len(fold) < 10):
+            raise InputError(
+                f"{path}: id {image_id}: fold {fold[:40]!r} is no number from 0; run `dvc repro`"
+            )
+    return table.astype({"fold": int})

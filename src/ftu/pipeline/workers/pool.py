@@ -7,9 +7,9 @@ from typing import NamedTuple, TypeVar
 
 from tqdm import tqdm
 
-from ftu import spawned
-from ftu.engine import Engine, results
 from ftu.errors import InputError
+from ftu.pipeline.workers import processes
+from ftu.pipeline.workers.tasks import Engine, results
 
 Result = TypeVar("Result")
 
@@ -35,15 +35,15 @@ class Pool(NamedTuple):
 
     def _engine(self, most: int) -> AbstractContextManager[Engine]:
         if self.executor == "process":
-            return spawned.processes(min(self.workers, most))
+            return processes.processes(min(self.workers, most))
         try:
-            from ftu import cluster  # takes a second, and distributed is an extra
+            from ftu.pipeline.workers import dask_cluster  # takes a second, and distributed is an extra
         except ModuleNotFoundError as error:
             raise InputError(
                 f"compute.executor is dask, and {error.name} is not installed; run `uv sync --extra dask` or "
                 "set compute.executor to process"
             ) from error
-        return cluster.engine(min(self.workers, most), self.scheduler)
+        return dask_cluster.engine(min(self.workers, most), self.scheduler)
 
 
 HERE = Pool("process", 1, "")  # this process

@@ -10,7 +10,7 @@ https://www.kaggle.com/competitions/hubmap-organ-segmentation/overview/evaluatio
 
 import numpy as np
 
-from ftu.limits import MOST_PIXELS
+from ftu.files.limits import MOST_PIXELS
 
 
 def encode(mask: np.ndarray) -> str:

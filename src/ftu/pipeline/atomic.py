@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
-from ftu import threads
 from ftu.errors import InputError
+from ftu.pipeline import threads
 
 # What a library tells in its own words, and the user reads in ours.
 REFUSALS = {

@@ -2,21 +2,24 @@
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, DatasetWriter
+from rasterio.windows import Window
 
-from ftu import limits
 from ftu.errors import InputError
+from ftu.files import limits
 
 GDAL = {
     "GDAL_CACHEMAX": 2**26,  # bytes that it keeps of all files; its own limit is a share of memory
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # a file is read alone, without any that lie beside it
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # of a JPEG that was cut off
 }
+Rows = Callable[[int, int], np.ndarray]  # (top, bottom) -> those rows, (bottom - top, W, bands)
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 MOST_COMPRESSED = 2**14  # times; deflate reaches 1,032, a blank tile in Zstandard some thousands
 
@@ -26,6 +29,15 @@ def opened(path: Path, mode: str = "r", **profile: object) -> DatasetWriter:  # 
     with warnings.catch_warnings(), rasterio.Env(**GDAL):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # microscopes know no latitude
         return rasterio.open(path, mode, **profile)  # pyright: ignore[reportArgumentType]
+
+
+def rows_of(image: DatasetReader) -> Rows:
+    """A function of (top, bottom) that reads those rows of an open image."""
+
+    def read(top: int, bottom: int) -> np.ndarray:
+        return np.moveaxis(image.read(window=Window.from_slices((top, bottom), (0, image.width))), 0, -1)
+
+    return read
 
 
 def driver_of(path: Path) -> str:

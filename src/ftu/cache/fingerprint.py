@@ -9,21 +9,16 @@ from typing import NamedTuple
 
 import rasterio
 
-from ftu import digest
+from ftu.cache import hashes
 from ftu.errors import InputError
 
 # What the bytes of masks and images hang on besides our own code; GDAL comes with rasterio.
 PIXELS = ("numpy", "opencv-python-headless", "rasterio", "gdal", "scipy", "staintools", "spams-bin")
-# Modules that say what is done, where and by whom, and touch no pixel themselves: no result hangs on them.
-MACHINERY = {
-    "cluster.py", "engine.py", "orphans.py", "params.py", "paths.py", "spawned.py", "stage.py",
-    "threads.py", "verification.py", "workers.py", "yamlfile.py",
-}  # fmt: skip
+# What says how and where a stage runs, and touches no pixel itself: no result hangs on it.
+MACHINERY = "pipeline/"
 
-LIBRARY = Path(__file__).parent  # src/ftu
-Modules = tuple[
-    tuple[str, str], ...
-]  # files of the library, relative to its folder, and hashes of their bytes
+LIBRARY = Path(__file__).parents[1]  # src/ftu
+Modules = tuple[tuple[str, str], ...]  # files of the library by their place in it, and hashes of their bytes
 
 
 class State(NamedTuple):
@@ -49,12 +44,14 @@ def modules() -> Modules:
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     own = {path for path in map(Path, filter(None, files)) if path.is_relative_to(LIBRARY)}
     places = sorted(path.relative_to(LIBRARY).as_posix() for path in own)
-    return tuple((place, digest.sha256(LIBRARY / place)) for place in places if place not in MACHINERY)
+    return tuple(
+        (place, hashes.sha256(LIBRARY / place)) for place in places if not place.startswith(MACHINERY)
+    )
 
 
 def code(libraries: Iterable[str], own: Modules) -> str:
     """A hash of what computes: Python, the script, the modules `own`, the versions of `libraries`."""
-    return digest.of([versions(libraries), digest.sha256(Path(sys.argv[0])), own])
+    return hashes.of([versions(libraries), hashes.sha256(Path(sys.argv[0])), own])
 
 
 def versions(libraries: Iterable[str]) -> dict[str, str]:
@@ -77,7 +74,7 @@ def _first_states(own: Modules) -> list[State | None]:
     """Of modules that were what `own` says after that; an error is not remembered."""
     found = _states(own)
     if any(now is None for now in found) or any(
-        digest.sha256(LIBRARY / place) != then for place, then in own
+        hashes.sha256(LIBRARY / place) != then for place, then in own
     ):
         raise _changed()
     return found

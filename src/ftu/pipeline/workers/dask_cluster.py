@@ -19,16 +19,16 @@ import dask.config
 from distributed import Client, KilledWorker, LocalCluster
 from distributed.comm.core import CommClosedError
 
-from ftu import codebase, digest
-from ftu.engine import Engine
+from ftu.cache import fingerprint, hashes
 from ftu.errors import InputError
+from ftu.pipeline.workers.tasks import Engine
 
 Result = TypeVar("Result")
 Submit = Callable[..., Future]
 
 WITHIN = 30  # s, for a scheduler to answer, and for a cluster to have a worker
 CONFIG = {
-    "distributed.scheduler.allowed-failures": 0,  # ftu.engine runs again what a worker died of
+    "distributed.scheduler.allowed-failures": 0,  # tasks.py runs again what a worker died of
     "distributed.nanny.pre-spawn-environ": {},  # it would set variables in this process, too
     "distributed.worker.profile.enabled": False,
 }
@@ -119,8 +119,8 @@ def code() -> str:
 
     A worker lives longer than a stage: it has loaded the code as it was then, whatever the files hold now.
     """
-    files = sorted(codebase.LIBRARY.rglob("*.py"))
-    return digest.of([codebase.versions(codebase.PIXELS), [digest.sha256(path) for path in files]])
+    files = sorted(fingerprint.LIBRARY.rglob("*.py"))
+    return hashes.of([fingerprint.versions(fingerprint.PIXELS), [hashes.sha256(path) for path in files]])
 
 
 @contextmanager

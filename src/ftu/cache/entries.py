@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from ftu import sealed
+from ftu.cache import checksummed
 
 
 class Read(NamedTuple):
@@ -34,7 +34,7 @@ def read(folder: Path, key: str) -> Read:
         return Read(None)
     except OSError as error:
         return Read(None, f"{path} cannot be read ({error.strerror}) and is made again")
-    payload = sealed.payload(content)
+    payload = checksummed.payload(content)
     if payload is None:
         _remove(path)
         return Read(None, f"{path} was damaged and is made again")
@@ -50,7 +50,7 @@ def write(folder: Path, key: str, payload: bytes) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("xb") as file:
-                sealed.write(file, payload)
+                checksummed.write(file, payload)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

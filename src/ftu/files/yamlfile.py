@@ -7,8 +7,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import ScalarEvent
 
-from ftu import limits
 from ftu.errors import InputError
+from ftu.files import limits
 
 LARGEST = 2**18  # bytes; params.yaml has 4,000
 MOST_VALUES = 10_000  # once aliases are followed, which multiply: nine lines can stand for a billion values

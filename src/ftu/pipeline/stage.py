@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from ftu import paths
 from ftu.errors import InputError
-from ftu.orphans import end_with_dvc
-from ftu.verification import remove_new_damaged
+from ftu.pipeline import paths
+from ftu.pipeline.dvc_cache import remove_new_damaged
+from ftu.pipeline.lifetime import end_with_dvc
 
 _runs: list[list[str]] = []  # the warnings of each run that is under way, the innermost last
 

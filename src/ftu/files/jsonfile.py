@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from ftu import limits
 from ftu.errors import InputError
+from ftu.files import limits
 
 LARGEST = 2**26  # bytes: thousands of times what any of ours has
 

@@ -1,0 +1,93 @@
+"""The competition's data set, its tables read and checked; errors name file, row and value."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pandas as pd
+
+from ftu.errors import InputError
+from ftu.files import rle
+from ftu.files.csvfile import check_columns, check_ids, check_rles, numbers, read_csv, with_sizes
+from ftu.files.index import ImageRow
+from ftu.files.png import write_mask
+
+TEST_COLUMNS = ["id", "organ", "data_source", "img_height", "img_width", "pixel_size"]
+TRAIN_COLUMNS = [*TEST_COLUMNS, "rle"]
+
+
+def check_root(root: Path) -> None:
+    """Raise InputError unless `root` looks like the competition's data set."""
+    parts = ["train.csv", "train_images", "test.csv", "test_images"]
+    missing = [part for part in parts if not (root / part).exists()]
+    if not missing:
+        return
+    what = f"has no {', '.join(missing)}" if root.is_dir() else "does not exist"
+    raise InputError(
+        f"data.root: the folder {root} {what}. Get the competition's data with\n"
+        "    kaggle competitions download -c hubmap-organ-segmentation\n"
+        f"    unzip hubmap-organ-segmentation.zip -d {root}\n"
+        "or use the embedded sample: data.root: data/sample"
+    )
+
+
+def read_train(path: Path, *, organs: Collection[str], sources: Collection[str]) -> pd.DataFrame:
+    """train.csv: a row per image with its organ, data_source, size, pixel_size (um) and rle, all checked.
+
+    Its last line must have an end: the front of an RLE is an RLE, too, of another mask.
+    """
+    table = _read(path, TRAIN_COLUMNS, organs, sources)
+    if path.read_bytes()[-1:] not in (b"\n", b"\r"):
+        raise InputError(
+            f"{path}: the last line has no end, as if the file were cut off; fetch it again, or end the line"
+        )
+    check_rles(str(path), table)
+    return table
+
+
+def read_test(path: Path, *, organs: Collection[str], sources: Collection[str]) -> pd.DataFrame:
+    """test.csv: as train.csv, without rle."""
+    return _read(path, TEST_COLUMNS, organs, sources)
+
+
+def read_both(
+    root: Path, *, organs: Collection[str], sources: Collection[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """train.csv and test.csv of the data set at `root`, checked; no id may stand in both."""
+    check_root(root)
+    train = read_train(root / "train.csv", organs=organs, sources=sources)
+    test = read_test(root / "test.csv", organs=organs, sources=sources)
+    if both := set(train["id"]) & set(test["id"]):
+        raise InputError(f"{root}: id {sorted(both)[0]} stands in train.csv and in test.csv; keep one")
+    return train.assign(set="train"), test.assign(set="test")
+
+
+def image_path(root: Path, row: ImageRow) -> Path:
+    """The TIFF of one image of the data set at `root`."""
+    return root / f"{row.set}_images" / f"{row.id}.tiff"
+
+
+def _read(path: Path, columns: list[str], organs: Collection[str], sources: Collection[str]) -> pd.DataFrame:
+    table = read_csv(path)
+    check_columns(path, table, columns)
+    if table.empty:
+        raise InputError(f"{path}: has no rows; fetch the file again")
+    table = table[columns]
+    check_ids(path, table["id"])
+    _check_named(path, table, "organ", organs)
+    _check_named(path, table, "data_source", sources)
+    return with_sizes(path, table).assign(pixel_size=numbers(path, table, "pixel_size", float))
+
+
+def _check_named(path: Path, table: pd.DataFrame, column: str, known: Collection[str]) -> None:
+    unknown = table[~table[column].isin(list(known))]
+    if len(unknown):
+        row = unknown.iloc[0]
+        raise InputError(
+            f"{path}: id {row['id']}: {column} {row[column][:40]!r} has no threshold in params.yaml, which "
+            f"knows {', '.join(sorted(known))}; correct the row, or name it in data and thresholds"
+        )
+
+
+def decode_mask_file(target: Path, text: str, shape: tuple[int, int]) -> None:
+    """Write the mask of an RLE at this (height, width)."""
+    write_mask(target, rle.decode(text, height=shape[0], width=shape[1]))

@@ -1,0 +1,43 @@
+"""data/images.csv: a row per image, whichever table it came from."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from ftu.errors import InputError
+from ftu.files.csvfile import check_columns, check_ids, numbers, read_csv, with_sizes
+
+SETS = ("train", "test", "shifted")
+
+
+class ImageRow(NamedTuple):
+    """What is known of one image, whichever table it stands in."""
+
+    id: str
+    set: str  # train or test
+    organ: str
+    data_source: str
+    img_height: int  # px
+    img_width: int  # px
+    pixel_size: float  # um
+
+
+def read_index(path: Path) -> pd.DataFrame:
+    """data/images.csv: the checked rows of both tables, with the column `set` (train or test).
+
+    Checked again, because other projects' and edited ones are read, too.
+    """
+    table = read_csv(path)
+    check_columns(path, table, list(ImageRow._fields))
+    check_ids(path, table["id"])
+    for image_id, name in zip(table["id"], table["set"], strict=True):
+        if name not in SETS:
+            raise InputError(f"{path}: id {image_id}: set {name!r} is not one of {', '.join(SETS)}")
+    numbers(path, table, "pixel_size", float)
+    return with_sizes(path, table).astype({"pixel_size": float})  # which rounds as Python does
+
+
+def image_rows(index: pd.DataFrame) -> list[ImageRow]:
+    """The rows of data/images.csv, typed."""
+    return [ImageRow(*values) for values in index[list(ImageRow._fields)].itertuples(index=False, name=None)]

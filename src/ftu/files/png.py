@@ -1,0 +1,92 @@
+"""Images, (H, W, 3) uint8 RGB, and masks, (H, W) uint8 of 0 and 1, as stages write and read them."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+
+from ftu.errors import InputError
+from ftu.files import gdal
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """An 8-bit RGB image that a stage wrote, (H, W, 3) uint8."""
+    return cv2.merge(list(_read_png(path, 3)))
+
+
+def write_rgb(path: Path, image: np.ndarray) -> None:
+    """Write an (H, W, 3) uint8 RGB image as PNG."""
+    _write(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """A mask that a stage wrote, (H, W) uint8 of 0 and 1."""
+    return (_read_png(path, 1)[0] > 127).view(np.uint8)
+
+
+def write_mask(path: Path, mask: np.ndarray) -> None:
+    """Write an (H, W) mask of 0 and 1 as PNG of 0 and 255."""
+    _write(path, mask * np.uint8(255))
+
+
+def rgb_shape(path: Path) -> tuple[int, int]:
+    """(height, width) in px of an RGB image that a stage wrote, from its head."""
+    with _opened(path, 3) as png:
+        return png.shape
+
+
+@contextmanager
+def rgb_rows(path: Path) -> Iterator[gdal.Rows]:
+    """Yield a function that reads rows of an RGB image that a stage wrote; ask for them from the top."""
+    with _opened(path, 3) as png:
+        yield gdal.rows_of(png)
+
+
+def _read_png(path: Path, count: int) -> np.ndarray:
+    """(count, H, W) uint8 of a PNG that a stage wrote; InputError when it is missing, damaged, or another.
+
+    GDAL decodes it in half the time that OpenCV takes or less, but may take a damaged one for whole.
+    """
+    if not (path.is_file() and _is_whole_png(path.read_bytes())):
+        raise _damaged(path)
+    with _opened(path, count) as png:
+        return png.read(list(range(1, count + 1)))
+
+
+@contextmanager
+def _opened(path: Path, count: int) -> Iterator[DatasetReader]:
+    """The PNG at `path`, of `count` bands of uint8 and perhaps alpha; InputError where it is none."""
+    try:
+        with gdal.opened(path, driver="PNG") as png:
+            fits = png.count in (count, count + 1) and set(png.dtypes) == {"uint8"}
+            if not fits or gdal.size_fault(path, png):
+                raise _damaged(path)
+            yield png
+    except (RasterioError, MemoryError) as error:
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{path}: is missing or damaged; run `dvc repro` to make it again")
+
+
+def _is_whole_png(content: bytes) -> bool:
+    """Whether all chunks are there, down to the last, each with its checksum (PNG, W3C 2003, section 5.3)."""
+    place, kind, whole = 8, b"", memoryview(content)
+    while place + 12 <= len(content):
+        length = int.from_bytes(whole[place : place + 4], "big")
+        kind, end = bytes(whole[place + 4 : place + 8]), place + 8 + length
+        if zlib.crc32(whole[place + 4 : end]) != int.from_bytes(whole[end : end + 4], "big"):
+            return False
+        place = end + 4
+    return kind == b"IEND" and place == len(content)
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    _, content = cv2.imencode(path.suffix, array)
+    path.write_bytes(content.tobytes())  # imwrite does not say why it fails
