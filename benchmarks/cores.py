@@ -14,11 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ftu import stain, synthetic
-from ftu.datasets import image_files
+from ftu.datasets import image_files, synthetic
 from ftu.files import png
 from ftu.pipeline.workers.pool import Pool
-from ftu.stain import StainFit
+from ftu.preprocessing import stain
+from ftu.preprocessing.stain import StainFit
 
 IMAGES, SIDE, SIZE, REPEATS = 16, 3000, 768, 3
 

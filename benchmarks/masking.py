@@ -21,14 +21,16 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco
 
-from ftu import evaluation, masking, probabilities
 from ftu.datasets import image_files
-from ftu.evaluation import Trial
 from ftu.files import png
 from ftu.files.index import ImageRow
-from ftu.masking import Case, Way
+from ftu.masks import from_maps
+from ftu.masks.cutting import Rule
+from ftu.masks.from_maps import Case, Way
 from ftu.pipeline.workers.pool import Pool
-from ftu.postprocess import Rule
+from ftu.probabilities import map_file
+from ftu.reports import scores
+from ftu.reports.scores import Trial
 from rle import snippet_encode
 from side_by_side import medians
 
@@ -70,7 +72,7 @@ def draw(folder: Path, number: int) -> None:
     blobs = smooth(rng, GRID, 12)
     for path in maps(folder, number):
         probability = 1 / (1 + np.exp(-3 * (blobs - 1 + 0.3 * smooth(rng, GRID, 3))))
-        with probabilities.writer(path, GRID, GRID) as write:
+        with map_file.writer(path, GRID, GRID) as write:
             write(probability)
     truth = cv2.resize(blobs, (SIDE, SIDE)) > 1
     png.write_mask(folder / f"{number}.png", truth.astype(np.uint8))
@@ -101,17 +103,17 @@ def trial(folder: Path, number: int, rule: Rule, baselines: bool = True) -> Tria
 def works(folder: Path, rule: Rule) -> dict[str, Callable[[], object]]:
     """One image: submit from five folds, evaluate from one, ours and by hand."""
     paths, truth = maps(folder, 0), folder / "0.png"
-    ours = masking.answer(case(folder, 0, rule, FOLDS), WAY)
+    ours = from_maps.answer(case(folder, 0, rule, FOLDS), WAY)
     assert ours["rle"] == snippet_encode(plain_mask(paths, rule))
-    score = evaluation.score(trial(folder, 0, rule, baselines=False), WAY)
+    score = scores.score(trial(folder, 0, rule, baselines=False), WAY)
     assert score["dice"] == round(plain_dice(paths[:1], truth, rule), 6)
     return {
-        "submit, ours": lambda: masking.answer(case(folder, 0, rule, FOLDS), WAY),
+        "submit, ours": lambda: from_maps.answer(case(folder, 0, rule, FOLDS), WAY),
         "submit, by hand and the snippet": lambda: snippet_encode(plain_mask(paths, rule)),
         "submit, by hand and pycocotools": lambda: coco.encode(np.asfortranarray(plain_mask(paths, rule))),
-        "evaluate, ours": lambda: evaluation.score(trial(folder, 0, rule, baselines=False), WAY),
+        "evaluate, ours": lambda: scores.score(trial(folder, 0, rule, baselines=False), WAY),
         "evaluate, by hand": lambda: plain_dice(paths[:1], truth, rule),
-        "evaluate with baselines, ours": lambda: evaluation.score(trial(folder, 0, rule), WAY),
+        "evaluate with baselines, ours": lambda: scores.score(trial(folder, 0, rule), WAY),
     }
 
 
@@ -129,8 +131,8 @@ def whole(title: str, folder: Path, rule: Rule, workers: int) -> None:
     cases = [case(folder, number, rule, FOLDS) for number in range(500)]
     trials = [trial(folder, number, rule) for number in range(351)]
     for name, function, items in (
-        ("submit 500", masking.answer, cases),
-        ("evaluate 351", evaluation.score, trials),
+        ("submit 500", from_maps.answer, cases),
+        ("evaluate 351", scores.score, trials),
     ):
         start = time.perf_counter()
         pool.each(partial(function, way=WAY), items, doing=name)

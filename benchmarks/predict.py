@@ -20,9 +20,10 @@ import torch
 import ttach
 from torch import Tensor, nn
 
-from ftu import inference, probabilities, runtime, views
+from ftu import inference, runtime, views
 from ftu.files import png
 from ftu.predictor import Predictor
+from ftu.probabilities import map_file
 from ftu.segmenter import Probabilities, build_segmenter
 from ftu.standardize import MEAN, STD, image_tensor
 from side_by_side import medians
@@ -103,7 +104,7 @@ def plain_pass(network: nn.Module, paths: list[Path], folder: Path, tta: str, de
     for path in paths:
         batch = image_tensor(png.read_rgb(path), MEAN, STD)[None].to(device)
         probability = model(batch)[0, 0].cpu().numpy()
-        stored = np.rint(probability * probabilities.FULL_SCALE).astype(np.uint16)
+        stored = np.rint(probability * map_file.FULL_SCALE).astype(np.uint16)
         cv2.imwrite(str(folder / f"plain_{path.name}"), stored)
 
 
@@ -135,8 +136,8 @@ def difference(folder: Path, paths: list[Path]) -> float:
     """Between the two, over all images; windows see less around them than the whole image shows."""
     pairs = (
         (
-            cv2.imread(str(folder / f"plain_{path.name}"), cv2.IMREAD_UNCHANGED) / probabilities.FULL_SCALE,  # pyright: ignore[reportOptionalOperand]
-            probabilities.read(folder / f"engine_{path.stem}.tif"),
+            cv2.imread(str(folder / f"plain_{path.name}"), cv2.IMREAD_UNCHANGED) / map_file.FULL_SCALE,  # pyright: ignore[reportOptionalOperand]
+            map_file.read(folder / f"engine_{path.stem}.tif"),
         )
         for path in paths
     )

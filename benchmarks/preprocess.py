@@ -32,12 +32,12 @@ Work = Callable[[Path, Path], object]  # a TIFF, and a folder for what comes of 
 
 def ours(target: np.ndarray, _: Path) -> Work:
     """Two stages: a PNG lies between them."""
-    from ftu import geometry, normalization
+    from ftu.preprocessing import normalization, resize
 
     normalize = normalization.prepare("exact", lambda: target, seed=0)
 
     def work(source: Path, to: Path) -> None:
-        geometry.resize_image_file(source, to / "resized.png", (SIZE, SIZE))
+        resize.resize_image_file(source, to / "resized.png", (SIZE, SIZE))
         normalize(to / "resized.png", to / "normalized.png")
 
     return work
@@ -45,9 +45,9 @@ def ours(target: np.ndarray, _: Path) -> Work:
 
 def fused(target: np.ndarray, _: Path) -> Work:
     """One stage: what was resized is still written, but not read again."""
-    from ftu import stain
     from ftu.datasets import image_files
     from ftu.files import png
+    from ftu.preprocessing import stain
 
     fit = stain.fit(target, seed=0)
 
@@ -61,11 +61,11 @@ def fused(target: np.ndarray, _: Path) -> Work:
 
 def kept(target: np.ndarray, folder: Path) -> Work:
     """Two stages with the item cache: the first image of a process makes, the others find."""
-    from ftu import geometry, normalization
     from ftu.cache import per_image
+    from ftu.preprocessing import normalization, resize
 
     keep = per_image.keeper(folder / "items")
-    resize = keep(geometry.resize_image_file, reads=1, writes=1)
+    resize = keep(resize.resize_image_file, reads=1, writes=1)
     normalize = keep(normalization.prepare("exact", lambda: target, seed=0), reads=1, writes=1)
 
     def work(source: Path, to: Path) -> None:

@@ -26,8 +26,7 @@ from tqdm import tqdm
 
 import costs
 from costs import DEALT, Setting
-from ftu import synthetic
-from ftu.datasets import image_files
+from ftu.datasets import image_files, synthetic
 from ftu.files import rle
 
 ROOT = Path(__file__).parents[1]

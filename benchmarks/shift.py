@@ -10,13 +10,13 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ftu import figures
 from ftu.datasets import competition, image_files
 from ftu.files import png
 from ftu.files.index import image_rows, read_index
 from ftu.pipeline import paths
 from ftu.pipeline.params import load_params
-from ftu.shift import Look, shift
+from ftu.preprocessing.domain_shift import Look, shift
+from ftu.reports import figures
 
 PICTURE = Path("docs/images/shift.png")
 COLOURS = 128  # of the picture's palette, which makes it small

@@ -20,7 +20,7 @@ import torch
 from skimage import data
 
 import stain_torch
-from ftu import stain
+from ftu.preprocessing import stain
 from side_by_side import installed, medians
 
 Work = Callable[[], object]

@@ -1,6 +1,6 @@
-"""ftu.stain in torch, step by step, to see what a GPU makes of it. In this benchmark alone.
+"""ftu.preprocessing.stain in torch, step by step, to see what a GPU makes of it. In this benchmark alone.
 
-The pixels drawn, the penalties and the order of the steps are those of ftu.stain and ftu.vahadane. Sums are
+The pixels drawn, the penalties and the order of the steps are those of stain and vahadane there. Sums are
 taken in another order, and the tissue threshold is that of float LAB rather than OpenCV's 8-bit one: stains
 agree to about 1e-3. Shapes: N pixels; pixels (N, 3) uint8, densities (3, N), stains (2, 3), amounts (2, N).
 """
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ftu import stain, vahadane
+from ftu.preprocessing import stain, vahadane
 
 STEPS_PER_LOOK = 10  # between two looks at whether the stains still change: each look waits for the GPU
 

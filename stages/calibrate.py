@@ -2,93 +2,70 @@
 
 from collections.abc import Sequence
 
-from ftu import calibration_report, evidence, fusion, mixtures, nested, predictions, rules
-from ftu.calibration import Settings
-from ftu.curves import Sizes
-from ftu.evidence import Case
+from ftu.calibration import choose_mixture, held_out, nested_cv, report
+from ftu.calibration.held_out import Case
+from ftu.calibration.nested_cv import Choice
 from ftu.files import folds
 from ftu.files.index import read_index
-from ftu.nested import Choice, Search
+from ftu.masks import rules
 from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_files
 from ftu.pipeline.params import Params, load_params
 from ftu.pipeline.stage import run
 from ftu.pipeline.workers.pool import Pool
+from ftu.probabilities import ensemble
 
 
 def main() -> str:
     params = load_params(paths.PARAMS)
-    cases = held_out(params)
-    start = given(params, cases)
-    enabled = params.calibrate.enabled
-    final, report = calibrate(params, cases, start) if enabled else (start, calibration_report.OFF)
-    names = [member.name for member in params.ensemble.members]
-    rules.write(paths.RULES, nested.as_rules(final, names, params.postprocess.threshold))
-    with whole_files(paths.REPORTS) as folder:
-        calibration_report.write(report, folder)
-    print(report.words, end="")
-    return f"{len(cases)} images, rules {'chosen' if enabled else 'of the parameters'}"
-
-
-def held_out(params: Params) -> list[Case]:
-    """The training images of all folds; where there is something to choose, of those that run."""
-    if params.calibrate.enabled:
-        nested.check_folds(params.split.run)
-    due = params.split.run if params.calibrate.enabled else range(params.split.count)
+    enabled, others = params.calibrate.enabled, params.ensemble.others
+    due = params.split.run if enabled else range(params.split.count)
+    if enabled:
+        nested_cv.check_folds(params.split.run)
     index, table = read_index(paths.IMAGES), folds.read_folds(paths.FOLDS)
-    return evidence.held_out(index, table, due, paths.MASKS, pool=Pool(**params.compute.model_dump()))
-
-
-def given(params: Params, cases: Sequence[Case]) -> Choice:
-    """What the parameters say, with the foreground of these cases."""
-    weights = (params.ensemble.own, *(member.weight for member in params.ensemble.members))
-    table = rules.from_thresholds(
+    cases = held_out.held_out(index, table, due, paths.MASKS, pool=Pool(**params.compute.model_dump()))
+    given = rules.from_thresholds(
         params.thresholds,
         smallest_object=params.postprocess.smallest_object,
         largest_hole=params.postprocess.largest_hole,
-        foreground=evidence.foreground(cases),
+        foreground=held_out.foreground(cases),
     )
-    return nested.as_given(mixtures.Mixture(params.predict.tta, weights), table)
+    mixture = choose_mixture.Mixture(params.predict.tta, (params.ensemble.own, *others.values()))
+    start = nested_cv.as_given(mixture, given)
+    final, told = calibrate(params, cases, start) if enabled else (start, report.OFF)
+    rules.write(paths.RULES, nested_cv.as_rules(final, list(others), params.postprocess.threshold))
+    with whole_files(paths.REPORTS) as folder:
+        report.write(told, folder)
+    print(told.words, end="")
+    return f"{len(cases)} images, rules {'chosen' if enabled else 'of the parameters'}"
 
 
-def calibrate(
-    params: Params, cases: Sequence[Case], start: Choice
-) -> tuple[Choice, calibration_report.Report]:
+def calibrate(params: Params, cases: Sequence[Case], start: Choice) -> tuple[Choice, report.Report]:
     """Choose, and say by nested cross-validation what the choice is worth."""
-    settings, folds = params.calibrate, params.split.run
+    settings, method = params.calibrate, params.postprocess.threshold
     if settings.metric == "dice_shifted":
         moved = read_index(paths.SHIFTED / "shifted.csv")
-        cases = [*cases, *evidence.shifted(cases, moved, paths.SHIFTED / "masks")]
-    if params.postprocess.threshold == "quantile":
-        evidence.refuse_lone_folds(cases)
-    own = fusion.Experiment("own", paths.PREDICTIONS, tuple(folds), params.ensemble.own, params.predict.tta)
-    weights = {member.name: member.weight for member in params.ensemble.members}
-    experiments, search = fusion.ensemble(own, paths.MEMBERS, weights), find_search(params, start)
-    for fold in folds:
-        due = {"oof": [case.id for case in cases if case.fold == fold and case.part == "oof"]}
-        for tta in search.sets:
-            predictions.check_fold(paths.prediction(fold), paths.model(fold), tta=tta, due=due)
-    mixtures.check(cases, experiments, search.sets)
-    mean, pool = params.ensemble.mean, Pool(**params.compute.model_dump())
-    measured = mixtures.Measured(cases, experiments, mean=mean, pool=pool)
-    outer, final = nested.run(measured, search)
-    scores = nested.scores(measured, search, outer, final, params.postprocess.never_empty)
-    estimates = nested.estimates(scores, draws=settings.bootstrap, seed=settings.seed)
-    return final, calibration_report.compose(measured, search, outer, final, estimates)
-
-
-def find_search(params: Params, start: Choice) -> Search:
-    """What is chosen from, and how."""
-    settings = params.calibrate
-    candidates = params.predict.candidates if settings.choose_tta else []
-    sizes = Sizes(tuple(sorted(settings.smallest_objects)), tuple(sorted(settings.largest_holes)))
-    return Search(
-        start=start,
-        sets=tuple(predictions.set_names(params.predict.tta, candidates)),
-        weigh=settings.choose_weights,
-        part="shifted" if settings.metric == "dice_shifted" else "oof",
-        settings=Settings(params.postprocess.threshold, sizes, settings.flat, settings.fewest),
+        cases = [*cases, *held_out.shifted(cases, moved, paths.SHIFTED / "masks")]
+    if method == "quantile":
+        held_out.refuse_lone_folds(cases)
+    options = settings.model_dump(exclude={"enabled", "bootstrap", "seed"})
+    search = nested_cv.search_of(start, method, params.predict.candidates, **options)
+    experiments = ensemble.opened(
+        paths.PREDICTIONS,
+        paths.MEMBERS,
+        own=params.ensemble.own,
+        weights=params.ensemble.others,
+        sets=search.sets,
+        models=paths.MODELS,
+        due={fold: {"oof": held_out.ids(cases, fold)} for fold in params.split.run},
     )
+    choose_mixture.check(cases, experiments, search.sets)
+    mean, pool = params.ensemble.mean, Pool(**params.compute.model_dump())
+    measured = choose_mixture.Measured(cases, experiments, mean=mean, pool=pool)
+    outer, final = nested_cv.run(measured, search)
+    scores = nested_cv.scores(measured, search, outer, final, params.postprocess.never_empty)
+    estimates = nested_cv.estimates(scores, draws=settings.bootstrap, seed=settings.seed)
+    return final, report.compose(measured, search, outer, final, estimates)
 
 
 if __name__ == "__main__":

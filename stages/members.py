@@ -1,12 +1,12 @@
 """Fetch what the other experiments of the ensemble predicted; an ensemble of one has nothing to fetch."""
 
-from ftu import admission, fusion, members, predictions
 from ftu.files import csvfile, folds, jsonfile
 from ftu.files.index import read_index
 from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.params import Params, load_params
 from ftu.pipeline.stage import run
+from ftu.probabilities import ensemble, fold_maps, member_checks, members
 
 
 def main() -> str:
@@ -20,23 +20,23 @@ def main() -> str:
             members.fetch(member, folder / member.facts["folder"])
             jsonfile.write(folder / member.facts["folder"] / members.FACTS, member.facts)
         listed = {member.facts["name"]: member.facts for member in found}
-        jsonfile.write(folder / fusion.LIST, {"members": listed})
+        jsonfile.write(folder / ensemble.LIST, {"members": listed})
         maps = sum(1 for _ in folder.rglob("*.tif"))
     return f"{len(found)} other experiments, {maps} maps fetched" if found else "no other experiments"
 
 
-def what_is_wanted(params: Params) -> admission.Wanted:
+def what_is_wanted(params: Params) -> member_checks.Wanted:
     """The same images and views as this project's own; what is scored here must be held out there."""
     index, table = read_index(paths.IMAGES), folds.read_folds(paths.FOLDS)
     held_out = {name for fold in params.split.run for name in folds.divide(table, fold)[1]}
     due = {"oof": held_out, "test": set(index.loc[index["set"] == "test", "id"])}
     if params.shift.enabled:
         due["shifted"] = held_out & set(csvfile.read_csv(paths.SHIFTED / "shifted.csv")["id"])
-    return admission.Wanted(
+    return member_checks.Wanted(
         organs=params.data.organs,
         images=index,
         due=due,
-        sets=predictions.set_names(params.predict.tta, params.predict.candidates),
+        sets=fold_maps.set_names(params.predict.tta, params.predict.candidates),
         shift=params.shift.model_dump(),
     )
 

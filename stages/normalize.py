@@ -4,7 +4,6 @@ from functools import partial
 
 import pandas as pd
 
-from ftu import normalization
 from ftu.cache import per_image
 from ftu.files.index import image_rows, read_index
 from ftu.pipeline import paths
@@ -12,6 +11,7 @@ from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.params import load_params
 from ftu.pipeline.stage import run, warn
 from ftu.pipeline.workers.pool import HERE, Pool
+from ftu.preprocessing import normalization
 
 
 def main() -> str:

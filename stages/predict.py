@@ -14,13 +14,14 @@ def main() -> str:
 
 
 def predict(fold: int, params: Params) -> str:
-    from ftu import artifact, inference, predictions, runtime, views
+    from ftu import artifact, inference, runtime, views
     from ftu.files import jsonfile
+    from ftu.probabilities import fold_maps
 
     settings = params.predict
     device = runtime.choose_device(settings.device)
     runtime.fix_randomness(0, settings.threads, settings.device)  # nothing is drawn: for the algorithms
-    names = predictions.set_names(settings.tta, settings.candidates)
+    names = fold_maps.set_names(settings.tta, settings.candidates)
     sets = {name: views.groups(name, settings.scales) for name in names}
     table, index = folds.read_folds(paths.FOLDS), read_index(paths.IMAGES)
     moved, oof = read_index(paths.SHIFTED / "shifted.csv"), folds.divide(table, fold)[1]
@@ -41,14 +42,14 @@ def predict(fold: int, params: Params) -> str:
             model,
             facts,
             sources,
-            [[predictions.map_path(folder, part, tta, name) for tta in names] for part, _, name in due],
+            [[fold_maps.map_path(folder, part, tta, name) for tta in names] for part, _, name in due],
             sets=sets,
             **settings.window.model_dump(),
             batch_size=settings.batch_size,
             device=device,
         )
         made_by = {"fold": fold, "sets": names, "weights_sha256": facts["weights_sha256"]}
-        jsonfile.write(folder / predictions.FACTS, made_by)
+        jsonfile.write(folder / fold_maps.FACTS, made_by)
     return f"fold {fold}, {len(due)} images, views {', '.join(names)}"
 
 

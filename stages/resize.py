@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from ftu import geometry
 from ftu.cache import per_image
 from ftu.datasets import competition
 from ftu.files.index import image_rows, read_index
@@ -11,6 +10,7 @@ from ftu.pipeline.atomic import whole_file, whole_folder
 from ftu.pipeline.params import load_params
 from ftu.pipeline.stage import run, warn
 from ftu.pipeline.workers.pool import Pool
+from ftu.preprocessing import resize
 
 
 def main() -> str:
@@ -19,7 +19,7 @@ def main() -> str:
     root, settings = Path(params.data.root), params.resize.model_dump()
     pool, keep = Pool(**params.compute.model_dump()), per_image.keeper(paths.items())
     shapes = {
-        row.id: geometry.network_shape(row.img_height, row.img_width, row.pixel_size, **settings)
+        row.id: resize.network_shape(row.img_height, row.img_width, row.pixel_size, **settings)
         for row in rows
     }
     with whole_folder(paths.RESIZED) as folder:
@@ -28,18 +28,18 @@ def main() -> str:
         sources = [competition.image_path(root, row) for row in rows]
         targets = [folder / row.set / f"{row.id}.png" for row in rows]
         sizes = [shapes[row.id] for row in rows]
-        resize = keep(geometry.resize_image_file, reads=1, writes=1)
-        done = pool.each(resize, sources, targets, sizes, doing="resize images")
+        images = keep(resize.resize_image_file, reads=1, writes=1)
+        done = pool.each(images, sources, targets, sizes, doing="resize images")
         ids = [row.id for row in rows if row.set == "train"]
         sources = [paths.MASKS / f"{name}.png" for name in ids]
         targets = [folder / "masks" / f"{name}.png" for name in ids]
         sizes = [shapes[name] for name in ids]
-        resize = keep(geometry.resize_mask_file, reads=1, writes=1)
-        done += pool.each(resize, sources, targets, sizes, doing="resize masks")
-    scales = geometry.scale_table(rows, **settings)
+        masks = keep(resize.resize_mask_file, reads=1, writes=1)
+        done += pool.each(masks, sources, targets, sizes, doing="resize masks")
+    scales = resize.scale_table(rows, **settings)
     with whole_file(paths.GEOMETRY) as path:
         scales.to_csv(path, index=False)
-    for sentence in geometry.scale_warnings(scales):
+    for sentence in resize.scale_warnings(scales):
         warn(sentence)
     warn(per_image.warning(done))
     return f"{len(rows)} images and {len(ids)} masks, {per_image.count(done)}"

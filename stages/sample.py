@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from ftu import sample
-from ftu.datasets import competition
+from ftu.datasets import competition, sample
 from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.params import load_params

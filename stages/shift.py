@@ -3,7 +3,6 @@
 from functools import partial
 from pathlib import Path
 
-from ftu import geometry, normalization, shifted
 from ftu.cache import per_image
 from ftu.datasets import competition
 from ftu.files.index import image_rows, read_index
@@ -12,7 +11,8 @@ from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.params import Params, load_params
 from ftu.pipeline.stage import run, warn
 from ftu.pipeline.workers.pool import HERE, Pool
-from ftu.shift import Look
+from ftu.preprocessing import normalization, resize, shifted_files
+from ftu.preprocessing.domain_shift import Look
 
 
 def main() -> str:
@@ -20,14 +20,14 @@ def main() -> str:
     if params.shift.enabled:
         return shift_all(params)
     with whole_folder(paths.SHIFTED) as folder:
-        shifted.write_tables(folder, [])
+        shifted_files.write_tables(folder, [])
     return "no images (shift.enabled: false)"
 
 
 def shift_all(params: Params) -> str:
     settings, stain = params.shift, params.stain
     index = read_index(paths.IMAGES)
-    rows = shifted.rows_to_shift(image_rows(index), settings.source)
+    rows = shifted_files.rows_to_shift(image_rows(index), settings.source)
     looks = {
         organ: Look(size, settings.field, settings.blur, settings.stain)
         for organ, size in settings.pixel_size.items()
@@ -37,13 +37,13 @@ def shift_all(params: Params) -> str:
     keep = per_image.keeper(paths.items())  # after the backend was imported: it counts its code
     target = partial(normalization.target_image, paths.RESIZED, index, **stain.target.model_dump())
     fit = keep(normalization.fit_target, reads=0, writes=0).result
-    recipe = shifted.Recipe(
+    recipe = shifted_files.Recipe(
         source=settings.source,
         seed=stain.seed,
-        shape=partial(geometry.network_shape, **params.resize.model_dump()),
+        shape=partial(resize.network_shape, **params.resize.model_dump()),
         normalize=normalization.prepare(stain.backend, target, seed=stain.seed, fit=fit),
     )
-    work = keep(partial(shifted.shift_file, recipe=recipe), reads=2, writes=2)
+    work = keep(partial(shifted_files.shift_file, recipe=recipe), reads=2, writes=2)
     warn(caveat)
     with whole_folder(paths.SHIFTED) as folder:
         for name in ("images", "masks"):
@@ -53,9 +53,9 @@ def shift_all(params: Params) -> str:
         masks = [paths.MASKS / f"{row.id}.png" for row in rows]
         given = rows, [looks[row.organ] for row in rows]
         done = pool.each(work, raw, masks, *to, *given, doing="shift images")
-        made = [shifted.Made(row.id, **item.result) for row, item in zip(rows, done, strict=True)]
-        shifted.write_tables(folder, made)
-    for sentence in shifted.warnings(rows, made, looks):
+        made = [shifted_files.Made(row.id, **item.result) for row, item in zip(rows, done, strict=True)]
+        shifted_files.write_tables(folder, made)
+    for sentence in shifted_files.warnings(rows, made, looks):
         warn(sentence)
     warn(normalization.warning([one.quality for one in made if one.row]))
     warn(per_image.warning(done))

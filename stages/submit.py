@@ -4,14 +4,15 @@ from functools import partial
 
 import pandas as pd
 
-from ftu import fusion, masking, predictions, rules, submission
 from ftu.files import folds
 from ftu.files.index import image_rows, read_index
+from ftu.masks import from_maps, rules, submission
 from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_files
 from ftu.pipeline.params import load_params
 from ftu.pipeline.stage import run
 from ftu.pipeline.workers.pool import Pool
+from ftu.probabilities import ensemble
 
 
 def main() -> str:
@@ -19,24 +20,28 @@ def main() -> str:
     known = rules.read(paths.RULES, organs=params.data.organs, sources=params.data.sources)
     index, table = read_index(paths.IMAGES), folds.read_folds(paths.FOLDS)
     test = index[index["set"] == "test"]
-    for fold in params.split.run:
-        _, oof = folds.divide(table, fold)
-        due = {"oof": oof, "test": test["id"]}
-        predictions.check_fold(paths.prediction(fold), paths.model(fold), tta=known.tta, due=due)
-    own = fusion.Experiment("own", paths.PREDICTIONS, tuple(params.split.run), known.own, known.tta)
-    experiments = fusion.ensemble(own, paths.MEMBERS, known.members)
-    cases = masking.cases(image_rows(test), "test", experiments, known)
+    held_out = {fold: folds.divide(table, fold)[1] for fold in params.split.run}
+    experiments = ensemble.opened(
+        paths.PREDICTIONS,
+        paths.MEMBERS,
+        own=known.own,
+        weights=known.members,
+        sets=[known.tta],
+        models=paths.MODELS,
+        due={fold: {"oof": oof, "test": test["id"]} for fold, oof in held_out.items()},
+    )
+    cases = from_maps.cases(image_rows(test), "test", experiments, known)
 
-    way = masking.Way(params.ensemble.mean, known.method, params.postprocess.never_empty)
-    answer = partial(masking.answer, way=way)
+    way = from_maps.Way(params.ensemble.mean, known.method, params.postprocess.never_empty)
+    answer = partial(from_maps.answer, way=way)
     pool = Pool(**params.compute.model_dump())
     rows = pd.DataFrame(pool.each(answer, cases, doing="submit"))
     answers = submission.build_submission(rows["id"], rows["rle"])
     submission.check_submission(answers, test)
     with whole_files(paths.SUBMISSION.parent) as folder:
         answers.to_csv(folder / paths.SUBMISSION.name, index=False)
-        rows[masking.GUARDED].to_csv(folder / paths.GUARD.name, index=False)
-    print(masking.guard_in_words(rows, way.never_empty))
+        rows[from_maps.GUARDED].to_csv(folder / paths.GUARD.name, index=False)
+    print(from_maps.guard_in_words(rows, way.never_empty))
     print(f"{paths.SUBMISSION}: {len(answers)} images, valid for Kaggle")
     return (
         f"{len(answers)} images of {len(params.split.run)} folds and {len(known.members)} other experiments"

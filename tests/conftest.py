@@ -15,7 +15,7 @@ from hypothesis import settings
 from matplotlib.figure import Figure
 from ruamel.yaml import YAML
 
-from ftu.sample import write_sample
+from ftu.datasets.sample import write_sample
 from imports import ROOT
 
 settings.register_profile("untimed", deadline=None)  # the machine may be busy

@@ -11,10 +11,10 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["ftu"]):
-    from ftu import rules
     from ftu.datasets import competition
     from ftu.files import folds, jsonfile, rle
     from ftu.files.index import read_index
+    from ftu.masks import rules
     from ftu.pipeline import params
 
 import numpy as np

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ftu import probabilities
+from ftu.probabilities import map_file
 
 
 def write_probability(path: Path, probability: np.ndarray) -> None:
     """Write an (H, W) map in 0..1; ValueError if it is none."""
-    with probabilities.writer(path, *probability.shape) as write:
+    with map_file.writer(path, *probability.shape) as write:
         write(probability)

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ftu import predictions, schedules
+from ftu import schedules
 from ftu.datasets import competition
 from ftu.files import folds, jsonfile, png, rle
 from ftu.files.index import ImageRow, image_rows, read_index
+from ftu.probabilities import fold_maps
 from maps import write_probability
 
 GRID = 32  # px, of the maps
@@ -53,11 +54,9 @@ def predict(
             for tta in sets:
                 (made / part / tta).mkdir(parents=True)
                 for name in ids:
-                    path = predictions.map_path(made, part, tta, name)
+                    path = fold_maps.map_path(made, part, tta, name)
                     write_probability(path, a_map(folder / "data" / "masks" / f"{name}.png", rng))
-        jsonfile.write(
-            made / predictions.FACTS, {"fold": fold, "sets": list(sets), "weights_sha256": weights}
-        )
+        jsonfile.write(made / fold_maps.FACTS, {"fold": fold, "sets": list(sets), "weights_sha256": weights})
         model = folder / "models" / f"fold_{fold}"
         model.mkdir(parents=True)
         jsonfile.write(model / "model.json", {"weights_sha256": weights})

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 import predicted
-from ftu import metrics, predictions, probabilities, rules, submission
 from ftu.files import csvfile, jsonfile, png, rle
 from ftu.files.index import ImageRow, image_rows, read_index
-from ftu.postprocess import Rule
+from ftu.masks import metrics, rules, submission
+from ftu.masks.cutting import Rule
+from ftu.probabilities import fold_maps, map_file
 
 pytestmark = pytest.mark.slow  # each runs a stage, or two
 
@@ -112,8 +113,8 @@ def by_hand(
     """Per experiment the mean of its folds' maps at native size; their plain mean; the cut."""
     data, natives = project.folder / "data", []
     for root in (data / "predictions", *(data / "members" / name for name in members)):
-        paths = [predictions.map_path(root / f"fold_{fold}", part, "flips", row.id) for fold in (0, 1)]
-        maps = [probabilities.read(path) for path in paths if path.exists()]
+        paths = [fold_maps.map_path(root / f"fold_{fold}", part, "flips", row.id) for fold in (0, 1)]
+        maps = [map_file.read(path) for path in paths if path.exists()]
         assert len(maps) == (2 if part == "test" else 1)
         native = cv2.resize(np.asarray(np.mean(maps, axis=0)), (row.img_width, row.img_height))
         natives.append(native)

@@ -15,13 +15,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftu import members, mixtures, nested, normalization, sample
+from ftu.calibration import choose_mixture, nested_cv
+from ftu.calibration.held_out import Case
+from ftu.datasets import sample
 from ftu.errors import InputError
-from ftu.evidence import Case
 from ftu.files import png
-from ftu.fusion import Experiment
 from ftu.pipeline import stage
-from ftu.sources import find
+from ftu.preprocessing import normalization
+from ftu.probabilities import members
+from ftu.probabilities.ensemble import Experiment
+from ftu.probabilities.projects import find
 from imports import ROOT
 from maps import write_probability
 from terminal import SUMMARY, shown
@@ -146,8 +149,8 @@ def test_checking_maps_and_choosing_have_bars(has_bar, tmp_path) -> None:
     write_map(tmp_path)
     case = Case("a", "lung", "HPA", 0, "oof", Path("a.png"), 1.0, 0.5)
     own = Experiment("own", tmp_path, (0,), 1.0, "flips")
-    assert has_bar("check maps", lambda: mixtures.check([case], [own], ["flips"]))
-    assert has_bar("choose", lambda: nested.choices([case], lambda positions: positions))  # pyright: ignore
+    assert has_bar("check maps", lambda: choose_mixture.check([case], [own], ["flips"]))
+    assert has_bar("choose", lambda: nested_cv.choices([case], lambda positions: positions))  # pyright: ignore
 
 
 def test_copying_maps_of_a_member_has_a_bar(has_bar, tmp_path) -> None:

@@ -12,9 +12,9 @@ import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from ftu import sources
 from ftu.errors import InputError
 from ftu.files import jsonfile, png
+from ftu.probabilities import projects
 from ftu_tools.kaggle import bundle, bundle_layout, licences, notebook, pack_experiment, wheels
 from imports import ROOT, imported_modules, imported_packages
 from trained import change, write_project
@@ -36,7 +36,8 @@ def test_inference_needs_nothing_of_training():
     found = bundle.needs(bundle.RUNNER)
     assert not set(found.packages) & NOT_ON_KAGGLE
     assert not {
-        "ftu.augment", "ftu.dataset", "ftu.training", "ftu.weights", "ftu.members", "ftu_tools.kaggle.bundle",
+        "ftu.augment", "ftu.dataset", "ftu.training", "ftu.weights", "ftu.probabilities.members",
+        "ftu_tools.kaggle.bundle",
     } & set(found.modules)  # fmt: skip
     # The other backend is imported by name, and only where it is asked for.
     assert imported_packages(RUNNER) - {"staintools", "spams", "sys"} >= set(found.packages)
@@ -159,7 +160,7 @@ def project(trained: Path, tmp_path: Path) -> Path:
 
 def pack(project: Path) -> Path:
     folder = project / "packed"
-    pack_experiment.pack(sources.find("", project), folder)
+    pack_experiment.pack(projects.find("", project), folder)
     return folder
 
 
@@ -208,11 +209,11 @@ def test_weights_that_are_not_those_of_the_facts_are_refused(project):
 
 
 def test_a_source_is_a_folder_or_what_dvc_knows(project, tmp_path):
-    here = sources.find("", project)
+    here = projects.find("", project)
     assert isinstance(here.files, DirFileSystem)
     assert isinstance(here.files.fs, LocalFileSystem)
     with pytest.raises(InputError, match="'nobody' is no folder, and no experiment"):
-        sources.find("nobody", ROOT if (ROOT / ".git").exists() else tmp_path)
+        projects.find("nobody", ROOT if (ROOT / ".git").exists() else tmp_path)
 
 
 def test_the_licences_name_first_weights_and_warn_of_those_that_are_not_for_every_use(project, capsys):
@@ -220,7 +221,7 @@ def test_the_licences_name_first_weights_and_warn_of_those_that_are_not_for_ever
     bound = {"source": "imagenet", "licence": "NVIDIA Source Code License, non-commercial"}
     jsonfile.write(facts, jsonfile.read(facts, "") | {"encoder_weights": bound})
     data = project / "data set"
-    pack_experiment.pack(sources.find("", project), data / "own")
+    pack_experiment.pack(projects.find("", project), data / "own")
     bundle.pack_licences(data, ROOT)
     text = (data / bundle_layout.LICENCES).read_text()
     assert "| own/fold_0 | resnet18 | none | none |" in text

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from blobs import LEVEL, write_map, write_project
-from ftu import probabilities, rules
 from ftu.files import jsonfile, png
+from ftu.masks import rules
+from ftu.probabilities import map_file
 
 pytestmark = pytest.mark.slow  # each runs a stage, or two
 
@@ -164,7 +165,7 @@ def shifted(project):
     shutil.copytree(data / "masks", data / "shifted" / "masks")
     for name in rows["id"]:
         fold = data / "predictions" / f"fold_{folds[name]}"
-        half = probabilities.read(fold / "oof" / "flips" / f"{name}.tif") / 2
+        half = map_file.read(fold / "oof" / "flips" / f"{name}.tif") / 2
         write_map(fold / "shifted" / "flips" / f"{name}.tif", half)
     project.set(shift={"enabled": True}, calibrate={"metric": "dice_shifted"})
     return project

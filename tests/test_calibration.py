@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import gaussian_filter1d
 
-from ftu import calibration
-from ftu.calibration import Settings, carry_over, choose_table, flat_region
-from ftu.curves import PLAIN, THRESHOLDS, Curves, Sizes
+from ftu.calibration import choose_rules
+from ftu.calibration.choose_rules import Settings, carry_over, choose_table, flat_region
+from ftu.calibration.dice_curves import PLAIN, THRESHOLDS, Curves, Sizes
+from ftu.calibration.held_out import Case, foreground, refuse_lone_folds, too_few
 from ftu.errors import InputError
-from ftu.evidence import Case, foreground, refuse_lone_folds, too_few
-from ftu.postprocess import Rule
+from ftu.masks.cutting import Rule
 
 SIZES = Sizes((0.0, 50.0), (0.0, 20.0, 80.0))
 SETTINGS = Settings("table", SIZES, flat=0.01, fewest=3)
@@ -151,7 +151,7 @@ def test_where_an_image_has_its_own_threshold_only_sizes_are_chosen(method):
     assert chosen["HPA"]["kidney"].foreground == pytest.approx(0.3)
     assert chosen["Hubmap"]["kidney"].threshold == 0.4
     assert method in why["HPA"]["kidney"]
-    score = calibration.mean_dice([case(0)], curves[:1], chosen, settings)
+    score = choose_rules.mean_dice([case(0)], curves[:1], chosen, settings)
     assert score == pytest.approx(0.8)  # at 0.7, which is both Otsu's and the one that leaves 0.3
 
 

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from ftu.calibration import Settings
-from ftu.calibration_report import OFF, Panel, draw, facts, panels, words
-from ftu.curves import Sizes
-from ftu.mixtures import Mixture
-from ftu.nested import Search, as_given, estimates, tidy
-from ftu.postprocess import Rule
+from ftu.calibration.choose_mixture import Mixture
+from ftu.calibration.choose_rules import Settings
+from ftu.calibration.dice_curves import Sizes
+from ftu.calibration.nested_cv import Search, as_given, estimates, tidy
+from ftu.calibration.report import OFF, Panel, draw, facts, panels, words
+from ftu.masks.cutting import Rule
 from test_calibration import case, hill
 
 TABLE = {"HPA": {"kidney": Rule(0.5, 0, 0, 0.25), "lung": Rule(0.15, 0, 0, math.nan)}}

@@ -12,11 +12,13 @@ import pytest
 import torch
 
 import toy
-from ftu import artifact, predictions, probabilities, submission, training
+from ftu import artifact, training
 from ftu.checkpoints import CHOICES
 from ftu.dataset import Samples, ValidBatches, loader
 from ftu.files import csvfile, folds, png
 from ftu.files.index import read_index
+from ftu.masks import submission
+from ftu.probabilities import fold_maps, map_file
 from ftu.segmenter import Probabilities
 from ftu.standardize import image_tensor
 from imports import ROOT
@@ -91,11 +93,11 @@ def test_every_image_has_a_prediction_of_the_networks_size(folder):
     index, table = read_index(folder / "data/images.csv"), folds.read_folds(folder / "data/folds.csv")
     due = {"oof": folds.divide(table, 0)[1], "test": index.loc[index["set"] == "test", "id"].tolist()}
     made = folder / "data/predictions/fold_0"
-    predictions.check_fold(made, folder / "models/fold_0", tta="flips", due=due)
+    fold_maps.check_fold(made, folder / "models/fold_0", tta="flips", due=due)
     for part, ids in due.items():
         for name in ids:
-            path = predictions.map_path(made, part, "flips", name)
-            assert probabilities.read(path).shape == (SIZE, SIZE)
+            path = fold_maps.map_path(made, part, "flips", name)
+            assert map_file.read(path).shape == (SIZE, SIZE)
 
 
 def test_the_saved_weights_give_the_predictions(folder, model):
@@ -108,7 +110,7 @@ def test_the_saved_weights_give_the_predictions(folder, model):
         image = image_tensor(png.read_rgb(source), facts["mean"], facts["std"])[None]
         with torch.no_grad():
             views = [network(image), network(image.flip(3)).flip(3), network(image.flip(2)).flip(2)]
-        written = probabilities.read(predictions.map_path(made, "test", "flips", source.stem))
+        written = map_file.read(fold_maps.map_path(made, "test", "flips", source.stem))
         np.testing.assert_allclose(written, torch.stack(views).mean(0)[0, 0].numpy(), rtol=0, atol=2e-5)
 
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 import toy
-from ftu import schedules, synthetic, training
+from ftu import schedules, training
 from ftu.augment import strict_augmentation
 from ftu.dataset import Samples, batches
+from ftu.datasets import synthetic
 from ftu.files import png
 from ftu.pipeline.params import load_params
 from ftu.run import Run

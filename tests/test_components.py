@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from skimage import measure
 
-from ftu import components
+from ftu.masks import components
 
 MASKS = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=16), elements=st.integers(0, 1))
 values, connectivities = st.integers(0, 1), st.sampled_from([4, 8])

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ftu import metrics, postprocess
-from ftu.curves import PLAIN, THRESHOLDS, Sizes, by_size, by_threshold, curves, grid, on_grid
-from ftu.postprocess import Rule
+from ftu.calibration.dice_curves import PLAIN, THRESHOLDS, Sizes, by_size, by_threshold, curves, grid, on_grid
+from ftu.masks import cutting, metrics
+from ftu.masks.cutting import Rule
 
 SIZES = Sizes((0.0, 3.0, 8.0), (0.0, 2.0, 6.0))
 shapes = st.shared(st.tuples(st.integers(1, 12), st.integers(1, 12)), key="shape")
@@ -30,7 +30,7 @@ def test_dice_is_that_of_the_mask_that_cut_makes(probability, truth, pixel_size)
         for s, smallest in enumerate(SIZES.smallest_objects):
             for h, largest in enumerate(SIZES.largest_holes):
                 rule = Rule(float(THRESHOLDS[t]), smallest, largest, math.nan)
-                made = postprocess.cut(
+                made = cutting.cut(
                     probability, rule, pixel_size=pixel_size, method="table", never_empty="off"
                 )
                 assert found.dice[t, s, h] == pytest.approx(metrics.dice(made.mask, truth))

@@ -9,17 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu import evaluation, masking, probabilities
 from ftu.datasets import image_files
-from ftu.evaluation import Trial
 from ftu.files import png
 from ftu.files.index import ImageRow
-from ftu.postprocess import Rule
+from ftu.masks import from_maps
+from ftu.masks.cutting import Rule
+from ftu.probabilities import map_file
+from ftu.reports import scores
+from ftu.reports.scores import Trial
 from maps import write_probability
 
 GROUPS = ("organ", "data_source")
-NONE = pd.DataFrame(columns=evaluation.SCORES)  # no shifted images
-WAY = masking.Way(mean="probability", method="table", never_empty="warn")
+NONE = pd.DataFrame(columns=scores.SCORES)  # no shifted images
+WAY = from_maps.Way(mean="probability", method="table", never_empty="warn")
 TYPICAL = {
     "id": "1", "organ": "lung", "data_source": "HPA", "dice": 0.5, "objects": 2, "action": "",
     "nothing": 0.0, "everything": 0.3, "otsu": 0.3,
@@ -34,7 +36,7 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
             "organ": st.sampled_from(["kidney", "lung", "spleen"]),
             "data_source": st.sampled_from(["HPA", "Hubmap"]),
             "objects": st.integers(1, 9),
-            **dict.fromkeys(("dice", *evaluation.BASELINES), shares),
+            **dict.fromkeys(("dice", *scores.BASELINES), shares),
         }
     )
     rows = draw(st.lists(row, min_size=1, max_size=12))
@@ -43,16 +45,16 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
 
 @given(table=tables())
 def test_the_summary_is_the_mean_over_images_whatever_the_groups(table):
-    scores = evaluation.summary(table, NONE, {})
-    assert scores["images"] == len(table)
-    assert scores["dice"] == pytest.approx(table["dice"].mean(), abs=1e-6)
+    summary = scores.summary(table, NONE, {})
+    assert summary["images"] == len(table)
+    assert summary["dice"] == pytest.approx(table["dice"].mean(), abs=1e-6)
     for group in GROUPS:
         sizes = table[group].value_counts()
-        assert set(scores[group]) == set(sizes.index)
-        weighted = sum(scores[group][name] * size for name, size in sizes.items()) / len(table)
-        assert weighted == pytest.approx(scores["dice"], abs=2e-6)
-    for name in evaluation.BASELINES:
-        assert scores["baseline"][name] == pytest.approx(table[name].mean(), abs=1e-6)
+        assert set(summary[group]) == set(sizes.index)
+        weighted = sum(summary[group][name] * size for name, size in sizes.items()) / len(table)
+        assert weighted == pytest.approx(summary["dice"], abs=2e-6)
+    for name in scores.BASELINES:
+        assert summary["baseline"][name] == pytest.approx(table[name].mean(), abs=1e-6)
 
 
 def test_the_summary_by_hand():
@@ -68,7 +70,7 @@ def test_the_summary_by_hand():
             "otsu": [0.3, 0.3, 0.6],
         }
     )
-    assert evaluation.summary(table, NONE, {}) == {
+    assert scores.summary(table, NONE, {}) == {
         "dice": 0.5,
         "images": 3,
         "empty": 1,
@@ -80,25 +82,25 @@ def test_the_summary_by_hand():
 
 @given(table=tables())
 def test_the_typical_image_of_each_group_has_its_lower_median(table):
-    typical = evaluation.typical(table)
+    typical = scores.typical(table)
     groups = table.groupby(list(GROUPS))
     assert len(typical) == groups.ngroups
     for image_id, (_, rows) in zip(typical, groups, strict=True):
         chosen = rows.set_index("id").loc[image_id, "dice"]
         assert chosen == sorted(rows["dice"])[(len(rows) - 1) // 2]
-    assert evaluation.typical(table.sample(frac=1, random_state=0)) == typical
+    assert scores.typical(table.sample(frac=1, random_state=0)) == typical
 
 
 @given(table=tables())
 def test_the_report_is_a_table_that_shows_every_score(table):
-    scores = evaluation.summary(table, NONE, {})
-    first, _, *lines = evaluation.report(table, NONE, {}).splitlines()
-    assert f"{scores['dice']:.3f} over {len(table)} images" in first
+    summary = scores.summary(table, NONE, {})
+    first, _, *lines = scores.report(table, NONE, {}).splitlines()
+    assert f"{summary['dice']:.3f} over {len(table)} images" in first
     assert {line.count("|") for line in lines} == {4}
     for group in GROUPS:
-        for name, value in scores[group].items():
+        for name, value in summary[group].items():
             assert f"| {name} | {(table[group] == name).sum()} | {value:.3f} |" in lines
-    for name, value in scores["baseline"].items():
+    for name, value in summary["baseline"].items():
         assert f"| baseline: {name} | {len(table)} | {value:.3f} |" in lines
 
 
@@ -110,10 +112,10 @@ def test_shifted_images_are_summed_up_by_organ_and_reported():
             for organ, dice in (("lung", 0.1), ("lung", 0.3), ("spleen", 0.8))
         ]
     )
-    summary = evaluation.summary(table, shifted, {})
+    summary = scores.summary(table, shifted, {})
     assert summary["dice_shifted"] == {"lung": 0.2, "spleen": 0.8, "mean": 0.4}
     assert (summary["empty"], summary["dice"]) == (1, 0.5)
-    lines = evaluation.report(table, shifted, {}).splitlines()
+    lines = scores.report(table, shifted, {}).splitlines()
     assert [line for line in lines if "shifted" in line] == [
         "| shifted: lung | 2 | 0.200 |",
         "| shifted: spleen | 1 | 0.800 |",
@@ -127,10 +129,10 @@ def test_what_was_chosen_on_other_folds_stands_beside_what_flatters(parts):
     estimates = {part: {"nested": {"dice": 0.1, "low": 0.0, "high": 0.2}} for part in parts}
     facts = {"enabled": True, "estimates": estimates} if parts else {"enabled": False}
     table = pd.DataFrame([TYPICAL | {"id": "1"}])
-    found = evaluation.nested(facts)
+    found = scores.nested(facts)
     assert list(found) == ["nested", "nested_shifted"][: len(parts)]
-    assert evaluation.summary(table, NONE, found) == evaluation.summary(table, NONE, {}) | found
-    said = evaluation.report(table, NONE, found)
+    assert scores.summary(table, NONE, found) == scores.summary(table, NONE, {}) | found
+    said = scores.report(table, NONE, found)
     assert said.count("chosen on other folds: 0.100") == len(parts)
     assert ("the shifted images" in said) == ("all shifted" in parts)
 
@@ -146,28 +148,28 @@ def trial(tmp_path):
     def make(threshold: float, *, smallest: float = 0, image: bool = True) -> Trial:
         row = ImageRow("7", "train", "lung", "HPA", 40, 60, 2.0)
         rule = Rule(threshold, smallest_object=smallest, largest_hole=0, foreground=math.nan)
-        case = masking.Case(row, [([tmp_path / "map.tif"], 1.0)], rule)
+        case = from_maps.Case(row, [([tmp_path / "map.tif"], 1.0)], rule)
         return Trial(case, tmp_path / "truth.png", tmp_path / "image.tiff" if image else None)
 
     return make
 
 
 def test_a_trial_is_scored_at_native_size(trial):
-    assert evaluation.score(trial(0.5), WAY) | {"otsu": 0} == {
+    assert scores.score(trial(0.5), WAY) | {"otsu": 0} == {
         "id": "7", "organ": "lung", "data_source": "HPA", "dice": 1.0, "objects": 1, "action": "",
         "nothing": 0.0, "everything": round(2 / 3, 6), "otsu": 0,
     }  # fmt: skip
-    assert evaluation.score(trial(0.2), WAY)["dice"] == round(2 / 3, 6)
-    assert list(evaluation.score(trial(0.5, image=False), WAY)) == evaluation.SCORES
+    assert scores.score(trial(0.2), WAY)["dice"] == round(2 / 3, 6)
+    assert list(scores.score(trial(0.5, image=False), WAY)) == scores.SCORES
 
 
 def test_an_empty_mask_is_scored_as_the_guard_leaves_it(trial):
     """At 2 um per pixel the upper half is 4800 um2; above 0.8 there is nothing."""
     for rule in (trial(0.8), trial(0.5, smallest=4801)):
-        row = evaluation.score(rule, WAY)
+        row = scores.score(rule, WAY)
         assert (row["dice"], row["objects"], row["action"]) == (0, 0, "empty")
-    assert evaluation.score(trial(0.5, smallest=4800), WAY)["dice"] == 1
-    row = evaluation.score(trial(0.8), WAY._replace(never_empty="lower"))
+    assert scores.score(trial(0.5, smallest=4800), WAY)["dice"] == 1
+    row = scores.score(trial(0.8), WAY._replace(never_empty="lower"))
     assert float(row["dice"]) > 0.95  # at 0.64 the level line lies a pixel further in
     assert (row["objects"], row["action"]) == (1, "lowered")
 
@@ -175,9 +177,9 @@ def test_an_empty_mask_is_scored_as_the_guard_leaves_it(trial):
 def test_resizing_comes_before_the_cut(tmp_path):
     """A mask that is cut first has stairs; a cut of resized probabilities follows their level line."""
     write_probability(tmp_path / "map.tif", np.tile(np.linspace(0, 1, 8), (8, 1)))
-    ramp = probabilities.read(tmp_path / "map.tif")
+    ramp = map_file.read(tmp_path / "map.tif")
     row, rule = ImageRow("7", "test", "lung", "HPA", 64, 64, 2.0), Rule(0.3, 0, 0, math.nan)
-    mask = masking.cut(masking.Case(row, [([tmp_path / "map.tif"], 1.0)], rule), WAY).mask
+    mask = from_maps.cut(from_maps.Case(row, [([tmp_path / "map.tif"], 1.0)], rule), WAY).mask
     native = cv2.resize(ramp, (64, 64), interpolation=cv2.INTER_LINEAR)
     np.testing.assert_array_equal(mask, native > 0.3)
     stairs = cv2.resize((ramp > 0.3).astype(np.uint8), (64, 64), interpolation=cv2.INTER_NEAREST)

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from ftu import schedules
-from ftu.figures import PREDICTION, TRUTH, Picture, draw_curves, draw_gallery, outlined
 from ftu.files import png
+from ftu.reports.figures import PREDICTION, TRUTH, Picture, draw_curves, draw_gallery, outlined
 
 RED = (255, 0, 0)
 

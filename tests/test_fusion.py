@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import special
 
-from ftu import fusion, probabilities
 from ftu.errors import InputError
 from ftu.files import jsonfile
-from ftu.fusion import Experiment, native_probability
+from ftu.probabilities import ensemble, map_file
+from ftu.probabilities.ensemble import Experiment
+from ftu.probabilities.mean import native_probability
 from maps import write_probability
 
 HALF_STEP = 0.5 / 65535
@@ -103,7 +104,7 @@ def test_the_logit_mean_is_that_of_scipy(saved, ensemble):
 @given(maps=st.lists(arrays(np.uint16, (5, 7), elements=steps), min_size=1, max_size=5), weight=weights)
 def test_one_experiment_of_any_weight_gives_the_bytes_of_the_plain_mean(saved, mean, maps, weight):
     paths = saved(*(one / np.float64(65535) for one in maps))
-    stack = np.stack([probabilities.read(path) for path in paths])
+    stack = np.stack([map_file.read(path) for path in paths])
     plain = np.asarray(np.mean(stack, axis=0, dtype=np.float32))
     plain = cv2.resize(plain, (20, 9), interpolation=cv2.INTER_LINEAR)
     found = native_probability([(paths, weight)], height=9, width=20, mean=mean)
@@ -241,11 +242,11 @@ def test_members_may_have_dealt_the_images_otherwise(tmp_path):
     own = an_experiment(tmp_path / "own", {0: "a", 1: "b"})
     an_experiment(tmp_path / "members" / "other", {0: "b", 2: "a"})
     facts = {"exp": {"folder": "other", "folds": [0, 2]}}
-    jsonfile.write(tmp_path / "members" / fusion.LIST, {"members": facts})
-    experiments = fusion.ensemble(own, tmp_path / "members", {"exp": 3.0})
-    (first, weight), (second, more) = fusion.groups(experiments, "oof", "a")
+    jsonfile.write(tmp_path / "members" / ensemble.LIST, {"members": facts})
+    experiments = ensemble.ensemble(own, tmp_path / "members", {"exp": 3.0})
+    (first, weight), (second, more) = ensemble.groups(experiments, "oof", "a")
     assert (weight, more) == (1, 3)
     assert [path.parts[-4] for path in (*first, *second)] == ["fold_0", "fold_2"]
-    assert len(fusion.groups([own._replace(weight=0.0), experiments[1]], "oof", "a")) == 1
+    assert len(ensemble.groups([own._replace(weight=0.0), experiments[1]], "oof", "a")) == 1
     with pytest.raises(InputError, match=r"holds \['exp'\] but the rules weigh \['gone'\]; run `dvc repro`"):
-        fusion.ensemble(own, tmp_path / "members", {"gone": 1.0})
+        ensemble.ensemble(own, tmp_path / "members", {"gone": 1.0})

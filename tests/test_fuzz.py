@@ -19,12 +19,13 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu import predictions, probabilities, rules
 from ftu.datasets import competition, image_files
 from ftu.errors import InputError
 from ftu.files import csvfile, folds, jsonfile, limits, png, rle, yamlfile
 from ftu.files.index import read_index
+from ftu.masks import rules
 from ftu.pipeline import params
+from ftu.probabilities import fold_maps, map_file
 from imports import ROOT
 from maps import write_probability
 
@@ -230,7 +231,7 @@ READ: dict[str, Callable[[Path], object]] = {
     "yaml": lambda path: yamlfile.read(path, "write it"),
     "image": image_files.read_image,
     "mask": png.read_mask,
-    "map": probabilities.read,
+    "map": map_file.read,
 }
 
 
@@ -325,10 +326,10 @@ def test_any_rules_are_refused_by_name_or_are_rules(tmp_path_factory, data):
 @given(facts=st.dictionaries(st.sampled_from(["weights_sha256", "sets", "fold"]), JSON), model=JSON)
 def test_any_facts_of_a_prediction_are_refused(tmp_path_factory, facts, model):
     folder = tmp_path_factory.mktemp("facts")
-    jsonfile.write(folder / predictions.FACTS, facts)
+    jsonfile.write(folder / fold_maps.FACTS, facts)
     (folder / "model.json").write_text(json.dumps(model))
     with pytest.raises(InputError):
-        predictions.check_fold(folder, folder, tta="flips", due={"test": ["1"]})
+        fold_maps.check_fold(folder, folder, tta="flips", due={"test": ["1"]})
 
 
 @pytest.mark.parametrize(

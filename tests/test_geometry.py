@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu import geometry
+from ftu import dataset
 from ftu.files.index import ImageRow
+from ftu.preprocessing import resize
 
 FIXED = {"mode": "fixed", "side": 768, "microns": 1.3}
 MICRONS = {"mode": "microns", "side": 768, "microns": 1.3}
@@ -21,9 +22,9 @@ def row(pixel_size: float, side: int, *, organ="prostate", source="HPA", part="t
 
 @given(SIDES, SIDES, PIXELS)
 def test_fixed_is_the_square_and_microns_keep_the_field_of_view(height, width, pixel_size):
-    assert geometry.network_shape(height, width, pixel_size, **FIXED) == (768, 768)
+    assert resize.network_shape(height, width, pixel_size, **FIXED) == (768, 768)
     for side, px in zip(
-        (height, width), geometry.network_shape(height, width, pixel_size, **MICRONS), strict=True
+        (height, width), resize.network_shape(height, width, pixel_size, **MICRONS), strict=True
     ):
         assert px >= 1
         assert px == 1 or abs(px * 1.3 - side * pixel_size) <= 1.3 / 2 + 1e-9
@@ -31,8 +32,8 @@ def test_fixed_is_the_square_and_microns_keep_the_field_of_view(height, width, p
 
 @given(SIDES, PIXELS, st.integers(2, 5))
 def test_microns_do_not_see_how_finely_an_image_was_sampled(side, pixel_size, times):
-    fine = geometry.network_shape(side * times, side * times, pixel_size / times, **MICRONS)
-    assert fine == pytest.approx(geometry.network_shape(side, side, pixel_size, **MICRONS), abs=1)
+    fine = resize.network_shape(side * times, side * times, pixel_size / times, **MICRONS)
+    assert fine == pytest.approx(resize.network_shape(side, side, pixel_size, **MICRONS), abs=1)
 
 
 @pytest.mark.parametrize(
@@ -40,12 +41,12 @@ def test_microns_do_not_see_how_finely_an_image_was_sampled(side, pixel_size, ti
     [(3000, 0.4, 923), (160, 6.263, 771), (4500, 0.229, 793), (2023, 0.4945, 770), (2500, 0.4, 769)],
 )
 def test_the_competitions_fields_of_view_are_nearly_one_size(side, pixel_size, px):
-    assert geometry.network_shape(side, side, pixel_size, **MICRONS) == (px, px)
+    assert resize.network_shape(side, side, pixel_size, **MICRONS) == (px, px)
 
 
 @given(st.integers(1, 2000), st.integers(1, 800))
 def test_windows_cover_everything_with_as_few_as_can_be(length, window):
-    starts = geometry.cover(length, window)
+    starts = dataset.cover(length, window)
     assert len(starts) == max(-(-length // window), 1)
     assert starts[0] == 0
     assert starts[-1] == max(length - window, 0)
@@ -54,22 +55,22 @@ def test_windows_cover_everything_with_as_few_as_can_be(length, window):
 
 def test_the_network_sees_hubmap_and_hpa_at_one_and_a_fifth_times_the_scale():
     rows = [row(0.4, 3000), row(6.263, 160, source="Hubmap", part="test")]
-    table = geometry.scale_table(rows, **FIXED)
+    table = resize.scale_table(rows, **FIXED)
     hpa, hubmap = (table[table["data_source"] == source].iloc[0] for source in ("HPA", "Hubmap"))
     assert hpa["network_um"] == pytest.approx(3000 * 0.4 / 768, abs=1e-4)
     assert hubmap["network_um"] == pytest.approx(160 * 6.263 / 768, abs=1e-4)
     assert hubmap["against_train"] == pytest.approx(0.835, abs=1e-3)
     assert (hpa["detail"], hubmap["detail"]) == pytest.approx((3.9062, 0.2083), abs=1e-4)
     assert (hpa["field_um"], hubmap["field_um"]) == pytest.approx((1200, 1002.08))
-    assert geometry.scale_warnings(table) == []
+    assert resize.scale_warnings(table) == []
 
 
 @pytest.mark.parametrize(
     ("side", "warned"), [(3000 * 13 // 10, 0), (3100 * 13 // 10, 1), (2000, 1), (2400, 0)]
 )
 def test_a_scale_that_is_more_than_1_3_times_off_is_said(side, warned):
-    table = geometry.scale_table([row(0.4, 3000), row(0.4, side, part="test")], **FIXED)
-    sentences = geometry.scale_warnings(table)
+    table = resize.scale_table([row(0.4, 3000), row(0.4, side, part="test")], **FIXED)
+    sentences = resize.scale_warnings(table)
     assert len(sentences) == warned
     assert all(
         "prostate, HPA" in sentence and f"{side / 3000:.2f} times" in sentence for sentence in sentences
@@ -78,11 +79,11 @@ def test_a_scale_that_is_more_than_1_3_times_off_is_said(side, warned):
 
 def test_microns_make_every_scale_the_same():
     rows = [row(0.4, 3000), row(0.4, 1000, part="test"), row(6.263, 160, part="test", source="Hubmap")]
-    table = geometry.scale_table(rows, **MICRONS)
+    table = resize.scale_table(rows, **MICRONS)
     np.testing.assert_allclose(table["against_train"], 1, atol=2e-3)
 
 
 def test_an_organ_without_training_images_has_nothing_to_compare_with():
-    table = geometry.scale_table([row(0.4, 3000), row(0.4, 30, organ="lung", part="test")], **FIXED)
+    table = resize.scale_table([row(0.4, 3000), row(0.4, 30, organ="lung", part="test")], **FIXED)
     assert table.loc[table["organ"] == "lung", "against_train"].isna().all()
-    assert geometry.scale_warnings(table) == []
+    assert resize.scale_warnings(table) == []

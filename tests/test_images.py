@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from rasterio.enums import Resampling
 
-from ftu import geometry, probabilities
 from ftu.datasets import image_files
 from ftu.errors import InputError
 from ftu.files import png
+from ftu.preprocessing import resize
+from ftu.probabilities import map_file
 from maps import write_probability
 
 PIXELS = arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)))
@@ -69,7 +70,7 @@ def test_a_mask_is_0_and_1_in_memory_and_0_and_255_on_disk(path, mask):
 @given(probability=PROBABILITIES)
 def test_a_probability_is_kept_to_half_a_step_of_16_bits(path, probability):
     write_probability(path.with_suffix(".tif"), probability)
-    read = probabilities.read(path.with_suffix(".tif"))
+    read = map_file.read(path.with_suffix(".tif"))
     assert read.dtype == np.float32
     assert np.abs(read - probability.astype(float)).max() <= 0.5 / 65535 + 2**-24  # float32's own rounding
     np.testing.assert_array_equal(read[probability == 0], 0)
@@ -92,7 +93,7 @@ def test_the_bytes_of_a_probability_do_not_depend_on_the_parts_it_came_in(path, 
     probability = random_map(height, width)
     write_probability(whole, probability)
     cuts = sorted(data.draw(st.sets(st.integers(0, height), max_size=9)) | {0, height})
-    with probabilities.writer(parts, height, width) as write:
+    with map_file.writer(parts, height, width) as write:
         for top, bottom in itertools.pairwise(cuts):
             write(probability[top:bottom])
     assert parts.read_bytes() == whole.read_bytes()
@@ -105,8 +106,8 @@ def test_a_part_of_a_probability_is_that_part(path, data):
         write_probability(file, probability)
     ends = (st.lists(st.integers(0, n), min_size=2, max_size=2, unique=True) for n in probability.shape)
     rows, columns = (slice(*sorted(data.draw(pair))) for pair in ends)
-    whole = probabilities.read(file)
-    np.testing.assert_array_equal(probabilities.read(file, rows, columns), whole[rows, columns])
+    whole = map_file.read(file)
+    np.testing.assert_array_equal(map_file.read(file, rows, columns), whole[rows, columns])
 
 
 @given(image=PIXELS, data=st.data())
@@ -211,7 +212,7 @@ def test_a_png_of_another_kind_is_refused(path):
 
 @given(mask=MASKS, size=sizes)
 def test_a_resized_mask_takes_the_nearest_pixel_of_each_centre(mask, size):
-    small = geometry.resize_mask(mask, (size, size))
+    small = image_files.resize_mask(mask, (size, size))
     assert (small.shape, small.dtype) == ((size, size), np.uint8)
     centres = [(2 * np.arange(size) + 1) * side for side in mask.shape]  # in 2 * size parts of a pixel
     inside = [centre % (2 * size) > 0 for centre in centres]  # on an edge, either pixel is the nearest
@@ -223,13 +224,13 @@ def test_a_resized_mask_takes_the_nearest_pixel_of_each_centre(mask, size):
 def test_files_are_resized_as_arrays_are(path):
     folder, image = path.parent, random_image(16, 24)
     image_files.write_tiff(path, image)
-    geometry.resize_image_file(path, folder / "small.png", (8, 8))
+    resize.resize_image_file(path, folder / "small.png", (8, 8))
     np.testing.assert_array_equal(png.read_rgb(folder / "small.png"), image_files.read_resized(path, (8, 8)))
     mask = (image[..., 0] > 100).astype(np.uint8)
     png.write_mask(folder / "mask.png", mask)
-    geometry.resize_mask_file(folder / "mask.png", folder / "small_mask.png", (8, 8))
+    resize.resize_mask_file(folder / "mask.png", folder / "small_mask.png", (8, 8))
     small = png.read_mask(folder / "small_mask.png")
-    np.testing.assert_array_equal(small, geometry.resize_mask(mask, (8, 8)))
+    np.testing.assert_array_equal(small, image_files.resize_mask(mask, (8, 8)))
 
 
 # ------------------------------------------------------------------ refusals
@@ -285,7 +286,7 @@ def test_height_and_width_are_not_interchangeable(path):
         image_files.check_image(path, (21, 30), 0.4)
 
 
-@pytest.mark.parametrize("read", [png.read_rgb, png.read_mask, probabilities.read])
+@pytest.mark.parametrize("read", [png.read_rgb, png.read_mask, map_file.read])
 @pytest.mark.parametrize("content", [None, b"", b"no picture"])
 def test_a_lost_or_damaged_artefact_can_be_made_again(tmp_path, read, content):
     if content is not None:
@@ -301,7 +302,7 @@ def test_a_probability_cut_off_anywhere_is_refused(path, data):
         write_probability(whole, random_map(200, 30))
     damaged.write_bytes(whole.read_bytes()[: data.draw(st.integers(0, whole.stat().st_size - 1))])
     with pytest.raises(InputError, match=r"cut\.tif: is missing or damaged.*run `dvc repro`"):
-        probabilities.read(damaged)
+        map_file.read(damaged)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +316,7 @@ def test_a_probability_cut_off_anywhere_is_refused(path, data):
 def test_another_picture_is_no_probability(tmp_path, name, array, found):
     cv2.imwrite(str(tmp_path / name), array)
     with pytest.raises(InputError, match=rf"{name}: is {found}, no probability map .* run `dvc repro`"):
-        probabilities.read(tmp_path / name)
+        map_file.read(tmp_path / name)
 
 
 @pytest.mark.parametrize("value", [np.nan, -0.001, 1.001, np.inf, -np.inf])
@@ -330,7 +331,7 @@ def test_what_is_no_probability_is_refused_and_leaves_no_file(tmp_path, value):
 def test_a_probability_that_ends_too_soon_leaves_no_file(tmp_path):
     with (
         pytest.raises(ValueError, match=r"a\.tif: 70 of 100 rows were written"),
-        probabilities.writer(tmp_path / "a.tif", 100, 3) as write,
+        map_file.writer(tmp_path / "a.tif", 100, 3) as write,
     ):
         write(random_map(70, 3))
     assert not any(tmp_path.iterdir())

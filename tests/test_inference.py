@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 import one_image
-from ftu import inference, probabilities, views
+from ftu import inference, views
 from ftu.errors import InputError
 from ftu.files import png
+from ftu.probabilities import map_file
 from ftu.segmenter import Probabilities, build_segmenter
 from ftu.standardize import MEAN, STD, image_tensor
 from maps import write_probability
@@ -68,9 +69,9 @@ def test_what_is_stored_is_what_the_whole_image_gives(tmp_path_factory, height, 
     (by_windows,) = predicted(Red(), image)
     for path, map_ in ((file, by_windows), (file.with_name("b.tif"), whole)):
         write_probability(path, map_)
-    stored = [probabilities.read(file), probabilities.read(file.with_name("b.tif"))]
-    np.testing.assert_allclose(*stored, rtol=0, atol=1.5 / probabilities.FULL_SCALE)
-    np.testing.assert_allclose(stored[0], image[..., 0] / 255, rtol=0, atol=1.5 / probabilities.FULL_SCALE)
+    stored = [map_file.read(file), map_file.read(file.with_name("b.tif"))]
+    np.testing.assert_allclose(*stored, rtol=0, atol=1.5 / map_file.FULL_SCALE)
+    np.testing.assert_allclose(stored[0], image[..., 0] / 255, rtol=0, atol=1.5 / map_file.FULL_SCALE)
 
 
 class Sizes(Red):
@@ -131,9 +132,7 @@ def stored(segmenter, sources, folder, *, tta="none", encoder="resnet18", facts=
     targets = [[folder / f"{path.stem}.tif"] for path in sources]
     sets = {tta: views.groups(tta, [0.8, 1.25])}
     inference.predict_files(segmenter, known, sources, targets, sets=sets, **(how | changes))
-    return [target.read_bytes() for (target,) in targets], [
-        probabilities.read(target) for (target,) in targets
-    ]
+    return [target.read_bytes() for (target,) in targets], [map_file.read(target) for (target,) in targets]
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +145,7 @@ def test_each_file_has_its_own_probabilities(segmenter, sources, as_they_stand):
     for path, map_ in list(zip(sources, as_they_stand[1], strict=True))[::2]:  # those of one window
         with torch.no_grad():
             expected = network(image_tensor(png.read_rgb(path))[None])[0, 0].numpy()
-        np.testing.assert_allclose(map_, expected, rtol=0, atol=1 / probabilities.FULL_SCALE)
+        np.testing.assert_allclose(map_, expected, rtol=0, atol=1 / map_file.FULL_SCALE)
 
 
 def test_the_bytes_of_an_image_do_not_depend_on_the_others(segmenter, sources, as_they_stand, tmp_path):
@@ -160,7 +159,7 @@ def test_another_batch_size_changes_the_last_bits_at_most(
 ):
     _, maps = stored(segmenter, sources, tmp_path, batch_size=batch_size)
     for given_, expected in zip(maps, as_they_stand[1], strict=True):
-        np.testing.assert_allclose(given_, expected, rtol=0, atol=1.5 / probabilities.FULL_SCALE)
+        np.testing.assert_allclose(given_, expected, rtol=0, atol=1.5 / map_file.FULL_SCALE)
 
 
 def test_a_network_in_training_mode_predicts_as_in_evaluation(segmenter, sources, as_they_stand, tmp_path):

@@ -6,10 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ftu import rules, sources, submission
 from ftu.errors import InputError
 from ftu.files import csvfile, jsonfile
+from ftu.masks import rules, submission
 from ftu.pipeline.params import load_params
+from ftu.probabilities import projects
 from ftu_tools.kaggle import bundle_layout, infer, pack_experiment
 from ftu_tools.kaggle.infer import Cost
 from trained import change, write_project
@@ -22,7 +23,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_project(project)
     change(project, "stain", backend="none")
     change(project, "postprocess", never_empty="lower")
-    params = pack_experiment.pack(sources.find("", project), data / "own")
+    params = pack_experiment.pack(projects.find("", project), data / "own")
     table = rules.from_thresholds(params.thresholds, smallest_object=0, largest_hole=0, foreground={})
     rules.write(data / bundle_layout.RULES, rules.Rules("flips", 1.0, {}, "table", table, {}))
     jsonfile.write(data / bundle_layout.FACTS, {"own": "own", "members": {}, "device": "cpu"})

@@ -20,6 +20,6 @@ def test_the_sample_is_learnt_and_the_scores_are_told(tmp_path: Path) -> None:
     assert max(scores["baseline"].values()) < 0.5
     assert f"Mean out-of-fold Dice: {scores['dice']:.3f} over 30 images" in output
     assert "Submission: submissions/submission.csv" in output
-    command = ["python", "-m", "ftu.submission", "check", "submissions/submission.csv"]
+    command = ["python", "-m", "ftu.masks.submission", "check", "submissions/submission.csv"]
     checked = run(tmp_path, "env", "PYTHONPATH=src", *command, "--test", "data/sample/test.csv")
     assert "valid, 8 rows" in checked

@@ -8,10 +8,10 @@ import pytest
 from ruamel.yaml import YAML
 
 import predicted
-from ftu import admission, members
 from ftu.errors import InputError
 from ftu.files import folds, jsonfile
 from ftu.files.index import read_index
+from ftu.probabilities import member_checks, members
 from imports import ROOT, imported_packages
 from project import commit, run
 
@@ -136,12 +136,12 @@ def refused(project, *parts: str) -> None:
     assert project.contents() == before
 
 
-def wanted_by(project, **changes) -> admission.Wanted:
+def wanted_by(project, **changes) -> member_checks.Wanted:
     """What the stage asks for, of the one set flips."""
     data = project.folder / "data"
     index, table = read_index(data / "images.csv"), folds.read_folds(data / "folds.csv")
     due = {"oof": set(table["id"]), "test": set(index.loc[index["set"] == "test", "id"])}
-    wanted = admission.Wanted(
+    wanted = member_checks.Wanted(
         project.params["data"]["organs"], index, due, ["flips"], project.params["shift"]
     )
     return wanted._replace(**changes)

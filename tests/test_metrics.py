@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ftu import metrics
+from ftu.masks import metrics
 
 
 def rows_of(image: np.ndarray) -> metrics.Rows:

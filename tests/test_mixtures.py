@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from blobs import write_map
-from ftu import mixtures
-from ftu.curves import PLAIN
+from ftu.calibration import choose_mixture
+from ftu.calibration.choose_mixture import Measured, Mixture, greedy, shares
+from ftu.calibration.dice_curves import PLAIN
+from ftu.calibration.held_out import Case
 from ftu.errors import InputError
-from ftu.evidence import Case
 from ftu.files.png import write_mask
-from ftu.fusion import Experiment
-from ftu.mixtures import Measured, Mixture, greedy, shares
 from ftu.pipeline.workers.pool import HERE
+from ftu.probabilities.ensemble import Experiment
 
 
 def closeness(*target: float):
@@ -25,7 +25,7 @@ def test_a_known_mixture_is_found(target):
 
 
 def test_a_round_that_brings_nothing_does_not_end_it():
-    values: dict[mixtures.Bag, float] = {(1, 0): 0.8, (0, 1): 0.1, (1, 1): 0.6, (2, 1): 0.9}
+    values: dict[choose_mixture.Bag, float] = {(1, 0): 0.8, (0, 1): 0.1, (1, 1): 0.6, (2, 1): 0.9}
     assert greedy(lambda bags: [values.get(bag, 0.0) for bag in bags], 2) == (2, 1)
 
 
@@ -61,13 +61,13 @@ def test_on_maps_the_mixture_whose_errors_cancel_is_found(pair):
 
 
 def test_nothing_is_measured_twice(pair, monkeypatch):
-    passes, measure = [], mixtures.measure
+    passes, measure = [], choose_mixture.measure
 
     def counted(case, *rest):
         passes.append(case.id)
         return measure(case, *rest)
 
-    monkeypatch.setattr(mixtures, "measure", counted)
+    monkeypatch.setattr(choose_mixture, "measure", counted)
     measured = Measured(*pair, mean="probability", pool=HERE)
     one, other = Mixture("flips", (1.0, 0.0)), Mixture("flips", (0.5, 0.5))
     first = measured.of([one, other, one], PLAIN)
@@ -78,6 +78,6 @@ def test_nothing_is_measured_twice(pair, monkeypatch):
 
 def test_a_missing_map_is_named(pair):
     cases, experiments = pair
-    mixtures.check(cases, experiments, ["flips"])
+    choose_mixture.check(cases, experiments, ["flips"])
     with pytest.raises(InputError, match=r"oof/d4/0.tif; run `dvc repro`"):
-        mixtures.check(cases, experiments, ["flips", "d4"])
+        choose_mixture.check(cases, experiments, ["flips", "d4"])

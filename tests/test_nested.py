@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from ftu import nested
-from ftu.calibration import Settings, lookup
-from ftu.curves import THRESHOLDS, Curves, Sizes
-from ftu.evidence import Case
-from ftu.mixtures import Measured, Mixture
-from ftu.nested import Search, as_given
+from ftu.calibration import nested_cv
+from ftu.calibration.choose_mixture import Measured, Mixture
+from ftu.calibration.choose_rules import Settings, lookup
+from ftu.calibration.dice_curves import THRESHOLDS, Curves, Sizes
+from ftu.calibration.held_out import Case
+from ftu.calibration.nested_cv import Search, as_given
+from ftu.masks.cutting import Rule
 from ftu.pipeline.workers.pool import HERE
-from ftu.postprocess import Rule
 
 SIZES = Sizes((0.0, 50.0), (0.0, 20.0))
 SETTINGS = Settings("table", SIZES, flat=0.002, fewest=5)
@@ -47,13 +47,13 @@ def drawn(rng: np.random.Generator, count: int = IMAGES) -> list[Curves]:
     return [Curves(dice, np.linspace(0.99, 0.01, 99), 0.5) for dice in TRUE + noise + level]
 
 
-def true_dice(choice: nested.Choice) -> float:
+def true_dice(choice: nested_cv.Choice) -> float:
     return lookup(CASES[0], Curves(TRUE, np.zeros(99), 0.5), choice.table, SETTINGS)
 
 
 def run(curves: list[Curves]):
     """The nested and the in-sample score, and the true ones of what was chosen."""
-    outer, final = nested.run(Known(CASES, {ONE: curves}), SEARCH)
+    outer, final = nested_cv.run(Known(CASES, {ONE: curves}), SEARCH)
     pairs = list(zip(CASES, curves, strict=True))
     honest = np.mean([lookup(*pair, outer[pair[0].fold].table, SETTINGS) for pair in pairs])
     flattered = np.mean([lookup(*pair, final.table, SETTINGS) for pair in pairs])
@@ -73,10 +73,10 @@ def test_the_nested_estimate_is_unbiased_and_the_in_sample_one_is_optimistic():
 def test_what_a_fold_is_scored_by_does_not_depend_on_its_images():
     rng = np.random.default_rng(2)
     curves, others = drawn(rng), drawn(rng)
-    before, _ = nested.run(Known(CASES, {ONE: curves}), SEARCH)
+    before, _ = nested_cv.run(Known(CASES, {ONE: curves}), SEARCH)
     for fold in range(FOLDS):
         mixed = [others[k] if case.fold == fold else curves[k] for k, case in enumerate(CASES)]
-        after, _ = nested.run(Known(CASES, {ONE: mixed}), SEARCH)
+        after, _ = nested_cv.run(Known(CASES, {ONE: mixed}), SEARCH)
         assert after[fold].table["HPA"]["kidney"] == before[fold].table["HPA"]["kidney"]
         assert any(after[k].table != before[k].table for k in before)
 
@@ -99,7 +99,7 @@ def test_views_and_weights_are_chosen_by_the_deciding_part():
     start = as_given(Mixture("a", (1.0, 0.1)), TABLE | {"Hubmap": {"kidney": Rule(0.4, 0, 0, math.nan)}})
     for part, views in (("oof", "a"), ("shifted", "b")):
         search = Search(start, ("a", "b"), weigh=part == "shifted", part=part, settings=SETTINGS)
-        outer, final = nested.run(Mixed([*CASES, *shifted], {}), search)
+        outer, final = nested_cv.run(Mixed([*CASES, *shifted], {}), search)
         assert {choice.mixture.tta for choice in (*outer.values(), final)} == {views}
         assert final.mixture.weights == ((1.0, 0.1) if part == "oof" else (0.5, 0.5))
     assert final.why["weights"] == "greedy selection on 20 images"
@@ -112,7 +112,7 @@ def test_the_interval_covers_the_mean_about_as_often_as_it_says():
     rng, repeats = np.random.default_rng(4), 500
     inside = 0
     for _ in range(repeats):
-        found = nested.estimate(rng.beta(8, 2, size=40), draws=400, seed=0)
+        found = nested_cv.estimate(rng.beta(8, 2, size=40), draws=400, seed=0)
         assert found["low"] is not None
         assert found["high"] is not None
         inside += found["low"] <= 0.8 <= found["high"]
@@ -120,17 +120,17 @@ def test_the_interval_covers_the_mean_about_as_often_as_it_says():
 
 
 def test_one_image_has_no_interval_and_equal_input_gives_equal_numbers():
-    assert nested.estimate(np.array([0.5]), draws=10, seed=0) == {"dice": 0.5, "low": None, "high": None}
+    assert nested_cv.estimate(np.array([0.5]), draws=10, seed=0) == {"dice": 0.5, "low": None, "high": None}
     values = np.random.default_rng(0).uniform(size=10)
-    assert nested.estimate(values, draws=50, seed=1) == nested.estimate(values, draws=50, seed=1)
+    assert nested_cv.estimate(values, draws=50, seed=1) == nested_cv.estimate(values, draws=50, seed=1)
 
 
 def test_estimates_are_means_of_each_part_and_pair_and_gains_are_paired():
     cases = [*CASES[:3], CASES[3]._replace(part="shifted", data_source="Hubmap")]
     scores = [[0.6, 0.7, 0.5], [0.8, 0.9, 0.7], [0.7, 0.7, 0.6], [0.4, 0.5, 0.6]]
-    table = nested.tidy(cases, scores)
+    table = nested_cv.tidy(cases, scores)
     assert isinstance(table, pd.DataFrame)
-    found = nested.estimates(table, draws=100, seed=0)
+    found = nested_cv.estimates(table, draws=100, seed=0)
     assert list(found) == ["all oof", "all shifted", "HPA kidney", "Hubmap kidney"]
     assert found["HPA kidney"]["images"] == 3
     assert [

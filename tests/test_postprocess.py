@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage import filters, measure
 
-from ftu import postprocess
-from ftu.postprocess import Guard, Method, Rule
+from ftu.masks import cutting
+from ftu.masks.cutting import Guard, Method, Rule
 
 shares = st.floats(0, 1, width=32)
 PLAIN = Rule(threshold=0.5, smallest_object=0, largest_hole=0, foreground=math.nan)
@@ -27,8 +27,8 @@ def masked(
     pixel_size: float = 1.0,
     method: Method = "table",
     never_empty: Guard = "off",
-) -> postprocess.Cut:
-    return postprocess.cut(
+) -> cutting.Cut:
+    return cutting.cut(
         np.ascontiguousarray(probability, np.float32),
         rule,
         pixel_size=pixel_size,
@@ -142,7 +142,7 @@ def test_otsu_is_that_of_another_library():
         probability = np.clip(np.append(rng.normal(0.1, 0.05, 3000), rng.normal(mean, 0.1, 1000)), 0, 1)
         probability = probability.reshape(40, 100).astype(np.float32)
         half_a_bin = np.ptp(probability) / 512  # theirs is the centre of the bin below the edge
-        ours = postprocess.otsu_threshold(probability)
+        ours = cutting.otsu_threshold(probability)
         assert ours - half_a_bin == pytest.approx(filters.threshold_otsu(probability), abs=1e-5)
 
 
@@ -183,7 +183,7 @@ def test_the_guard_of_an_empty_mask(guard, action, threshold):
 def test_the_threshold_is_lowered_until_an_object_is_large_enough():
     rule = PLAIN._replace(smallest_object=50)
     found = masked(peak(0.3), rule, never_empty="lower")
-    above = masked(peak(0.3), rule._replace(threshold=found.threshold / postprocess.STEP))
+    above = masked(peak(0.3), rule._replace(threshold=found.threshold / cutting.STEP))
     assert (found.action, found.objects, above.objects) == ("lowered", 1, 0)
     assert found.mask.sum() >= 50
 

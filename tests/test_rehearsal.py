@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ftu import sources
 from ftu.datasets import competition
 from ftu.errors import InputError
 from ftu.files import csvfile
+from ftu.probabilities import projects
 from ftu_tools.kaggle import isolation, pack_experiment, rehearsal
 from project import commit, copy_repository, run, set_params
 
@@ -50,7 +50,7 @@ def test_the_notebook_gives_the_bytes_of_the_pipeline_and_an_experiment_is_packe
     commit(project)
     run(project, "dvc", "exp", "run", "-n", "plain", "-S", "postprocess.threshold=table")
     run(project, "git", "checkout", "-q", ".")
-    found = sources.find("plain", project)
+    found = projects.find("plain", project)
     assert pack_experiment.pack(found, tmp_path / "packed").postprocess.threshold == "table"
     assert found.commit != run(project, "git", "rev-parse", "HEAD").strip()
     for file in ("fold_0/weights.safetensors", "target.png"):

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu import rules
 from ftu.errors import InputError
-from ftu.postprocess import Rule
-from ftu.rules import Rules
+from ftu.masks import rules
+from ftu.masks.cutting import Rule
+from ftu.masks.rules import Rules
 
 ORGANS, SOURCES = ["kidney", "lung"], ["HPA", "Hubmap"]
 shares = st.floats(0, 1)

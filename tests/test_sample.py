@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from ftu import stain
 from ftu.datasets import competition, image_files
+from ftu.datasets.sample import write_sample
+from ftu.datasets.synthetic import ORGANS, STAINS
 from ftu.files import csvfile, rle
 from ftu.files.index import ImageRow, image_rows
-from ftu.sample import write_sample
-from ftu.synthetic import ORGANS, STAINS
+from ftu.preprocessing import stain
 from imports import ROOT
 
 KNOWN = {"organs": list(ORGANS), "sources": list(STAINS)}

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from skimage import color
 
-from ftu import shifted, stain
 from ftu.datasets import image_files
 from ftu.files import csvfile, png
 from ftu.files.index import ImageRow, image_rows, read_index
-from ftu.shift import DYES, Look, blur, central, shift
-from ftu.vahadane import CONCENTRATION_PENALTY, concentrations, optical_density
+from ftu.preprocessing import shifted_files, stain
+from ftu.preprocessing.domain_shift import DYES, Look, blur, central, shift
+from ftu.preprocessing.vahadane import CONCENTRATION_PENALTY, concentrations, optical_density
 from test_stain import H_DAB, HE, angles, tissue
 
 SAME = Look(pixel_size=0.4, field=1e6, blur=0, dyes="none")
@@ -258,7 +258,7 @@ def test_the_stage_writes_images_masks_and_a_row_for_each_training_image(project
         assert row.pixel_size == pytest.approx(expected, rel=0.02)
         assert row.img_height * row.pixel_size == pytest.approx(800, abs=2 * row.pixel_size)
     table = csvfile.read_csv(folder / "shifted.csv")
-    assert list(table) == shifted.COLUMNS
+    assert list(table) == shifted_files.COLUMNS
     assert not table["reason"].any()
     coarse = [name for name, row in rows.items() if row.organ == "largeintestine"]
     told = f"{len(coarse)} of 6 images of largeintestine keep their pixel size"
@@ -293,7 +293,7 @@ def test_the_number_of_workers_changes_no_byte(project):
 def test_without_a_shift_only_a_header_is_written(project):
     project.set(shift={"enabled": False})
     assert "shift: no images (shift.enabled: false)" in done(project, "shift")
-    header = (",".join(shifted.COLUMNS) + "\n").encode()
+    header = (",".join(shifted_files.COLUMNS) + "\n").encode()
     assert shifted_of(project) == {"data/shifted": None, "data/shifted/shifted.csv": header}
     assert image_rows(read_index(project.folder / "data/shifted/shifted.csv")) == []
 

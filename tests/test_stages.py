@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftu import geometry, staintools_backend
 from ftu.datasets import competition, image_files
 from ftu.files import csvfile, folds, png, rle
 from ftu.files.index import image_rows, read_index
+from ftu.preprocessing import staintools_backend
 
 SIZE = 64
 STEPS = ("resized", "normalized")  # of normalize: before and after
@@ -129,7 +129,7 @@ def test_resized_images_and_masks_are_those_of_the_library(base):
     for name in ids_of(base, "train"):
         mask = png.read_mask(data / "resized" / "masks" / f"{name}.png")
         native = png.read_mask(data / "masks" / f"{name}.png")
-        np.testing.assert_array_equal(mask, geometry.resize_mask(native, (SIZE, SIZE)))
+        np.testing.assert_array_equal(mask, image_files.resize_mask(native, (SIZE, SIZE)))
 
 
 def test_no_stage_leaves_a_temporary_behind(base):

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 from skimage import data
 
-from ftu import normalization, stain
 from ftu.files import png
-from ftu.stain import StainError, StainFit
-from ftu.vahadane import combine, concentrations, optical_density
+from ftu.preprocessing import normalization, stain
+from ftu.preprocessing.stain import StainError, StainFit
+from ftu.preprocessing.vahadane import combine, concentrations, optical_density
 
 HE = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])  # Ruifrok & Johnston 2001, and so is H-DAB
 H_DAB = np.array([[0.65, 0.70, 0.29], [0.27, 0.57, 0.78]])
@@ -93,14 +93,14 @@ def spams_normalized(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray
 
 def staintools_fit(image: np.ndarray) -> tuple[StainFit, bool]:
     """The fit, and whether the image is still what it was."""
-    from ftu import staintools_backend
+    from ftu.preprocessing import staintools_backend
 
     before = image.copy()
     return staintools_backend.fit(image, seed=0), np.array_equal(image, before)
 
 
 def staintools_normalize(image: np.ndarray, source: StainFit, target: StainFit) -> tuple[np.ndarray, float]:
-    from ftu import staintools_backend
+    from ftu.preprocessing import staintools_backend
 
     return staintools_backend.normalize(image, source, target)
 
@@ -248,7 +248,7 @@ DIGEST = """
 import hashlib
 import cv2
 from skimage import data
-from ftu import stain
+from ftu.preprocessing import stain
 image = cv2.resize(data.immunohistochemistry(), (701, 613), interpolation=cv2.INTER_NEAREST)
 fitted = stain.fit(image, seed=0)
 repainted = stain.normalize(image, fitted, fitted)[0]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftu.errors import InputError
-from ftu.submission import build_submission, check_submission
+from ftu.masks.submission import build_submission, check_submission
 from imports import ROOT
 
 IDS = ["78", "00008", "127"]
@@ -142,7 +142,7 @@ def check(folder: Path, submission: pd.DataFrame) -> subprocess.CompletedProcess
     TEST.assign(organ="lung").to_csv(folder / "test.csv", index=False)
     submission.to_csv(folder / "mine.csv", index=False)
     return subprocess.run(
-        [sys.executable, "-m", "ftu.submission", "check", "mine.csv", "--test", "test.csv"],
+        [sys.executable, "-m", "ftu.masks.submission", "check", "mine.csv", "--test", "test.csv"],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         capture_output=True,

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 import toy
-from ftu import metrics, runtime, training
+from ftu import runtime, training
 from ftu.checkpoints import Checkpoints
 from ftu.errors import InputError
+from ftu.masks import metrics
 from ftu.schedules import AUX_TERMS
 from ftu.segmenter import Segmentation
 from toy import IDS, assert_same, assert_same_run, prepare, train

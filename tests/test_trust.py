@@ -17,13 +17,14 @@ from ruamel.yaml import YAML
 from torch import nn
 
 import predicted
-from ftu import artifact, members
-from ftu.admission import Wanted
+from ftu import artifact
 from ftu.datasets import competition
 from ftu.encoders import Encoder
 from ftu.errors import InputError
 from ftu.files import csvfile, folds, jsonfile, limits
 from ftu.files.index import read_index
+from ftu.probabilities import members
+from ftu.probabilities.member_checks import Wanted
 from ftu.segmenter import build_segmenter
 from ftu.weights import load_encoder_weights
 from ftu_tools.kaggle import bundle_layout, notebook

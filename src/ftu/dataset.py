@@ -17,7 +17,6 @@ from tqdm import tqdm
 from ftu.augment import Augmentation, sample_seed
 from ftu.errors import InputError
 from ftu.files import png
-from ftu.geometry import cover
 from ftu.standardize import image_tensor
 
 
@@ -176,3 +175,9 @@ def loader(samples: Samples, batches: EpochBatches, workers: int, pin: bool) -> 
         persistent_workers=workers > 0,
         multiprocessing_context="fork" if workers else None,  # which shares what is cached
     )
+
+
+def cover(length: int, window: int) -> list[int]:
+    """Where the fewest windows start that cover `length` px, evenly spread; one where it is shorter."""
+    count = max(-(-length // window), 1)
+    return [round(start) for start in np.linspace(0, max(length - window, 0), count)]

@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ftu import probabilities, windows
+from ftu import windows
 from ftu.datasets import image_files
 from ftu.encoders import takes_one_size
 from ftu.errors import InputError
 from ftu.predictor import Predictor
+from ftu.probabilities import map_file
 from ftu.segmenter import Probabilities, Segmenter
 from ftu.views import Group
 from ftu.windows import STRIDE, Axis
@@ -141,7 +142,7 @@ def plan(sources: Sequence[Path], window: int, overlap: float, blend: str, *, sh
 def write_maps(bands: Iterable[np.ndarray], shape: tuple[int, int], targets: Sequence[Path]) -> None:
     """Write the N maps of one image of `shape`, which come in bands (N, any, W), each to its target."""
     with ExitStack() as files:
-        writers = [files.enter_context(probabilities.writer(path, *shape)) for path in targets]
+        writers = [files.enter_context(map_file.writer(path, *shape)) for path in targets]
         for band in bands:
             for write, rows in zip(writers, band, strict=True):
                 write(rows)

@@ -121,6 +121,11 @@ def read_resized(path: Path, shape: tuple[int, int]) -> np.ndarray:
     return cv2.merge(list(bands))
 
 
+def resize_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The mask at `shape` (height, width), nearest neighbour on pixel centres."""
+    return cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
 def write_tiff(path: Path, image: np.ndarray) -> None:
     """Write an (H, W, 3) uint8 image as the competition ships them: RGB, uncompressed, no georeference."""
     height, width, _ = image.shape

@@ -245,6 +245,11 @@ class Ensemble(Section):
     mean: Literal["probability", "logit"]
     members: list[Member]
 
+    @property
+    def others(self) -> dict[str, float]:
+        """The weight of each member, by its name."""
+        return {member.name: member.weight for member in self.members}
+
     @model_validator(mode="after")
     def _somebody_counts(self) -> Self:
         names = [member.name for member in self.members]

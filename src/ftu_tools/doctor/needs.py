@@ -24,8 +24,8 @@ def rows(params: Mapping[str, Any], sample: Path) -> list["ImageRow"]:
     Raises InputError when the tables are not there or not valid.
     """
     from ftu.datasets import competition
+    from ftu.datasets.sample import SIDES
     from ftu.files.index import ImageRow, image_rows
-    from ftu.sample import SIDES
 
     settings, side = params["data"], max(SIDES)
     root = Path(settings["root"])
@@ -114,7 +114,7 @@ def disk(due: float, outputs: Sequence[Path]) -> Iterator[Finding]:
 
 def room(params: Mapping[str, Any], rows: Sequence["ImageRow"]) -> float:
     """Bytes that the outputs of a run take at most, in the workspace and in DVC's cache."""
-    from ftu.geometry import network_shape
+    from ftu.preprocessing.resize import network_shape
 
     folds, sets = len(params["split"]["run"]), {params["predict"]["tta"], *params["predict"]["candidates"]}
     total = folds * MODEL

@@ -18,16 +18,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftu import sources
 from ftu.files import jsonfile
 from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.stage import run, warn
+from ftu.probabilities import projects
 from ftu_tools.kaggle import bundle_layout, licences, notebook, pack_experiment, wheels
 
 SOURCE = Path(__file__).parents[2]  # the folder src
 OWN = ("ftu.", "ftu_tools.")
 RUNNER = "ftu_tools.kaggle.infer"  # the module that infers
-ANOTHER_LICENCE = "ftu.staintools_backend"  # drags in GPL code; never imported by the other backends
+ANOTHER_LICENCE = (
+    "ftu.preprocessing.staintools_backend"  # drags in GPL code; never imported by the other backends
+)
 USER = "your-kaggle-name"  # until one is given
 
 
@@ -66,11 +68,11 @@ def build(
     """
     with whole_folder(out) as folder:
         data = folder / "dataset"
-        own = sources.find(experiment, project)
+        own = projects.find(experiment, project)
         params = pack_experiment.pack(own, data / "own")
         members = {member.name: f"member-{n}" for n, member in enumerate(params.ensemble.members, start=1)}
         for name, place in members.items():
-            pack_experiment.pack(sources.find(name, project), data / place)
+            pack_experiment.pack(projects.find(name, project), data / place)
         pack_experiment.pack_rules(own, params, data / bundle_layout.RULES)
         code = needs(RUNNER)
         pack_library(code.modules, data / bundle_layout.LIBRARY)
@@ -94,7 +96,7 @@ def build(
     return facts
 
 
-def doubt(own: sources.Source, project: Path) -> str:
+def doubt(own: projects.Source, project: Path) -> str:
     """A warning where the models may not be what this code and these parameters make, empty otherwise."""
     if own.commit:
         made_here = _git(project, "diff", "--stat", own.commit, "HEAD", "--", "src", "stages") == ""

@@ -18,27 +18,18 @@ from typing import NamedTuple
 import pandas as pd
 from tqdm import tqdm
 
-from ftu import (
-    artifact,
-    fusion,
-    geometry,
-    inference,
-    masking,
-    normalization,
-    predictions,
-    rules,
-    runtime,
-    submission,
-    views,
-)
+from ftu import artifact, inference, runtime, views
 from ftu.datasets import competition, image_files
 from ftu.errors import InputError
 from ftu.files import jsonfile, png
 from ftu.files.index import ImageRow, image_rows
+from ftu.masks import from_maps, rules, submission
+from ftu.masks.rules import Rules
 from ftu.pipeline.atomic import whole_file
 from ftu.pipeline.params import Params, load_params
 from ftu.pipeline.stage import run
-from ftu.rules import Rules
+from ftu.preprocessing import normalization, resize
+from ftu.probabilities import ensemble, fold_maps
 from ftu.segmenter import Segmenter
 from ftu_tools.kaggle import bundle_layout
 
@@ -103,25 +94,25 @@ def load_experiment(folder: Path, name: str, weight: float) -> Trained:
 def answers(loaded: Loaded, rows: Sequence[ImageRow], data: Path) -> Iterator[dict[str, str | float]]:
     """What `masking.answer` says of each row, in order."""
     params = loaded.params
-    way = masking.Way(params.ensemble.mean, loaded.rules.method, params.postprocess.never_empty)
+    way = from_maps.Way(params.ensemble.mean, loaded.rules.method, params.postprocess.never_empty)
     for row in tqdm(rows, desc="images", mininterval=PATIENCE, maxinterval=PATIENCE):
         with tempfile.TemporaryDirectory() as scratch:
             predicted = [
                 predict(each, row, data=data, to=Path(scratch) / str(number), loaded=loaded)
                 for number, each in enumerate(loaded.experiments)
             ]
-            (case,) = masking.cases([row], "test", predicted, loaded.rules)
-            yield masking.answer(case, way)
+            (case,) = from_maps.cases([row], "test", predicted, loaded.rules)
+            yield from_maps.answer(case, way)
 
 
-def predict(each: Trained, row: ImageRow, *, data: Path, to: Path, loaded: Loaded) -> fusion.Experiment:
+def predict(each: Trained, row: ImageRow, *, data: Path, to: Path, loaded: Loaded) -> ensemble.Experiment:
     """The maps of one image by all folds of one experiment, under the folder `to`."""
     settings, tta = each.params.predict, loaded.rules.tta
     normalized = prepare(each, row, competition.image_path(data, row), to)
     # An experiment's bytes depend on its number of threads; nothing is drawn.
     runtime.fix_randomness(0, settings.threads, loaded.device)
     for fold, (network, facts) in each.networks.items():
-        target = predictions.map_path(to / f"fold_{fold}", "test", tta, row.id)
+        target = fold_maps.map_path(to / f"fold_{fold}", "test", tta, row.id)
         target.parent.mkdir(parents=True)
         inference.predict_files(
             network,
@@ -133,7 +124,7 @@ def predict(each: Trained, row: ImageRow, *, data: Path, to: Path, loaded: Loade
             batch_size=settings.batch_size,
             device=runtime.choose_device(loaded.device),
         )
-    return fusion.Experiment(each.name, to, tuple(each.networks), each.weight, tta)
+    return ensemble.Experiment(each.name, to, tuple(each.networks), each.weight, tta)
 
 
 def prepare(each: Trained, row: ImageRow, image: Path, folder: Path) -> Path:
@@ -142,8 +133,8 @@ def prepare(each: Trained, row: ImageRow, image: Path, folder: Path) -> Path:
     for part in (resized, normalized):
         part.mkdir(parents=True)
     size = each.params.resize.model_dump()
-    shape = geometry.network_shape(row.img_height, row.img_width, row.pixel_size, **size)
-    geometry.resize_image_file(image, resized / f"{row.id}.png", shape)
+    shape = resize.network_shape(row.img_height, row.img_width, row.pixel_size, **size)
+    resize.resize_image_file(image, resized / f"{row.id}.png", shape)
     each.normalize(resized / f"{row.id}.png", normalized / f"{row.id}.png")
     return normalized / f"{row.id}.png"
 
@@ -171,7 +162,7 @@ def submit(data: Path, bundle: Path, out: Path) -> Cost:
     submission.check_submission(table, test)
     with whole_file(out) as path:
         table.to_csv(path, index=False)
-    sys.stdout.write(masking.guard_in_words(answered, loaded.params.postprocess.never_empty) + "\n")
+    sys.stdout.write(from_maps.guard_in_words(answered, loaded.params.postprocess.never_empty) + "\n")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # Linux counts in KiB
     return Cost(len(test), ready - started, time.perf_counter() - ready, peak)
 

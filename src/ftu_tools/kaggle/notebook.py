@@ -42,7 +42,7 @@ subprocess.run(OURS, env=ENVIRONMENT, check=True)
 """
 
 CHECK = """\
-CHECK = [sys.executable, "-m", "ftu.submission", "check", "submission.csv", "--test", DATA / "test.csv"]
+CHECK = [sys.executable, "-m", "ftu.masks.submission", "check", "submission.csv", "--test", DATA / "test.csv"]
 subprocess.run(CHECK, env=ENVIRONMENT, check=True)
 """
 

@@ -5,13 +5,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ftu import normalization, rules
 from ftu.cache import hashes
 from ftu.errors import InputError
 from ftu.files import jsonfile, png
 from ftu.files.index import read_index
+from ftu.masks import rules
 from ftu.pipeline.params import Params, StainTarget, load_params
-from ftu.sources import Source
+from ftu.preprocessing import normalization
+from ftu.probabilities.projects import Source
 from ftu_tools.kaggle import bundle_layout
 
 

@@ -91,6 +91,11 @@ def foreground(cases: Iterable[Case]) -> dict[str, float]:
     return {organ: float(np.mean(shares[organ])) for organ in sorted(shares)}
 
 
+def ids(cases: Iterable[Case], fold: int) -> list[str]:
+    """Of the images that a fold holds out, as they were taken."""
+    return [case.id for case in cases if case.fold == fold and case.part == "oof"]
+
+
 def refuse_lone_folds(cases: Iterable[Case]) -> None:
     """Raise InputError when one fold holds all images of an organ: no other knows its foreground."""
     folds = defaultdict(set)

@@ -6,15 +6,14 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ftu import synthetic
-from ftu.datasets import image_files
+from ftu.datasets import image_files, synthetic
 from ftu.files import rle
 
 NOTICE = """# Synthetic images
 
-These images were drawn by a program (src/ftu/synthetic.py). They show no tissue, come from no patient, and
-carry no medical meaning. They follow the layout of the Kaggle competition "HuBMAP + HPA - Hacking the Human
-Body", so that the pipeline can be run and tested without its data.
+These images were drawn by a program (src/ftu/datasets/synthetic.py). They show no tissue, come from no
+patient, and carry no medical meaning. They follow the layout of the Kaggle competition "HuBMAP + HPA -
+Hacking the Human Body", so that the pipeline can be run and tested without its data.
 """
 
 SIDES = (288, 320, 352, 384)  # px

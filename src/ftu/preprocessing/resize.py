@@ -8,11 +8,10 @@ to one square nearly equals their scales, while 160 px of 6.263 um (HuBMAP prost
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
-from ftu.datasets.image_files import read_resized
+from ftu.datasets import image_files
 from ftu.errors import InputError
 from ftu.files import limits
 from ftu.files.index import ImageRow
@@ -39,12 +38,6 @@ def network_shape(
             f"{fault}; use more"
         )
     return rows, columns
-
-
-def cover(length: int, window: int) -> list[int]:
-    """Where the fewest windows start that cover `length` px, evenly spread; one where it is shorter."""
-    count = max(-(-length // window), 1)
-    return [round(start) for start in np.linspace(0, max(length - window, 0), count)]
 
 
 def scale_table(rows: Sequence[ImageRow], *, mode: str, side: int, microns: float) -> pd.DataFrame:
@@ -99,16 +92,11 @@ def _seen(row: ImageRow, *, mode: str, side: int, microns: float) -> dict:
     }
 
 
-def resize_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The mask at `shape` (height, width), nearest neighbour on pixel centres."""
-    return cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-
-
 def resize_image_file(source: Path, target: Path, shape: tuple[int, int]) -> None:
     """`read_resized` from one file to another."""
-    write_rgb(target, read_resized(source, shape))
+    write_rgb(target, image_files.read_resized(source, shape))
 
 
 def resize_mask_file(source: Path, target: Path, shape: tuple[int, int]) -> None:
     """`resize_mask` from one file to another."""
-    write_mask(target, resize_mask(read_mask(source), shape))
+    write_mask(target, image_files.resize_mask(read_mask(source), shape))

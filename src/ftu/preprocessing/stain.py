@@ -1,7 +1,7 @@
 """Stain normalisation: an image repainted with the stain vectors and stain strength of another.
 
 The conventions (what is tissue, black and white, order of the stains, percentile) are those of
-staintools 2.1.2, so that `ftu.staintools_backend` can stand in for this module. Equal pixels and an
+staintools 2.1.2, so that `staintools_backend` can stand in for this module. Equal pixels and an
 equal seed give equal bytes, on any number of threads; no function writes into its input.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ftu.vahadane import (
+from ftu.preprocessing.vahadane import (
     CONCENTRATION_PENALTY,
     angle_between,
     combine,

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ftu import stain
-from ftu.stain import StainError
-from ftu.vahadane import unit_rows
+from ftu.preprocessing import stain
+from ftu.preprocessing.stain import StainError
+from ftu.preprocessing.vahadane import unit_rows
 
 # Optical densities over RGB of hematoxylin and of what is stained beside it.
 # pas: "H PAS" of G. Landini's Colour Deconvolution for ImageJ (https://imagej.net/plugins/colour-deconvolution)

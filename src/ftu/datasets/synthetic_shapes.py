@@ -10,7 +10,17 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from ftu.synthetic_texture import Field, below, between, blend, cells, cloud, fibres, outlines, scatter
+from ftu.datasets.synthetic_texture import (
+    Field,
+    below,
+    between,
+    blend,
+    cells,
+    cloud,
+    fibres,
+    outlines,
+    scatter,
+)
 
 NUCLEUS = 2.6  # µm, standard deviation of a nucleus's profile
 

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ftu import stain
 from ftu.datasets import image_files
 from ftu.errors import InputError
 from ftu.files import png
 from ftu.files.index import ImageRow
-from ftu.stain import StainError, StainFit
+from ftu.preprocessing import stain
+from ftu.preprocessing.stain import StainError, StainFit
 
 # Modules that offer fit(image, *, seed) and normalize(image, source, target); imported when asked for.
-BACKENDS = {"exact": "ftu.stain", "staintools": "ftu.staintools_backend"}
+BACKENDS = {"exact": "ftu.preprocessing.stain", "staintools": "ftu.preprocessing.staintools_backend"}
 
 Work = Callable[[Path, Path], dict]
 

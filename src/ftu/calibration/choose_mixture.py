@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from ftu import fusion, probabilities
-from ftu.curves import Curves, Sizes, curves, grid, on_grid
-from ftu.evidence import Case
+from ftu.calibration.dice_curves import Curves, Sizes, curves, grid, on_grid
+from ftu.calibration.held_out import Case
 from ftu.files import png
-from ftu.fusion import Experiment, Mean
 from ftu.pipeline.workers.pool import Pool
+from ftu.probabilities import ensemble, map_file
+from ftu.probabilities.ensemble import Experiment
+from ftu.probabilities.mean import Mean, native_probability
 
 ROUNDS = 10
 
@@ -92,8 +93,8 @@ def measure(case: Case, mixtures: Sequence[Sequence[Experiment]], mean: Mean, si
     pixel_size = case.pixel_size * (native.size / truth.size) ** 0.5
     found = []
     for experiments in mixtures:
-        groups = fusion.groups(experiments, case.part, case.id)
-        probability = fusion.native_probability(groups, height=height, width=width, mean=mean)
+        groups = ensemble.groups(experiments, case.part, case.id)
+        probability = native_probability(groups, height=height, width=width, mean=mean)
         found.append(curves(probability, truth, pixel_size=pixel_size, sizes=sizes))
     return found
 
@@ -105,7 +106,7 @@ def check(cases: Sequence[Case], experiments: Sequence[Experiment], sets: Sequen
     ]
     for experiment, case in tqdm(due, desc="check maps", disable=None):
         for path in experiment.maps(case.part, case.id):
-            probabilities.check(path)
+            map_file.check(path)
 
 
 def _simplest(bag: Bag) -> Bag:

@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ftu import components
-from ftu.components import Components
+from ftu.masks import components
+from ftu.masks.components import Components
 
 Method = Literal["table", "otsu", "quantile"]
 Guard = Literal["off", "warn", "lower"]

@@ -1,6 +1,6 @@
 """What calibration chose and what it is worth: as JSON for programs, in words, and as a picture.
 
-Matplotlib is imported where something is drawn, as in ftu.figures.
+Matplotlib is imported where something is drawn, as in ftu.reports.figures.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ftu.calibration import flat_region
-from ftu.curves import THRESHOLDS, Curves
-from ftu.evidence import Case, by_pair
+from ftu.calibration.choose_mixture import Measured
+from ftu.calibration.choose_rules import flat_region
+from ftu.calibration.dice_curves import THRESHOLDS, Curves
+from ftu.calibration.held_out import Case, by_pair
+from ftu.calibration.nested_cv import WAYS, Choice, Search
 from ftu.files import jsonfile
-from ftu.mixtures import Measured
-from ftu.nested import WAYS, Choice, Search
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

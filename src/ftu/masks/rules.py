@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, get_args
 
 from ftu.errors import InputError
 from ftu.files import jsonfile
+from ftu.masks.cutting import Method, Rule
 from ftu.pipeline.atomic import whole_file
-from ftu.postprocess import Method, Rule
 
 LARGEST = 1e12  # um2 or a weight: more is a slip
 REMEDY = "run `dvc repro calibrate` to make it again"

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ftu import geometry, masking, metrics
 from ftu.datasets import competition, image_files
-from ftu.figures import Picture
 from ftu.files import png
 from ftu.files.index import ImageRow
-from ftu.fusion import Experiment, Part
-from ftu.masking import Case, Way
-from ftu.rules import Rules
+from ftu.masks import from_maps, metrics
+from ftu.masks.from_maps import Case, Way
+from ftu.masks.rules import Rules
+from ftu.probabilities.ensemble import Experiment, Part
+from ftu.reports.figures import Picture
 
 BASELINES = ("nothing", "everything", "otsu")
 SHOWN = 512  # px of an image in the gallery, whose columns are narrower
@@ -47,13 +47,13 @@ def trials(
     """
     return [
         Trial(case, masks / f"{case.row.id}.png", competition.image_path(root, case.row) if root else None)
-        for case in masking.cases(rows, part, experiments, rules)
+        for case in from_maps.cases(rows, part, experiments, rules)
     ]
 
 
 def score(trial: Trial, way: Way) -> dict[str, str | float]:
     """The row of one image: SCORES, and the Dice of BASELINES when the trial has an image."""
-    row, made, truth = trial.case.row, masking.cut(trial.case, way), png.read_mask(trial.truth)
+    row, made, truth = trial.case.row, from_maps.cut(trial.case, way), png.read_mask(trial.truth)
     scores = {"dice": metrics.dice(made.mask, truth)}
     if trial.image:
         with image_files.rgb_rows(trial.image) as rows:
@@ -71,10 +71,10 @@ def score(trial: Trial, way: Way) -> dict[str, str | float]:
 def picture(trial: Trial, way: Way, dice: float) -> Picture:
     """Image, truth and prediction of a trial that has an image, SHOWN px at most, its score for a title."""
     assert trial.image
-    row, made = trial.case.row, masking.cut(trial.case, way)
+    row, made = trial.case.row, from_maps.cut(trial.case, way)
     shrink = min(1.0, SHOWN / max(made.mask.shape))
     shape = (max(1, round(row.img_height * shrink)), max(1, round(row.img_width * shrink)))
-    masks = (geometry.resize_mask(mask, shape) for mask in (png.read_mask(trial.truth), made.mask))
+    masks = (image_files.resize_mask(mask, shape) for mask in (png.read_mask(trial.truth), made.mask))
     title = f"{row.organ}, {row.data_source}: Dice {dice:.2f}"
     return Picture(title, image_files.read_resized(trial.image, shape), *masks)
 

@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ftu import fusion, postprocess, probabilities
 from ftu.files import rle
 from ftu.files.index import ImageRow
-from ftu.postprocess import Cut, Guard, Method, Rule
-from ftu.rules import Rules
+from ftu.masks import cutting
+from ftu.masks.cutting import Cut, Guard, Method, Rule
+from ftu.masks.rules import Rules
+from ftu.probabilities import ensemble, map_file
+from ftu.probabilities.mean import Groups, Mean, native_probability
 
 GUARDED = ["id", "organ", "data_source", "asked", "used", "objects", "action"]  # of guard.csv
 
@@ -17,7 +19,7 @@ GUARDED = ["id", "organ", "data_source", "asked", "used", "objects", "action"]  
 class Way(NamedTuple):
     """How all images become masks: mean over experiments, choice of thresholds, never-empty guard."""
 
-    mean: fusion.Mean
+    mean: Mean
     method: Method
     never_empty: Guard
 
@@ -26,12 +28,12 @@ class Case(NamedTuple):
     """An image without its pixels: what is known of it, its maps, and how these are cut."""
 
     row: ImageRow
-    groups: fusion.Groups
+    groups: Groups
     rule: Rule
 
 
 def cases(
-    rows: Sequence[ImageRow], part: fusion.Part, experiments: Sequence[fusion.Experiment], rules: Rules
+    rows: Sequence[ImageRow], part: ensemble.Part, experiments: Sequence[ensemble.Experiment], rules: Rules
 ) -> list[Case]:
     """A case for each row, of the maps that the experiments hold under `part`.
 
@@ -39,9 +41,9 @@ def cases(
     """
     found = []
     for row in rows:
-        groups = fusion.groups(experiments, part, row.id)
+        groups = ensemble.groups(experiments, part, row.id)
         for path in (path for paths, _ in groups for path in paths):
-            probabilities.check(path)
+            map_file.check(path)
         found.append(Case(row, groups, rules.rule(row.data_source, row.organ)))
     return found
 
@@ -49,10 +51,8 @@ def cases(
 def cut(case: Case, way: Way) -> Cut:
     """The (H, W) mask at native size and how it came about; only this image's maps are read."""
     row = case.row
-    probability = fusion.native_probability(
-        case.groups, height=row.img_height, width=row.img_width, mean=way.mean
-    )
-    return postprocess.cut(
+    probability = native_probability(case.groups, height=row.img_height, width=row.img_width, mean=way.mean)
+    return cutting.cut(
         probability, case.rule, pixel_size=row.pixel_size, method=way.method, never_empty=way.never_empty
     )
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ftu.datasets.synthetic_shapes import Tissue, kidney, largeintestine, lung, prostate, spleen
+from ftu.datasets.synthetic_texture import Field, below, cloud, field_of_view
 from ftu.errors import InputError
-from ftu.synthetic_shapes import Tissue, kidney, largeintestine, lung, prostate, spleen
-from ftu.synthetic_texture import Field, below, cloud, field_of_view
 
 ORGANS: dict[str, Callable[[Field, np.random.Generator], Tissue]] = {
     "kidney": kidney,

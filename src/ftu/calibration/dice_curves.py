@@ -4,7 +4,7 @@ Shapes: T thresholds, S sizes of the smallest object, H sizes of the largest hol
 
 Values are compared on a grid of at most LONGEST px a side: two thresholds differ in a band along outlines,
 whose area such a grid measures well enough to choose by, in minutes for hundreds of images of 3000 px. The
-scores that are reported are measured at native size (ftu.nested).
+scores that are reported are measured at native size (ftu.calibration.nested_cv).
 """
 
 from typing import NamedTuple
@@ -12,8 +12,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ftu import components
-from ftu.postprocess import Method, Rule, find_holes, otsu_threshold
+from ftu.masks import components
+from ftu.masks.cutting import Method, Rule, find_holes, otsu_threshold
 
 THRESHOLDS = np.arange(1, 100) / 100  # (T,)
 LONGEST = 512  # px

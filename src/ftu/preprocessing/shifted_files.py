@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ftu import geometry
 from ftu.datasets import image_files
 from ftu.errors import InputError
 from ftu.files import png
 from ftu.files.index import ImageRow
-from ftu.normalization import Work
-from ftu.shift import Look, shift
+from ftu.preprocessing import resize
+from ftu.preprocessing.domain_shift import Look, shift
+from ftu.preprocessing.normalization import Work
 
 SET = "shifted"  # their `set`, beside train and test
 COLUMNS = [*ImageRow._fields, "reason"]  # of shifted.csv; tables.read_index reads it
@@ -64,7 +64,7 @@ def shift_file(
     with TemporaryDirectory(dir=image.parent) as scratch:
         tiff, resized = Path(scratch) / "image.tiff", Path(scratch) / "image.png"
         image_files.write_tiff(tiff, made.image)
-        geometry.resize_image_file(tiff, resized, recipe.shape(height, width, made.pixel_size))
+        resize.resize_image_file(tiff, resized, recipe.shape(height, width, made.pixel_size))
         quality = {"id": row.id, "set": SET} | recipe.normalize(resized, image)
     moved = ImageRow(row.id, SET, row.organ, recipe.source, height, width, made.pixel_size)
     return {"row": moved._asdict() | {"reason": made.reason}, "quality": quality}

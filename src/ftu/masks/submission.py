@@ -1,6 +1,6 @@
 """The submission table: id, rle; the ids of test.csv in their order.
 
-`python -m ftu.submission check FILE --test test.csv` checks any CSV, and says all that is wrong with it.
+`python -m ftu.masks.submission check FILE --test test.csv` checks any CSV and says all that is wrong.
 """
 
 import argparse
@@ -85,7 +85,9 @@ def _first(names: Sequence[str]) -> str:
 
 def main() -> None:
     """Check a CSV from the command line; status 0 when it can be submitted, 1 when not."""
-    parser = argparse.ArgumentParser(prog="python -m ftu.submission", description=check_submission.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m ftu.masks.submission", description=check_submission.__doc__
+    )
     parser.add_argument("command", choices=["check"])
     parser.add_argument("file", type=Path)
     parser.add_argument("--test", type=Path, required=True, help="the competition's test.csv")

@@ -16,16 +16,18 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ftu import fusion, metrics
-from ftu.calibration import Settings, choose_table, mean_dice
-from ftu.curves import PLAIN
+from ftu.calibration.choose_mixture import Bag, Measured, Mixture, greedy, shares
+from ftu.calibration.choose_rules import Settings, choose_table, mean_dice
+from ftu.calibration.dice_curves import PLAIN, Sizes
+from ftu.calibration.held_out import Case, Pair, too_few
 from ftu.errors import InputError
-from ftu.evidence import Case, Pair, too_few
 from ftu.files import png
-from ftu.fusion import Experiment, Mean
-from ftu.mixtures import Bag, Measured, Mixture, greedy, shares
-from ftu.postprocess import Guard, Method, Rule, cut
-from ftu.rules import Rules, Table
+from ftu.masks import metrics
+from ftu.masks.cutting import Guard, Method, Rule, cut
+from ftu.masks.rules import Rules, Table
+from ftu.probabilities import ensemble, fold_maps
+from ftu.probabilities.ensemble import Experiment
+from ftu.probabilities.mean import Mean, native_probability
 
 LEVEL = 95  # per cent
 WAYS = ("nested", "in_sample", "table")
@@ -62,6 +64,30 @@ def as_given(mixture: Mixture, table: Table) -> Choice:
     """What the parameters say, nothing chosen."""
     reasons = {source: dict.fromkeys(organs, "thresholds, postprocess") for source, organs in table.items()}
     return Choice(mixture, table, {"tta": "predict.tta", "weights": "ensemble", "rules": reasons})
+
+
+def search_of(
+    start: Choice,
+    method: Method,
+    candidates: Iterable[str],
+    *,
+    metric: str,
+    fewest: int,
+    flat: float,
+    smallest_objects: Iterable[float],
+    largest_holes: Iterable[float],
+    choose_tta: bool,
+    choose_weights: bool,
+) -> Search:
+    """What is chosen from, as the parameters of calibrate name it; `candidates` are further sets of views."""
+    sizes = Sizes(tuple(sorted(smallest_objects)), tuple(sorted(largest_holes)))
+    return Search(
+        start=start,
+        sets=tuple(fold_maps.set_names(start.mixture.tta, candidates if choose_tta else [])),
+        weigh=choose_weights,
+        part="shifted" if metric == "dice_shifted" else "oof",
+        settings=Settings(method, sizes, flat, fewest),
+    )
 
 
 def as_rules(choice: Choice, members: Sequence[str], method: Method) -> Rules:
@@ -156,8 +182,8 @@ def score(
     height, width = truth.shape
     native: dict[Mixture, np.ndarray] = {}
     for mixture in dict.fromkeys(choice.mixture for choice in chosen):
-        groups = fusion.groups(mixture.of(experiments), case.part, case.id)
-        native[mixture] = fusion.native_probability(groups, height=height, width=width, mean=mean)
+        groups = ensemble.groups(mixture.of(experiments), case.part, case.id)
+        native[mixture] = native_probability(groups, height=height, width=width, mean=mean)
     dice: dict[tuple[Mixture, Rule], float] = {}  # the choices are often one
     ways = [(choice.mixture, choice.table[case.data_source][case.organ]) for choice in chosen]
     for mixture, rule in dict.fromkeys(ways):

@@ -1,4 +1,4 @@
-"""Stain normalisation by staintools itself, with the signatures and types of `ftu.stain`.
+"""Stain normalisation by staintools itself, with the signatures and types of `ftu.preprocessing.stain`.
 
 A process that has called it must not fork: spams leaves its threads behind, and the child deadlocks.
 """
@@ -9,7 +9,7 @@ from staintools.miscellaneous.exceptions import TissueMaskException
 from staintools.miscellaneous.get_concentrations import get_concentrations
 from staintools.miscellaneous.optical_density_conversion import convert_RGB_to_OD
 
-from ftu.stain import StainError, StainFit, is_tissue
+from ftu.preprocessing.stain import StainError, StainFit, is_tissue
 
 CAVEAT = (
     "staintools trains its stain dictionary for one second of wall time: its results depend on the speed "

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ftu.curves import THRESHOLDS, Curves, Sizes
-from ftu.evidence import Case, Pair, by_pair, foreground
-from ftu.postprocess import Method, Rule
-from ftu.rules import Table
+from ftu.calibration.dice_curves import THRESHOLDS, Curves, Sizes
+from ftu.calibration.held_out import Case, Pair, by_pair, foreground
+from ftu.masks.cutting import Method, Rule
+from ftu.masks.rules import Table
 
 
 class Settings(NamedTuple):

@@ -18,11 +18,11 @@ import pandas as pd
 from fsspec import AbstractFileSystem
 from tqdm import tqdm
 
-from ftu import admission, probabilities, sources
 from ftu.errors import InputError
 from ftu.files import limits, yamlfile
 from ftu.files.index import read_index
-from ftu.sources import Source
+from ftu.probabilities import map_file, member_checks, projects
+from ftu.probabilities.projects import Source
 
 FACTS = "member.json"
 
@@ -34,7 +34,7 @@ class Member(NamedTuple):
     facts: dict[str, Any]
 
 
-def find(name: str, project: Path, wanted: admission.Wanted) -> Member:
+def find(name: str, project: Path, wanted: member_checks.Wanted) -> Member:
     """The experiment called `name`, in or beside the folder `project`.
 
     Raises InputError, with the value and the way out, when there is none of that name, it was not predicted,
@@ -51,8 +51,8 @@ def find(name: str, project: Path, wanted: admission.Wanted) -> Member:
         index = _index(source)
         folds = sorted(settings["split"]["run"])
         weights = {str(fold): _weights(name, files, fold) for fold in folds}
-        admission.check_alike(name, settings, index, wanted)
-        admission.check_maps(name, files, folds, wanted)
+        member_checks.check_alike(name, settings, index, wanted)
+        member_checks.check_maps(name, files, folds, wanted)
     facts = {
         "name": name,
         "folder": re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "member",
@@ -99,7 +99,7 @@ def fetch(member: Member, folder: Path) -> None:
 
 def _find(name: str, project: Path) -> Source:
     try:
-        return sources.find(name, project)
+        return projects.find(name, project)
     except InputError as error:
         raise InputError(f"ensemble.members: {error}") from error
 
@@ -156,7 +156,7 @@ def _weights(name: str, files: AbstractFileSystem, fold: int) -> str:
 
 def _check_map(name: str, place: str, path: Path) -> None:
     try:
-        probabilities.read(path)
+        map_file.read(path)
     except InputError as error:
         raise InputError(f"ensemble.members: {name!r}: {place} is damaged; predict it again") from error
 
