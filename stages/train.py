@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ftu import folds, jsonfile, paths, processes, schedules, tables
+from ftu import folds, images, jsonfile, paths, processes, schedules, tables
 from ftu.params import Params, load_params
 from ftu.stage import fold_argument, run, warn
 from ftu.whole import whole_folder
@@ -42,7 +42,11 @@ def train(fold: int, params: Params) -> str:
     learnt, held_out = folds.divide(tables.read_folds(paths.FOLDS), fold)
     windows = params.resize.mode == "microns"  # then images have any size
     augment = strict_augmentation(size, windows=windows, **params.augment.model_dump())
-    part = partial(dataset.Samples, paths.NORMALIZED / "train", paths.RESIZED / "masks", cache=settings.cache)
+    folders = paths.NORMALIZED / "train", paths.RESIZED / "masks"
+    if not windows:
+        names = [f"{name}.png" for name in (*learnt, *held_out)]
+        images.check_squares([folder / name for folder in folders for name in names], size)
+    part = partial(dataset.Samples, *folders, cache=settings.cache)
     samples = part(learnt, size, augment, settings.seed), part(held_out, size, None, settings.seed)
     batches = dataset.batches(*samples, accelerator, **settings.model_dump(include=LOADING))
     key = resume.run_key(

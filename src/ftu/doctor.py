@@ -47,6 +47,7 @@ def examine(project: Path) -> Iterator[Finding]:
     if params:
         yield from found("data", partial(data_and_disk, params))
         yield from found("target", partial(inputs.target, params))
+        yield from found("resized", partial(remains.resized, paths.RESIZED, params["resize"]))
     own = project / ".ftu"
     yield from found("stages", partial(pending.stages, project))
     yield from found("locks", partial(remains.running, project / ".dvc" / "tmp"))

@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -161,6 +161,25 @@ def write_tiff(path: Path, image: np.ndarray) -> None:
         tiff.write(np.moveaxis(image, -1, 0))
 
 
+def check_squares(paths: Iterable[Path], side: int) -> None:
+    """Raise InputError unless each PNG, which a stage wrote, is `side` x `side` px by its head."""
+    for path in paths:
+        shape = None
+        with suppress(RasterioError), raster.opened(path, driver="PNG") as png:
+            shape = png.shape
+        if shape is None:
+            raise _unreadable(path)
+        if shape != (side, side):
+            raise InputError(
+                f"{path}: is {shape[0]} x {shape[1]} px (height x width) but resize.side is {side}; run "
+                "`dvc repro` to make it again"
+            )
+
+
+def _unreadable(path: Path) -> InputError:
+    return InputError(f"{path}: is missing or damaged; run `dvc repro` to make it again")
+
+
 def _read_png(path: Path, count: int) -> np.ndarray:
     """(count, H, W) uint8 of a PNG that a stage wrote; InputError when it is missing, damaged, or another.
 
@@ -171,7 +190,7 @@ def _read_png(path: Path, count: int) -> np.ndarray:
             bands = png.count in (count, count + 1) and set(png.dtypes) == {"uint8"}  # with alpha or without
             if bands and not raster.size_fault(path, png):
                 return png.read(list(range(1, count + 1)))
-    raise InputError(f"{path}: is missing or damaged; run `dvc repro` to make it again")
+    raise _unreadable(path)
 
 
 def _is_whole_png(content: bytes) -> bool:
