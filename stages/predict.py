@@ -1,6 +1,6 @@
 """Probabilities of one fold's model: its held-out images, and the test images."""
 
-from ftu.files import folds
+from ftu.files import folds, png
 from ftu.files.index import read_index
 from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_folder
@@ -32,7 +32,10 @@ def predict(fold: int, params: Params) -> str:
     }
     due = [(part, source, name) for part, (source, ids) in parts.items() for name in ids]
     sources = [source / f"{name}.png" for _, source, name in due]
-    inference.check_oversize(sources, settings.window.side)
+    if params.resize.mode == "fixed":
+        png.check_squares(sources, params.resize.side)
+    else:
+        inference.check_oversize(sources, settings.window.side)
     model, facts = artifact.load(paths.model(fold))
     with whole_folder(paths.prediction(fold)) as folder:
         for part in parts:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ftu import schedules
-from ftu.files import folds, jsonfile
+from ftu.files import folds, jsonfile, png
 from ftu.pipeline import launch, paths
 from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.params import Params, load_params
@@ -44,7 +44,11 @@ def train(fold: int, params: Params) -> str:
     learnt, held_out = folds.divide(folds.read_folds(paths.FOLDS), fold)
     windows = params.resize.mode == "microns"  # then images have any size
     augment = strict_augmentation(size, windows=windows, **params.augment.model_dump())
-    part = partial(dataset.Samples, paths.NORMALIZED / "train", paths.RESIZED / "masks", cache=settings.cache)
+    folders = paths.NORMALIZED / "train", paths.RESIZED / "masks"
+    if not windows:
+        names = [f"{name}.png" for name in (*learnt, *held_out)]
+        png.check_squares([folder / name for folder in folders for name in names], size)
+    part = partial(dataset.Samples, *folders, cache=settings.cache)
     samples = part(learnt, size, augment, settings.seed), part(held_out, size, None, settings.seed)
     batches = dataset.batches(*samples, accelerator, **settings.model_dump(include=LOADING))
     key = resume.run_key(

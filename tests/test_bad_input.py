@@ -318,14 +318,39 @@ def test_a_gpu_that_is_not_there_is_refused(torch_project, stage):
     refused(torch_project, stage, "device cuda: torch sees no GPU", f"{stage}.device", "to cpu")
 
 
+def write_images(project, names: tuple[str, ...], shape: tuple[int, ...]) -> None:
+    """Black PNGs of this shape at these places under data/."""
+    for name in names:
+        path = project.folder / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("stage", "odd"),
+    [
+        ("train", "normalized/train/1.png"),
+        ("train", "normalized/train/2.png"),
+        ("train", "resized/masks/2.png"),
+        ("predict", "normalized/train/1.png"),
+        ("predict", "normalized/test/3.png"),
+    ],
+)
+def test_an_image_of_another_side_is_refused_where_all_are_to_have_one(torch_project, stage, odd):
+    pictures = ("normalized/train/1.png", "normalized/train/2.png", "normalized/test/3.png")
+    write_images(torch_project, pictures, (96, 96, 3))
+    write_images(torch_project, ("resized/masks/1.png", "resized/masks/2.png"), (96, 96))
+    write_images(torch_project, (odd,), (128, 96, 3))
+    torch_project.set(resize={"side": 96})
+    found = f"data/{odd}: is 128 x 96 px (height x width) but resize.side is 96"
+    refused(torch_project, stage, found, "run `dvc repro`")
+
+
 def test_windows_larger_than_every_image_are_refused(torch_project):
     torch_project.set(
         resize={"mode": "microns"}, predict={"window": {"side": 512, "overlap": 0.25, "blend": "smooth"}}
     )
-    for part, name in (("train", "1"), ("test", "3")):
-        folder = torch_project.folder / "data" / "normalized" / part
-        folder.mkdir(parents=True)
-        cv2.imwrite(str(folder / f"{name}.png"), np.zeros((300, 200, 3), np.uint8))
+    write_images(torch_project, ("normalized/train/1.png", "normalized/test/3.png"), (300, 200, 3))
     refused(
         torch_project, "predict", "predict.window.side: 512 px is larger", "longest side is 300 px", "or 0"
     )
@@ -360,12 +385,8 @@ def test_weights_that_cannot_be_read_are_refused(torch_project, content, parts):
 @pytest.mark.parametrize("cache", [True, False])
 def test_a_step_of_more_images_than_the_fold_has_is_refused_with_both_numbers(torch_project, cache):
     torch_project.set(train={"batch_size": 12, "cache": cache})
-    image = np.zeros((128, 128, 3), np.uint8)
-    for part, content in (("normalized/train", image), ("resized/masks", image[..., 0])):
-        folder = torch_project.folder / "data" / part
-        folder.mkdir(parents=True)
-        for name in ("1", "2"):
-            cv2.imwrite(str(folder / f"{name}.png"), content)
+    for part, shape in (("normalized/train", (128, 128, 3)), ("resized/masks", (128, 128))):
+        write_images(torch_project, (f"{part}/1.png", f"{part}/2.png"), shape)
     refused(
         torch_project, "train", "train.batch_size: a step of 12 images", "the 1 training images of this fold"
     )

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from ftu.files import png
 from ftu.pipeline.atomic import whole_file, whole_folder
 from ftu.pipeline.params import load_params
 from ftu_tools.doctor import doctor, due_stages, leftovers, machine, needs
@@ -272,6 +274,21 @@ def test_unfinished_trainings_are_listed_and_damaged_ones_told(tmp_path):
     assert "is damaged" in damaged.words
     with (tmp_path / "fold_0-ab.lock").open("w"):
         assert f"process {os.getpid()} " in next(leftovers.trainings(tmp_path)).words
+
+
+def test_images_of_another_side_than_asked_for_are_told(tmp_path):
+    def told(**settings: Any) -> list[Finding]:
+        return list(leftovers.resized(tmp_path, PARAMS["resize"] | settings))
+
+    assert told() == []
+    png.write_rgb(tmp_path / "1.png", np.zeros((64, 64, 3), np.uint8))
+    png.write_mask(tmp_path / "2.png", np.zeros((64, 64), np.uint8))
+    assert told(side=64) == told(mode="microns", side=96) == []
+    found = one(told(side=96))
+    assert found.level == "warning"
+    assert "1.png: is 64 x 64 px (height x width) but resize.side is 96; run `dvc repro`" in found.words
+    (tmp_path / "1.png").write_text("no picture")
+    assert one(told(side=64)).level == "warning"
 
 
 def test_a_lease_is_told_while_it_is_held(tmp_path):

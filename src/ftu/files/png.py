@@ -1,7 +1,7 @@
 """Images, (H, W, 3) uint8 RGB, and masks, (H, W) uint8 of 0 and 1, as stages write and read them."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,6 +47,18 @@ def rgb_rows(path: Path) -> Iterator[gdal.Rows]:
         yield gdal.rows_of(png)
 
 
+def check_squares(paths: Iterable[Path], side: int) -> None:
+    """Raise InputError unless each image or mask that a stage wrote is `side` x `side` px by its head."""
+    for path in paths:
+        with _opened(path) as png:
+            height, width = png.shape
+        if (height, width) != (side, side):
+            raise InputError(
+                f"{path}: is {height} x {width} px (height x width) but resize.side is {side}; run "
+                "`dvc repro` to make it again"
+            )
+
+
 def _read_png(path: Path, count: int) -> np.ndarray:
     """(count, H, W) uint8 of a PNG that a stage wrote; InputError when it is missing, damaged, or another.
 
@@ -59,11 +71,11 @@ def _read_png(path: Path, count: int) -> np.ndarray:
 
 
 @contextmanager
-def _opened(path: Path, count: int) -> Iterator[DatasetReader]:
+def _opened(path: Path, count: int | None = None) -> Iterator[DatasetReader]:
     """The PNG at `path`, of `count` bands of uint8 and perhaps alpha; InputError where it is none."""
     try:
         with gdal.opened(path, driver="PNG") as png:
-            fits = png.count in (count, count + 1) and set(png.dtypes) == {"uint8"}
+            fits = (not count or png.count in (count, count + 1)) and set(png.dtypes) == {"uint8"}
             if not fits or gdal.size_fault(path, png):
                 raise _damaged(path)
             yield png

@@ -48,6 +48,7 @@ def examine(project: Path) -> Iterator[Finding]:
     if params:
         yield from found("data", partial(data_and_disk, params))
         yield from found("target", partial(needs.target, params))
+        yield from found("resized", partial(leftovers.resized, paths.RESIZED, params["resize"]))
     own = project / ".ftu"
     yield from found("stages", partial(due_stages.stages, project))
     yield from found("locks", partial(leftovers.running, project / ".dvc" / "tmp"))

@@ -3,11 +3,13 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ftu.cache import checksummed
+from ftu.errors import InputError
 from ftu.pipeline.atomic import in_work
 from ftu_tools.doctor.findings import Finding, named, ok, size, warning
 from ftu_tools.doctor.needs import occupied
@@ -49,6 +51,15 @@ def trainings(folder: Path) -> Iterator[Finding]:
             yield ok(
                 "training", f"{words}; dvc repro goes on, with the code, values and data that it began with"
             )
+
+
+def resized(folder: Path, settings: Mapping[str, Any]) -> Iterator[Finding]:
+    """The first image that resize made for another `resize.side`."""
+
+    try:
+        check_squares(sorted(folder.rglob("*.png")) if settings["mode"] == "fixed" else [], settings["side"])
+    except InputError as problem:
+        yield warning("resized", str(problem))
 
 
 def leases(folder: Path) -> Iterator[Finding]:
