@@ -1,18 +1,18 @@
 """What is packed for Kaggle: the library that inference imports and no more, wheels as locked, metadata."""
 
 import ast
-import json
 import re
 import shutil
 import zipfile
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from ftu import bundle, images, jsonfile, licences, notebook, packing, payload, sources, wheels
+from ftu import bundle, images, jsonfile, licences, packing, payload, sources, wheels
 from ftu.errors import InputError
 from imports import ROOT, imported_modules, imported_packages
 from trained import change, write_project
@@ -102,37 +102,70 @@ def test_a_wheel_says_its_licence(tmp_path):
 # ------------------------------------------------------------------ metadata and notebook
 
 
-def test_the_notebook_is_one_of_plain_python():
-    found = json.loads(json.dumps(notebook.notebook()))
-    assert (found["nbformat"], found["nbformat_minor"]) == (4, 4)
-    assert set(found) == {"cells", "metadata", "nbformat", "nbformat_minor"}
-    assert [cell["cell_type"] for cell in found["cells"]] == ["markdown", *["code"] * 4]
-    for cell in found["cells"]:
-        keys = {"cell_type", "metadata", "source"}
-        assert set(cell) == keys | ({"execution_count", "outputs"} if cell["cell_type"] == "code" else set())
-        assert all(line.endswith("\n") for line in cell["source"][:-1])
-        if cell["cell_type"] == "code":
-            ast.parse("".join(cell["source"]))
+NOTEBOOK = nbformat.read(bundle.NOTEBOOK / "inference.ipynb", nbformat.NO_CONVERT)
+CELLS = [ast.parse(cell.source) for cell in NOTEBOOK.cells if cell.cell_type == "code"]  # of plain Python
 
 
-def test_the_notebook_runs_offline_on_a_gpu_on_the_competition():
-    found = notebook.kernel_metadata("someone")
+def test_the_notebook_is_valid_and_as_jupyter_saves_it_without_results():
+    nbformat.validate(NOTEBOOK)
+    assert nbformat.writes(NOTEBOOK) + "\n" == (bundle.NOTEBOOK / "inference.ipynb").read_text()
+    assert not any(cell.outputs for cell in NOTEBOOK.cells if cell.cell_type == "code")
+
+
+def test_the_notebook_names_the_parts_of_a_bundle_as_those_do_who_write_it():
+    nodes = [node for cell in CELLS for node in ast.walk(cell)]
+    words = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    names = {payload.FACTS, payload.WHEELS, payload.LIBRARY, payload.INPUT, "/**/" + payload.FACTS}
+    assert words >= names
+    called = {word.removeprefix("ftu.") for word in words if word.startswith("ftu.")}
+    assert called
+    assert called <= set(bundle.needs("kaggle").modules)
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """Both halves of what goes to Kaggle, without the contents of the data set."""
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / payload.LICENCES).write_text('all "about" it\n')
+    bundle.publishable(tmp_path, "someone")
+    return tmp_path
+
+
+def test_the_notebook_runs_offline_on_a_gpu_on_the_competition(published):
+    found = jsonfile.read(published / "notebook" / payload.KERNEL, "")
     assert found["id"] == "someone/" + re.sub(r"\W+", "-", found["title"].lower())  # as Kaggle makes slugs
     assert (found["enable_internet"], found["enable_gpu"], found["is_private"]) == (False, True, True)
     assert found["competition_sources"] == ["hubmap-organ-segmentation"]
-    assert found["dataset_sources"] == [notebook.dataset_metadata("someone", "")["id"]]
+    data = jsonfile.read(published / "dataset" / "dataset-metadata.json", "")
+    assert found["dataset_sources"] == [data["id"]]
     assert (found["kernel_type"], found["language"]) == ("notebook", "python")
     assert len(found["title"]) >= 5
+    assert nbformat.read(published / "notebook" / found["code_file"], nbformat.NO_CONVERT) == NOTEBOOK
 
 
-def test_the_data_set_keeps_to_the_lengths_that_kaggle_asks_for():
-    found = notebook.dataset_metadata("someone", "all about it")
+def test_the_data_set_keeps_to_the_lengths_that_kaggle_asks_for(published):
+    found = jsonfile.read(published / "dataset" / "dataset-metadata.json", "")
     user, slug = found["id"].split("/")
     assert user == "someone"
     assert 3 <= len(slug) <= 50
     assert 6 <= len(found["title"]) <= 50
     assert 20 <= len(found["subtitle"]) <= 80
     assert found["licenses"] == [{"name": "other"}]  # exactly one, and this one refers to the description
+    assert found["description"] == 'all "about" it\n'
+    assert slug in NOTEBOOK.cells[0].source
+
+
+def test_nothing_that_is_published_names_another_user(published):
+    for path in published.rglob("*-metadata.json"):
+        assert bundle.USER in (bundle.NOTEBOOK / path.name).read_text()
+        assert bundle.USER not in path.read_text()
+
+
+@pytest.mark.parametrize("user", ['a"b', "a/b", "a b"])
+def test_a_name_that_is_none_on_kaggle_is_refused_before_any_work(tmp_path, user):
+    with pytest.raises(InputError, match="the name on Kaggle: "):
+        bundle.build(tmp_path / "b", project=tmp_path, experiment="", pythons=[], user=user, device="")
+    assert not list(tmp_path.iterdir())
 
 
 # ------------------------------------------------------------------ packing

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 import torch
@@ -17,7 +18,7 @@ from ruamel.yaml import YAML
 from torch import nn
 
 import predicted
-from ftu import artifact, jsonfile, limits, members, notebook, payload, tables
+from ftu import artifact, bundle, jsonfile, limits, members, payload, tables
 from ftu.admission import Wanted
 from ftu.encoders import Encoder
 from ftu.errors import InputError
@@ -56,7 +57,9 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
 
 def trees() -> list[tuple[str, ast.Module]]:
     found = [(str(path.relative_to(ROOT)), ast.parse(path.read_text())) for path in SCRIPTS]
-    return found + [(f"cell {number}", ast.parse(code)) for number, code in enumerate(notebook.code_cells())]
+    notebook = nbformat.read(bundle.NOTEBOOK / "inference.ipynb", nbformat.NO_CONVERT)
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    return found + [(f"cell {number}", ast.parse(code)) for number, code in enumerate(cells)]
 
 
 @pytest.mark.parametrize(("name", "tree"), trees())

@@ -10,6 +10,7 @@ Each half holds the metadata that Kaggle's command line reads.
 
 import argparse
 import ast
+import json
 import shutil
 import subprocess
 import sys
@@ -18,13 +19,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftu import jsonfile, licences, notebook, packing, payload, sources, wheels
+from ftu import jsonfile, licences, limits, packing, payload, sources, wheels
+from ftu.errors import InputError
 from ftu.stage import run, warn
 from ftu.whole import whole_folder
 
 RUNNER = "kaggle"  # the module that infers
 ANOTHER_LICENCE = "staintools_backend"  # drags in GPL code; never imported by the other backends
-USER = "your-kaggle-name"  # until one is given
+NOTEBOOK = Path(__file__).parent / "notebook"  # what Kaggle is to run, and the metadata of both halves
+USER = "your-kaggle-name"  # in those, until one is given
 
 
 class Code(NamedTuple):
@@ -58,6 +61,8 @@ def build(
 
     An empty `experiment` is the project as it lies there, an empty `device` that of its parameters.
     """
+    if fault := limits.name_fault(user):
+        raise InputError(f"the name on Kaggle: {fault}")
     with whole_folder(out) as folder:
         data = folder / "dataset"
         own = sources.find(experiment, project)
@@ -127,12 +132,19 @@ def pack_licences(data: Path, project: Path) -> None:
 
 
 def publishable(folder: Path, user: str) -> None:
-    """The notebook, and the metadata with which Kaggle's command line publishes both halves."""
+    """The notebook, and the metadata with which Kaggle's command line publishes both halves.
+
+    Fields: https://github.com/Kaggle/kaggle-cli/blob/main/docs/kernels_metadata.md and datasets_metadata.md.
+    """
     (folder / "notebook").mkdir()
-    jsonfile.write(folder / "notebook" / notebook.CODE_FILE, notebook.notebook())
-    jsonfile.write(folder / "notebook" / "kernel-metadata.json", notebook.kernel_metadata(user))
+    shutil.copyfile(NOTEBOOK / "inference.ipynb", folder / "notebook" / "inference.ipynb")
     description = (folder / "dataset" / payload.LICENCES).read_text()
-    jsonfile.write(folder / "dataset" / "dataset-metadata.json", notebook.dataset_metadata(user, description))
+    for half, name, more in (
+        ("notebook", payload.KERNEL, {}),
+        ("dataset", "dataset-metadata.json", {"description": description}),
+    ):
+        facts = json.loads((NOTEBOOK / name).read_text().replace(USER, user))
+        jsonfile.write(folder / half / name, facts | more)
 
 
 def _imports(path: Path) -> list[str]:
