@@ -67,9 +67,7 @@ def audit(
         '[project]\nname = "project"\nversion = "0"\ndependencies = ["thing"]\n'
     )
     (folder / "uv.lock").write_text(LOCK.replace("ADDRESS", address).replace("HASH", "0" * 64))
-    path = os.pathsep.join([str(ROOT / ".uv/bin"), os.environ["PATH"]])
-    real = shutil.which("uv", path=path)
-    stand_in(folder, f'exec {real} "$@" --no-cache --service-url {address}')
+    stand_in(folder, f'exec {shutil.which("uv")} "$@" --no-cache --service-url {address}')
     return make(folder, *words)
 
 

@@ -3,7 +3,10 @@
 import ast
 import re
 import shutil
+import sys
+import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import nbformat
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
+from packaging.utils import canonicalize_name
 
 from ftu import bundle, images, jsonfile, licences, packing, payload, sources, wheels
 from ftu.errors import InputError
@@ -19,26 +23,25 @@ from trained import change, write_project
 
 RUNNER = Path("src/ftu/kaggle.py")
 NOT_ON_KAGGLE = {"dvc", "albumentations", "staintools", "spams", "matplotlib", "accelerate", "fsspec"}
-LOCK = wheels.read_lock(ROOT / "uv.lock")
 
 # ------------------------------------------------------------------ the library
 
 
 def test_the_modules_packed_are_those_that_the_runner_imports():
     walked = {Path(path).stem for path in imported_modules(RUNNER)} | {"kaggle"}
-    assert set(bundle.needs("kaggle").modules) == walked - {"staintools_backend"}
+    assert set(bundle.needs("kaggle")) == walked - {"staintools_backend"}
 
 
 def test_inference_needs_nothing_of_training():
-    found = bundle.needs("kaggle")
-    assert not set(found.packages) & NOT_ON_KAGGLE
-    assert not {"augment", "dataset", "training", "weights", "members", "bundle"} & set(found.modules)
-    # The other backend is imported by name, and only where it is asked for.
-    assert imported_packages(RUNNER) - {"staintools", "spams", "sys"} >= set(found.packages)
+    # The other stain backend is imported by name, and only where it is asked for.
+    assert not (imported_packages(RUNNER) - {"staintools", "spams"}) & NOT_ON_KAGGLE
+    assert not {"augment", "dataset", "training", "weights", "members", "bundle"} & set(
+        bundle.needs("kaggle")
+    )
 
 
 def test_the_library_that_is_packed_is_whole(tmp_path):
-    bundle.pack_library(bundle.needs("kaggle").modules, tmp_path)
+    bundle.pack_library(bundle.needs("kaggle"), tmp_path)
     there = {path.stem for path in (tmp_path / "ftu").iterdir()}
     for path in (tmp_path / "ftu").iterdir():
         for node in ast.walk(ast.parse(path.read_text())):
@@ -52,37 +55,60 @@ def test_the_library_that_is_packed_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
-def test_all_that_inference_imports_is_locked_or_preinstalled(python):
-    names = wheels.distributions(bundle.needs("kaggle").packages)
-    found = {package["name"] for package in wheels.pinned(LOCK, names, python)}
-    assert set(names) - wheels.PREINSTALLED <= found
-    assert {"timm", "segmentation-models-pytorch", "ttach", "rasterio"} <= found
-    assert not found & (wheels.PREINSTALLED | {"dvc", "albumentations", "staintools", "spams-bin"})
+def test_all_that_inference_imports_is_in_its_group_or_preinstalled(python):
+    known = packages_distributions()
+    third_party = imported_packages(RUNNER) - sys.stdlib_module_names - {"staintools", "spams"}
+    names = {canonicalize_name(name) for module in third_party for name in known[module]}
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        group = tomllib.load(file)["dependency-groups"][wheels.GROUP]
+    assert {canonicalize_name(name) for name in group} == names - wheels.PREINSTALLED
+    found = [package["name"] for package in wheels.pinned(ROOT, python)]
+    assert found == sorted(set(found))
+    assert names - wheels.PREINSTALLED <= set(found)
+    assert not set(found) & (wheels.PREINSTALLED | {"dvc", "albumentations", "staintools", "spams-bin"})
 
 
 def test_what_kaggle_preinstalls_is_in_the_lock():
-    assert {package["name"] for package in LOCK} >= wheels.PREINSTALLED
+    with (ROOT / "uv.lock").open("rb") as file:
+        assert {package["name"] for package in tomllib.load(file)["package"]} >= wheels.PREINSTALLED
 
 
-def test_a_package_that_is_pinned_several_times_is_taken_for_its_python():
-    lock = [
-        {"name": "old", "version": "1", "resolution-markers": ["python_full_version < '3.12'"]},
-        {"name": "old", "version": "2", "resolution-markers": ["python_full_version >= '3.12'"]},
-        {"name": "top", "version": "1", "dependencies": [
-            {"name": "old"}, {"name": "numpy"}, {"name": "absent", "marker": "sys_platform == 'win32'"}
-        ]},
-    ]  # fmt: skip
-    for python, version in (("3.11", "1"), ("3.12", "2")):
-        found = {package["name"]: package["version"] for package in wheels.pinned(lock, ["top"], python)}
-        assert found == {"old": version, "top": "1"}
-    with pytest.raises(InputError, match=r"no absent for Python 3\.12"):
-        wheels.pinned(lock, ["absent"], "3.12")
+PLACE = 'source = { registry = "https://example.org/simple" }'
 
 
-def test_a_module_that_is_not_installed_is_named():
-    assert wheels.distributions(["cv2", "os", "numpy"]) == ["numpy", "opencv-python-headless"]
-    with pytest.raises(InputError, match="no_such_module"):
-        wheels.distributions(["no_such_module"])
+def entry(name: str, version: str, *dependencies: str) -> str:
+    """A package in a lock of uv."""
+    wheel = f'url = "https://example.org/{name}-{version}-py3-none-any.whl", hash = "sha256:{"0" * 64}"'
+    needed = f"dependencies = [{', '.join(dependencies)}]"
+    head = f'[[package]]\nname = "{name}"\nversion = "{version}"\n'
+    return f"{head}{PLACE}\nwheels = [{{ {wheel} }}]\n{needed}\n"
+
+
+def test_a_package_that_is_pinned_several_times_is_taken_for_its_python(tmp_path):
+    head = '\nname = "project"\nversion = "0"\n'
+    python = 'requires-python = ">=3.11"\n'
+    group = '[dependency-groups]\nkaggle = ["top"]\n'
+    (tmp_path / "pyproject.toml").write_text(f"[project]{head}{python}{group}")
+    older = f'{{ name = "old", version = "1", {PLACE}, marker = "python_full_version < \'3.12\'" }}'
+    newer = f'{{ name = "old", version = "2", {PLACE}, marker = "python_full_version >= \'3.12\'" }}'
+    absent = '{ name = "absent", marker = "sys_platform == \'win32\'" }'
+    lock = f'version = 1\n{python}[[package]]{head}source = {{ virtual = "." }}\n'
+    lock += '[package.dev-dependencies]\nkaggle = [{ name = "top" }]\n'
+    lock += entry("top", "1", older, newer, absent, '{ name = "numpy" }') + entry("old", "1")
+    lock += entry("old", "2") + entry("absent", "1") + entry("numpy", "1", '{ name = "blas" }')
+    (tmp_path / "uv.lock").write_text(lock + entry("blas", "1"))
+    for version, expected in (("3.11", "1"), ("3.12", "2")):
+        found = {package["name"]: package["version"] for package in wheels.pinned(tmp_path, version)}
+        assert found == {"old": expected, "top": "1"}
+    (tmp_path / "uv.lock").unlink()
+    with pytest.raises(InputError, match=r"uv\.lock: uv cannot export it"):
+        wheels.pinned(tmp_path, "3.12")
+
+
+def test_without_uv_it_is_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"uv is not on the PATH.*make bundle"):
+        wheels.pinned(ROOT, "3.12")
 
 
 def test_a_wheel_says_its_licence(tmp_path):
@@ -119,7 +145,7 @@ def test_the_notebook_names_the_parts_of_a_bundle_as_those_do_who_write_it():
     assert words >= names
     called = {word.removeprefix("ftu.") for word in words if word.startswith("ftu.")}
     assert called
-    assert called <= set(bundle.needs("kaggle").modules)
+    assert called <= set(bundle.needs("kaggle"))
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def execute(folder: Path, packed: Path, data: Path, python: str, monkeypatch: py
     data_set, library, working = folder / "input/data set", folder / "library", folder / "working"
     shutil.copytree(packed, data_set)
     shutil.copytree(data, folder / "input/competition")
-    bundle.pack_library(bundle.needs("kaggle").modules, data_set / payload.LIBRARY)
+    bundle.pack_library(bundle.needs("kaggle"), data_set / payload.LIBRARY)
     facts = jsonfile.read(data_set / payload.FACTS, "")
     pins = {"code_commit": "1", "packages": {python: {"thing": "1.0", "other": "2"}}}
     jsonfile.write(data_set / payload.FACTS, facts | pins)

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ftu import jsonfile, licences, limits, packing, payload, sources, wheels
 from ftu.errors import InputError
@@ -30,28 +30,23 @@ NOTEBOOK = Path(__file__).parent / "notebook"  # what Kaggle is to run, and the 
 USER = "your-kaggle-name"  # in those, until one is given
 
 
-class Code(NamedTuple):
-    """What a module of the library needs, followed through its imports."""
-
-    modules: list[str]  # of the library, itself included
-    packages: list[str]  # importable names of others
-
-
-def needs(module: str) -> Code:
-    """The modules of the library and the packages that `module` needs."""
+def needs(module: str) -> list[str]:
+    """The modules of the library that `module` needs, itself included, followed through its imports."""
     library = Path(__file__).parent
-    modules, packages, pending = set(), set(), [module]
+    found, pending = set(), [module]
     while pending:
         current = pending.pop()
-        modules.add(current)
+        found.add(current)
         for name in _imports(library / f"{current}.py"):
             top, _, rest = name.partition(".")
             inner = rest.split(".")[0]
-            if top != "ftu":
-                packages.add(top)
-            elif (library / f"{inner}.py").is_file() and inner not in modules | {ANOTHER_LICENCE}:
+            if (
+                top == "ftu"
+                and (library / f"{inner}.py").is_file()
+                and inner not in found | {ANOTHER_LICENCE}
+            ):
                 pending.append(inner)
-    return Code(sorted(modules), sorted(packages - sys.stdlib_module_names))
+    return sorted(found)
 
 
 def build(
@@ -71,10 +66,9 @@ def build(
         for name, place in members.items():
             packing.pack(sources.find(name, project), data / place)
         packing.pack_rules(own, params, data / payload.RULES)
-        code = needs(RUNNER)
-        pack_library(code.modules, data / payload.LIBRARY)
+        pack_library(needs(RUNNER), data / payload.LIBRARY)
         (data / payload.WHEELS).mkdir()
-        packages = partial(pack_wheels, code.packages, project, data / payload.WHEELS)
+        packages = partial(pack_wheels, project, data / payload.WHEELS)
         facts = {
             "own": "own",
             "members": members,
@@ -111,9 +105,9 @@ def pack_library(modules: Sequence[str], folder: Path) -> None:
         shutil.copyfile(Path(__file__).parent / f"{module}.py", folder / "ftu" / f"{module}.py")
 
 
-def pack_wheels(modules: Sequence[str], project: Path, folder: Path, python: str) -> dict[str, str]:
-    """The wheels that these modules need on Python `python`; package -> version."""
-    packages = wheels.pinned(wheels.read_lock(project / "uv.lock"), wheels.distributions(modules), python)
+def pack_wheels(project: Path, folder: Path, python: str) -> dict[str, str]:
+    """The wheels that inference needs on Python `python`; package -> version."""
+    packages = wheels.pinned(project, python)
     wheels.download(packages, folder, python)
     return {package["name"]: package["version"] for package in packages}
 
