@@ -20,6 +20,7 @@ from imports import ROOT
 
 settings.register_profile("untimed", deadline=None)  # the machine may be busy
 settings.load_profile("untimed")
+os.environ["PATH"] = os.pathsep.join([str(ROOT / ".uv" / "bin"), os.environ["PATH"]])  # as in the Makefile
 
 # The first stages work where torch cannot be imported, and they take no time to import it.
 UNUSABLE_TORCH = 'raise RuntimeError("torch was imported")\n'

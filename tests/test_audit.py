@@ -1,95 +1,138 @@
-"""The audit of pinned packages: what it accepts, what it fails on, and that it says when it was not made."""
+"""`make audit`: uv itself, and a stand-in for osv.dev that knows something, or nothing, or is broken."""
 
+import json
 import os
+import re
+import shutil
 import subprocess
-import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from ftu.errors import InputError
-from ftu.files import jsonfile
-from ftu_tools.maintenance import audit
 from imports import ROOT
 
-FOUND = {
-    "id": "GHSA-1", "aliases": ["CVE-1"], "summary": "runs what it reads", "fix_versions": ["2.1"],
-    "dependency": {"name": "thing", "version": "2.0"},
-}  # fmt: skip
+LOCK = """\
+version = 1
+requires-python = ">=3.11"
+[[package]]
+name = "project"
+version = "0"
+source = { virtual = "." }
+dependencies = [{ name = "thing" }]
+[[package]]
+name = "thing"
+version = "2.0"
+source = { registry = "ADDRESS/simple" }
+wheels = [{ url = "ADDRESS/thing-2.0-py3-none-any.whl", hash = "sha256:HASH" }]
+"""
+FOUND = {"id": "GHSA-1", "modified": "2026-01-01T00:00:00Z"}
+NOTHING, SOMETHING = {"results": [{}]}, {"results": [{"vulns": [FOUND]}]}
+DETAILS = FOUND | {"aliases": ["CVE-1"], "summary": "runs what it reads", "affected": []}
 
 
-def report(*findings: dict) -> dict:
-    return {"summary": {"audited_packages": 9}, "vulnerabilities": list(findings), "adverse_statuses": []}
+class Osv(BaseHTTPRequestHandler):
+    """Answers what is known of packages, and details of a vulnerability, as its server says; is no index."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(self.server.known)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def do_GET(self) -> None:
+        self.answer(self.server.details if "/vulns/" in self.path else None)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def answer(self, content: object) -> None:
+        self.send_response(200 if content else 403)
+        self.end_headers()
+        self.wfile.write(json.dumps(content).encode())
 
 
-def run(folder: Path, answer: dict | str, *words: str, toml: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the audit in `folder`, with a uv that prints `answer`, or that fails with these words."""
-    (folder / "audit.toml").write_text(toml)
-    if isinstance(answer, dict):
-        jsonfile.write(folder / "answer.json", answer)
-        code = f"cat {folder}/answer.json; exit {bool(answer['vulnerabilities']):d}"
-    else:
-        code = f"echo '{answer}' >&2; exit 2"
-    (folder / "uv").write_text(f"#!/bin/sh\n{code}\n")
-    (folder / "uv").chmod(0o755)
-    path = os.pathsep.join([str(folder), os.environ["PATH"]])
-    return subprocess.run(
-        [sys.executable, "-m", "ftu_tools.maintenance.audit", *words],
-        cwd=folder, capture_output=True, text=True, check=False,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "PATH": path},
-    )  # fmt: skip
+@pytest.fixture
+def osv() -> Iterator[ThreadingHTTPServer]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Osv) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield server
+        server.shutdown()
 
 
-def test_a_lock_without_findings_passes(tmp_path):
-    done = run(tmp_path, report())
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "audited: 9 packages, nothing that is not accepted\n"
+def audit(
+    folder: Path, osv: ThreadingHTTPServer, known: object, *words: str, details: object = DETAILS
+) -> subprocess.CompletedProcess[str]:
+    """Make the target in a project of one package, whose uv asks `osv`; it answers with these."""
+    vars(osv).update(known=known, details=details)
+    address = f"http://127.0.0.1:{osv.server_port}"
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "project"\nversion = "0"\ndependencies = ["thing"]\n'
+    )
+    (folder / "uv.lock").write_text(LOCK.replace("ADDRESS", address).replace("HASH", "0" * 64))
+    stand_in(folder, f'exec {shutil.which("uv")} "$@" --no-cache --service-url {address}')
+    return make(folder, *words)
 
 
-def test_a_finding_fails_with_the_package_and_the_way_out(tmp_path):
-    done = run(tmp_path, report(FOUND))
-    assert done.returncode == 2
-    for part in ("thing 2.0: GHSA-1: runs what it reads", "fixed in 2.1", "uv lock --upgrade-package thing"):
-        assert part in done.stderr
+def stand_in(folder: Path, script: str) -> None:
+    """Put a uv into `folder` which the Makefile prefers."""
+    uv = folder / ".uv" / "bin" / "uv"
+    uv.parent.mkdir(parents=True, exist_ok=True)
+    uv.write_text(f"#!/bin/sh\n{script}\n")
+    uv.chmod(0o755)
 
 
-@pytest.mark.parametrize("name", ["GHSA-1", "CVE-1"])
-def test_a_finding_that_is_accepted_under_any_of_its_names_is_told_with_its_reason(tmp_path, name):
-    done = run(tmp_path, report(FOUND), toml=f'[[accepted]]\nid = "{name}"\nreason = "never called"\n')
-    assert done.returncode == 0
-    assert "accepted: thing 2.0: GHSA-1: runs what it reads (never called)" in done.stdout
+def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = ["make", "-C", str(folder), "-f", str(ROOT / "Makefile"), "-o", "env", "audit", *words]
+    environment = os.environ | {"UV_HTTP_RETRIES": "0"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_an_exception_that_is_not_needed_any_more_is_told(tmp_path):
-    done = run(tmp_path, report(), toml='[[accepted]]\nid = "GHSA-9"\nreason = "x"\n')
-    assert done.returncode == 0
-    assert "take it out of audit.toml: GHSA-9" in done.stdout
+def test_a_lock_without_findings_passes(tmp_path, osv):
+    done = audit(tmp_path, osv, NOTHING, "REQUIRED=1")
+    assert done.returncode == 0, done.stderr
+    assert "no known vulnerabilities" in done.stdout + done.stderr
+    assert "SKIPPED" not in done.stderr
 
 
-@pytest.mark.parametrize("answer", ["error: dns error", "error: unrecognized subcommand"])
-def test_a_database_that_cannot_be_asked_is_told_loudly_and_fails_only_where_it_is_required(tmp_path, answer):
-    done = run(tmp_path, answer)
-    assert done.returncode == 0
-    assert "SKIPPED: no package was audited" in done.stderr
-    assert answer in done.stderr
-    assert "audited:" not in done.stdout
-    assert run(tmp_path, answer, "--required").returncode == 1
+def test_a_finding_fails_with_the_package_and_never_as_skipped(tmp_path, osv):
+    done = audit(tmp_path, osv, SOMETHING)
+    assert done.returncode != 0
+    assert "thing 2.0 has 1 known vulnerability" in done.stdout
+    assert "GHSA-1: runs what it reads" in done.stdout
+    assert "SKIPPED" not in done.stderr
 
 
-def test_without_uv_it_is_told_too():
-    found, why = audit.ask(["a-command-that-is-not-there"])
-    assert found is None
-    assert "No such file" in why
+@pytest.mark.parametrize("name", ["GHSA-1", "CVE-1", "GHSA-9 GHSA-1"])
+def test_a_finding_is_accepted_under_any_of_its_names(tmp_path, osv, name):
+    done = audit(tmp_path, osv, SOMETHING, "REQUIRED=1", f"ACCEPTED={name}")
+    assert done.returncode == 0, done.stderr
+    assert "SKIPPED" not in done.stderr
+
+
+def test_an_exception_that_is_not_needed_any_more_is_told(tmp_path, osv):
+    assert "`GHSA-9` does not match" in audit(tmp_path, osv, NOTHING, "ACCEPTED=GHSA-9").stderr
 
 
 @pytest.mark.parametrize(
-    "toml", ["[[accepted]]\nid = 'a'", "[[accepted]]\nid = 'a'\nreason = ' '", "x", "accepted = 3"]
+    ("known", "details"),
+    [(None, None), ({}, None), ("a portal", None), (SOMETHING, None), (SOMETHING, {"id": 1})],
 )
-def test_an_exception_without_a_reason_is_refused(tmp_path, toml):
-    (tmp_path / "audit.toml").write_text(toml)
-    with pytest.raises(InputError, match=r"audit\.toml"):
-        audit.accepted(tmp_path / "audit.toml")
+def test_a_database_that_cannot_be_asked_never_says_that_nothing_is_known(tmp_path, osv, known, details):
+    for words, passes in (((), True), (("REQUIRED=1",), False)):
+        done = audit(tmp_path, osv, known, *words, details=details)
+        assert (done.returncode == 0) == passes
+        assert "SKIPPED: no package was audited" in done.stderr
+        assert f"127.0.0.1:{osv.server_port}/v1/" in done.stderr  # why
+        assert "no known vulnerabilities" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("status", "skipped"), [(0, 0), (1, 0), (2, 1), (124, 1), (127, 1)])
+def test_what_uv_ends_with_decides(tmp_path, status, skipped):
+    stand_in(tmp_path, f"exit {status}")
+    done = make(tmp_path)
+    assert (done.returncode == 0, done.stderr.count("SKIPPED")) == (status != 1, skipped)
 
 
 def test_the_exceptions_of_this_project_have_reasons():
-    assert audit.accepted(ROOT / "audit.toml")
+    text = (ROOT / "Makefile").read_text()
+    (names,) = re.findall(r"^ACCEPTED := (.*)$", text, re.MULTILINE)
+    for name in names.split():
+        assert re.search(rf"^# {name}: \w+", text, re.MULTILINE), name

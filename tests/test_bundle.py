@@ -1,56 +1,53 @@
 """What is packed for Kaggle: the library that inference imports and no more, wheels as locked, metadata."""
 
 import ast
-import json
 import re
 import shutil
+import sys
+import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
+from packaging.utils import canonicalize_name
 
 from ftu.errors import InputError
 from ftu.files import jsonfile, png
 from ftu.probabilities import projects
-from ftu_tools.kaggle import bundle, bundle_layout, licences, notebook, pack_experiment, wheels
+from ftu_tools.kaggle import bundle, bundle_layout, licences, pack_experiment, wheels
 from imports import ROOT, imported_modules, imported_packages
 from trained import change, write_project
 
 RUNNER = Path("src/ftu_tools/kaggle/infer.py")
 NOT_ON_KAGGLE = {"dvc", "albumentations", "staintools", "spams", "matplotlib", "accelerate", "fsspec"}
-LOCK = wheels.read_lock(ROOT / "uv.lock")
 
 # ------------------------------------------------------------------ the library
 
 
 def test_the_modules_packed_are_those_that_the_runner_imports():
     walked = {ROOT / path for path in imported_modules(RUNNER) | {str(RUNNER)}}
-    packed = {bundle.file_of(module) for module in bundle.needs(bundle.RUNNER).modules}
+    packed = {bundle.file_of(module) for module in bundle.needs(bundle.RUNNER)}
     assert packed == walked - {bundle.file_of(bundle.ANOTHER_LICENCE)}
 
 
 def test_inference_needs_nothing_of_training():
-    found = bundle.needs(bundle.RUNNER)
-    assert not set(found.packages) & NOT_ON_KAGGLE
-    assert not {
-        "ftu.augment", "ftu.dataset", "ftu.training", "ftu.weights", "ftu.probabilities.members",
-        "ftu_tools.kaggle.bundle",
-    } & set(found.modules)  # fmt: skip
-    # The other backend is imported by name, and only where it is asked for.
-    assert imported_packages(RUNNER) - {"staintools", "spams", "sys"} >= set(found.packages)
+    # The other stain backend is imported by name, and only where it is asked for.
+    assert not (imported_packages(RUNNER) - {"staintools", "spams"}) & NOT_ON_KAGGLE
+    needed = bundle.needs(bundle.RUNNER)
+    assert not [name for name in needed if name.startswith("ftu.training")]
+    assert not {"ftu.probabilities.members", "ftu_tools.kaggle.bundle"} & set(needed)
 
 
 def test_the_library_that_is_packed_is_whole(tmp_path):
-    bundle.pack_library(bundle.needs(bundle.RUNNER).modules, tmp_path)
+    bundle.pack_library(bundle.needs(bundle.RUNNER), tmp_path)
     for path in tmp_path.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in (
-                "ftu",
-                "ftu_tools",
-            ):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("ftu", "ftu_tools"):
                 module = tmp_path / (node.module or "").replace(".", "/")
                 names = [module / f"{alias.name}.py" for alias in node.names]
                 assert module.with_suffix(".py").is_file() or all(map(Path.is_file, names)), path
@@ -60,37 +57,60 @@ def test_the_library_that_is_packed_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
-def test_all_that_inference_imports_is_locked_or_preinstalled(python):
-    names = wheels.distributions(bundle.needs(bundle.RUNNER).packages)
-    found = {package["name"] for package in wheels.pinned(LOCK, names, python)}
-    assert set(names) - wheels.PREINSTALLED <= found
-    assert {"timm", "segmentation-models-pytorch", "ttach", "rasterio"} <= found
-    assert not found & (wheels.PREINSTALLED | {"dvc", "albumentations", "staintools", "spams-bin"})
+def test_all_that_inference_imports_is_in_its_group_or_preinstalled(python):
+    known = packages_distributions()
+    third_party = imported_packages(RUNNER) - sys.stdlib_module_names - {"staintools", "spams"}
+    names = {canonicalize_name(name) for module in third_party for name in known[module]}
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        group = tomllib.load(file)["dependency-groups"][wheels.GROUP]
+    assert {canonicalize_name(name) for name in group} == names - wheels.PREINSTALLED
+    found = [package["name"] for package in wheels.pinned(ROOT, python)]
+    assert found == sorted(set(found))
+    assert names - wheels.PREINSTALLED <= set(found)
+    assert not set(found) & (wheels.PREINSTALLED | {"dvc", "albumentations", "staintools", "spams-bin"})
 
 
 def test_what_kaggle_preinstalls_is_in_the_lock():
-    assert {package["name"] for package in LOCK} >= wheels.PREINSTALLED
+    with (ROOT / "uv.lock").open("rb") as file:
+        assert {package["name"] for package in tomllib.load(file)["package"]} >= wheels.PREINSTALLED
 
 
-def test_a_package_that_is_pinned_several_times_is_taken_for_its_python():
-    lock = [
-        {"name": "old", "version": "1", "resolution-markers": ["python_full_version < '3.12'"]},
-        {"name": "old", "version": "2", "resolution-markers": ["python_full_version >= '3.12'"]},
-        {"name": "top", "version": "1", "dependencies": [
-            {"name": "old"}, {"name": "numpy"}, {"name": "absent", "marker": "sys_platform == 'win32'"}
-        ]},
-    ]  # fmt: skip
-    for python, version in (("3.11", "1"), ("3.12", "2")):
-        found = {package["name"]: package["version"] for package in wheels.pinned(lock, ["top"], python)}
-        assert found == {"old": version, "top": "1"}
-    with pytest.raises(InputError, match=r"no absent for Python 3\.12"):
-        wheels.pinned(lock, ["absent"], "3.12")
+PLACE = 'source = { registry = "https://example.org/simple" }'
 
 
-def test_a_module_that_is_not_installed_is_named():
-    assert wheels.distributions(["cv2", "os", "numpy"]) == ["numpy", "opencv-python-headless"]
-    with pytest.raises(InputError, match="no_such_module"):
-        wheels.distributions(["no_such_module"])
+def entry(name: str, version: str, *dependencies: str) -> str:
+    """A package in a lock of uv."""
+    wheel = f'url = "https://example.org/{name}-{version}-py3-none-any.whl", hash = "sha256:{"0" * 64}"'
+    needed = f"dependencies = [{', '.join(dependencies)}]"
+    head = f'[[package]]\nname = "{name}"\nversion = "{version}"\n'
+    return f"{head}{PLACE}\nwheels = [{{ {wheel} }}]\n{needed}\n"
+
+
+def test_a_package_that_is_pinned_several_times_is_taken_for_its_python(tmp_path):
+    head = '\nname = "project"\nversion = "0"\n'
+    python = 'requires-python = ">=3.11"\n'
+    group = '[dependency-groups]\nkaggle = ["top"]\n'
+    (tmp_path / "pyproject.toml").write_text(f"[project]{head}{python}{group}")
+    older = f'{{ name = "old", version = "1", {PLACE}, marker = "python_full_version < \'3.12\'" }}'
+    newer = f'{{ name = "old", version = "2", {PLACE}, marker = "python_full_version >= \'3.12\'" }}'
+    absent = '{ name = "absent", marker = "sys_platform == \'win32\'" }'
+    lock = f'version = 1\n{python}[[package]]{head}source = {{ virtual = "." }}\n'
+    lock += '[package.dev-dependencies]\nkaggle = [{ name = "top" }]\n'
+    lock += entry("top", "1", older, newer, absent, '{ name = "numpy" }') + entry("old", "1")
+    lock += entry("old", "2") + entry("absent", "1") + entry("numpy", "1", '{ name = "blas" }')
+    (tmp_path / "uv.lock").write_text(lock + entry("blas", "1"))
+    for version, expected in (("3.11", "1"), ("3.12", "2")):
+        found = {package["name"]: package["version"] for package in wheels.pinned(tmp_path, version)}
+        assert found == {"old": expected, "top": "1"}
+    (tmp_path / "uv.lock").unlink()
+    with pytest.raises(InputError, match=r"uv\.lock: uv cannot export it"):
+        wheels.pinned(tmp_path, "3.12")
+
+
+def test_without_uv_it_is_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"uv is not on the PATH.*make bundle"):
+        wheels.pinned(ROOT, "3.12")
 
 
 def test_a_wheel_says_its_licence(tmp_path):
@@ -110,37 +130,76 @@ def test_a_wheel_says_its_licence(tmp_path):
 # ------------------------------------------------------------------ metadata and notebook
 
 
-def test_the_notebook_is_one_of_plain_python():
-    found = json.loads(json.dumps(notebook.notebook()))
-    assert (found["nbformat"], found["nbformat_minor"]) == (4, 4)
-    assert set(found) == {"cells", "metadata", "nbformat", "nbformat_minor"}
-    assert [cell["cell_type"] for cell in found["cells"]] == ["markdown", *["code"] * 4]
-    for cell in found["cells"]:
-        keys = {"cell_type", "metadata", "source"}
-        assert set(cell) == keys | ({"execution_count", "outputs"} if cell["cell_type"] == "code" else set())
-        assert all(line.endswith("\n") for line in cell["source"][:-1])
-        if cell["cell_type"] == "code":
-            ast.parse("".join(cell["source"]))
+NOTEBOOK = nbformat.read(bundle.NOTEBOOK / "inference.ipynb", nbformat.NO_CONVERT)
+CELLS = [ast.parse(cell.source) for cell in NOTEBOOK.cells if cell.cell_type == "code"]  # of plain Python
 
 
-def test_the_notebook_runs_offline_on_a_gpu_on_the_competition():
-    found = notebook.kernel_metadata("someone")
+def test_the_notebook_is_valid_and_as_jupyter_saves_it_without_results():
+    nbformat.validate(NOTEBOOK)
+    assert nbformat.writes(NOTEBOOK) + "\n" == (bundle.NOTEBOOK / "inference.ipynb").read_text()
+    assert not any(cell.outputs for cell in NOTEBOOK.cells if cell.cell_type == "code")
+
+
+def test_the_notebook_names_the_parts_of_a_bundle_as_those_do_who_write_it():
+    nodes = [node for cell in CELLS for node in ast.walk(cell)]
+    words = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    names = {
+        bundle_layout.FACTS,
+        bundle_layout.WHEELS,
+        bundle_layout.LIBRARY,
+        bundle_layout.INPUT,
+        "/**/" + bundle_layout.FACTS,
+    }
+    assert words >= names
+    called = {word for word in words if word.startswith(("ftu.", "ftu_tools."))}
+    assert called
+    assert called <= set(bundle.needs(bundle.RUNNER))
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """Both halves of what goes to Kaggle, without the contents of the data set."""
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / bundle_layout.LICENCES).write_text('all "about" it\n')
+    bundle.publishable(tmp_path, "someone")
+    return tmp_path
+
+
+def test_the_notebook_runs_offline_on_a_gpu_on_the_competition(published):
+    found = jsonfile.read(published / "notebook" / bundle_layout.KERNEL, "")
     assert found["id"] == "someone/" + re.sub(r"\W+", "-", found["title"].lower())  # as Kaggle makes slugs
     assert (found["enable_internet"], found["enable_gpu"], found["is_private"]) == (False, True, True)
     assert found["competition_sources"] == ["hubmap-organ-segmentation"]
-    assert found["dataset_sources"] == [notebook.dataset_metadata("someone", "")["id"]]
+    data = jsonfile.read(published / "dataset" / "dataset-metadata.json", "")
+    assert found["dataset_sources"] == [data["id"]]
     assert (found["kernel_type"], found["language"]) == ("notebook", "python")
     assert len(found["title"]) >= 5
+    assert nbformat.read(published / "notebook" / found["code_file"], nbformat.NO_CONVERT) == NOTEBOOK
 
 
-def test_the_data_set_keeps_to_the_lengths_that_kaggle_asks_for():
-    found = notebook.dataset_metadata("someone", "all about it")
+def test_the_data_set_keeps_to_the_lengths_that_kaggle_asks_for(published):
+    found = jsonfile.read(published / "dataset" / "dataset-metadata.json", "")
     user, slug = found["id"].split("/")
     assert user == "someone"
     assert 3 <= len(slug) <= 50
     assert 6 <= len(found["title"]) <= 50
     assert 20 <= len(found["subtitle"]) <= 80
     assert found["licenses"] == [{"name": "other"}]  # exactly one, and this one refers to the description
+    assert found["description"] == 'all "about" it\n'
+    assert slug in NOTEBOOK.cells[0].source
+
+
+def test_nothing_that_is_published_names_another_user(published):
+    for path in published.rglob("*-metadata.json"):
+        assert bundle.USER in (bundle.NOTEBOOK / path.name).read_text()
+        assert bundle.USER not in path.read_text()
+
+
+@pytest.mark.parametrize("user", ['a"b', "a/b", "a b"])
+def test_a_name_that_is_none_on_kaggle_is_refused_before_any_work(tmp_path, user):
+    with pytest.raises(InputError, match="the name on Kaggle: "):
+        bundle.build(tmp_path / "b", project=tmp_path, experiment="", pythons=[], user=user, device="")
+    assert not list(tmp_path.iterdir())
 
 
 # ------------------------------------------------------------------ packing

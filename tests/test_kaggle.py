@@ -3,15 +3,18 @@
 import shutil
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from ftu.errors import InputError
 from ftu.files import csvfile, jsonfile
 from ftu.masks import rules, submission
 from ftu.pipeline.params import load_params
 from ftu.probabilities import projects
-from ftu_tools.kaggle import bundle_layout, infer, pack_experiment
+from ftu_tools.kaggle import bundle, bundle_layout, infer, pack_experiment, wheels
 from ftu_tools.kaggle.infer import Cost
 from trained import change, write_project
 
@@ -129,3 +132,54 @@ def test_costs_are_extrapolated_to_the_hidden_test_set():
 )
 def test_what_is_over_the_limits_is_said(cost, limit):
     assert infer.report(cost).endswith(f"warning: over Kaggle's {limit}")
+
+
+# ------------------------------------------------------------------ the notebook
+
+PIP = (
+    "import sys\nfrom pathlib import Path\nPath('asked').write_text('\\n'.join(sys.argv[1:]))\n"  # a stand-in
+)
+
+
+def execute(folder: Path, packed: Path, data: Path, python: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Jupyter runs the notebook on a bundle with wheels for `python`; the folder that it worked in."""
+    data_set, library, working = folder / "input/data set", folder / "library", folder / "working"
+    shutil.copytree(packed, data_set)
+    shutil.copytree(data, folder / "input/competition")
+    bundle.pack_library(bundle.needs(bundle.RUNNER), data_set / bundle_layout.LIBRARY)
+    facts = jsonfile.read(data_set / bundle_layout.FACTS, "")
+    pins = {"code_commit": "1", "packages": {python: {"thing": "1.0", "other": "2"}}}
+    jsonfile.write(data_set / bundle_layout.FACTS, facts | pins)
+    for path in (library, working):
+        path.mkdir()
+    (library / "pip.py").write_text(PIP)
+    settings = {
+        bundle_layout.INPUT: folder / "input",
+        "PYTHONPATH": library,
+        "IPYTHONDIR": folder / "ipython",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, str(value))
+    notebook = nbformat.read(bundle.NOTEBOOK / "inference.ipynb", nbformat.NO_CONVERT)
+    NotebookClient(notebook, resources={"metadata": {"path": str(working)}}).execute()
+    return working
+
+
+def test_the_notebook_installs_what_is_pinned_and_answers_as_the_runner_does(
+    packed, data, tmp_path, monkeypatch
+):
+    infer.submit(data, packed, tmp_path / "submission.csv")
+    working = execute(tmp_path, packed, data, wheels.running_python(), monkeypatch)
+    assert (working / "submission.csv").read_bytes() == (tmp_path / "submission.csv").read_bytes()
+    install, *options = (working / "asked").read_text().splitlines()
+    assert install == "install"
+    assert {"--no-index", "--no-deps", str(tmp_path / "input/data set" / bundle_layout.WHEELS)} <= set(
+        options
+    )
+    assert options[-2:] == ["thing==1.0", "other==2"]
+
+
+def test_a_notebook_that_meets_another_python_says_so_and_does_nothing(packed, data, tmp_path, monkeypatch):
+    with pytest.raises(CellExecutionError, match=r"no wheels for Python 3.*make bundle PYTHONS="):
+        execute(tmp_path, packed, data, "2.7", monkeypatch)
+    assert not list((tmp_path / "working").iterdir())

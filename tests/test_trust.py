@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 import torch
@@ -27,7 +28,7 @@ from ftu.probabilities import members
 from ftu.probabilities.member_checks import Wanted
 from ftu.segmenter import build_segmenter
 from ftu.weights import load_encoder_weights
-from ftu_tools.kaggle import bundle_layout, notebook
+from ftu_tools.kaggle import bundle, bundle_layout
 from imports import ROOT
 from project import copy_repository, run, set_params
 
@@ -61,7 +62,9 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
 
 def trees() -> list[tuple[str, ast.Module]]:
     found = [(str(path.relative_to(ROOT)), ast.parse(path.read_text())) for path in SCRIPTS]
-    return found + [(f"cell {number}", ast.parse(code)) for number, code in enumerate(notebook.code_cells())]
+    notebook = nbformat.read(bundle.NOTEBOOK / "inference.ipynb", nbformat.NO_CONVERT)
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    return found + [(f"cell {number}", ast.parse(code)) for number, code in enumerate(cells)]
 
 
 @pytest.mark.parametrize(("name", "tree"), trees())

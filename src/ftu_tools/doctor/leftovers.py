@@ -55,6 +55,7 @@ def trainings(folder: Path) -> Iterator[Finding]:
 
 def resized(folder: Path, settings: Mapping[str, Any]) -> Iterator[Finding]:
     """The first image that resize made for another `resize.side`."""
+    from ftu.files.png import check_squares
 
     try:
         check_squares(sorted(folder.rglob("*.png")) if settings["mode"] == "fixed" else [], settings["side"])

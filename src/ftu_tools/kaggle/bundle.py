@@ -10,48 +10,40 @@ Each half holds the metadata that Kaggle's command line reads.
 
 import argparse
 import ast
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from ftu.files import jsonfile
+from ftu.errors import InputError
+from ftu.files import jsonfile, limits
 from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.stage import run, warn
 from ftu.probabilities import projects
-from ftu_tools.kaggle import bundle_layout, licences, notebook, pack_experiment, wheels
+from ftu_tools.kaggle import bundle_layout, licences, pack_experiment, wheels
 
 SOURCE = Path(__file__).parents[2]  # the folder src
-OWN = ("ftu.", "ftu_tools.")
-RUNNER = "ftu_tools.kaggle.infer"  # the module that infers
+RUNNER = "ftu_tools.kaggle.infer"
 ANOTHER_LICENCE = (
     "ftu.preprocessing.staintools_backend"  # drags in GPL code; never imported by the other backends
 )
-USER = "your-kaggle-name"  # until one is given
+NOTEBOOK = Path(__file__).parent / "notebook"  # what Kaggle is to run, and the metadata of both halves
+USER = "your-kaggle-name"  # in those, until one is given
 
 
-class Code(NamedTuple):
-    """What a module of the library needs, followed through its imports."""
-
-    modules: list[str]  # of the library, itself included
-    packages: list[str]  # importable names of others
-
-
-def needs(module: str) -> Code:
-    """The modules of the library and the packages that `module` needs."""
-    modules, packages, pending = set(), set(), [module]
+def needs(module: str) -> list[str]:
+    """The modules of ours that `module` needs, itself included, followed through its imports."""
+    found, pending = set(), [module]
     while pending:
         current = pending.pop()
-        modules.add(current)
-        for name in _imports(file_of(current)):
-            if not name.startswith(OWN):
-                packages.add(name.split(".")[0])
-            elif (found := _module(name)) and found not in modules | {ANOTHER_LICENCE}:
-                pending.append(found)
-    return Code(sorted(modules), sorted(packages - sys.stdlib_module_names))
+        found.add(current)
+        inner = set(map(_module, _imports(file_of(current))))
+        pending += inner - found - {"", ANOTHER_LICENCE}
+    return sorted(found)
 
 
 def file_of(module: str) -> Path:
@@ -66,6 +58,8 @@ def build(
 
     An empty `experiment` is the project as it lies there, an empty `device` that of its parameters.
     """
+    if fault := limits.name_fault(user):
+        raise InputError(f"the name on Kaggle: {fault}")
     with whole_folder(out) as folder:
         data = folder / "dataset"
         own = projects.find(experiment, project)
@@ -74,10 +68,9 @@ def build(
         for name, place in members.items():
             pack_experiment.pack(projects.find(name, project), data / place)
         pack_experiment.pack_rules(own, params, data / bundle_layout.RULES)
-        code = needs(RUNNER)
-        pack_library(code.modules, data / bundle_layout.LIBRARY)
+        pack_library(needs(RUNNER), data / bundle_layout.LIBRARY)
         (data / bundle_layout.WHEELS).mkdir()
-        packages = partial(pack_wheels, code.packages, project, data / bundle_layout.WHEELS)
+        packages = partial(pack_wheels, project, data / bundle_layout.WHEELS)
         facts = {
             "own": "own",
             "members": members,
@@ -117,9 +110,9 @@ def pack_library(modules: Sequence[str], folder: Path) -> None:
         shutil.copyfile(file, place)
 
 
-def pack_wheels(modules: Sequence[str], project: Path, folder: Path, python: str) -> dict[str, str]:
-    """The wheels that these modules need on Python `python`; package -> version."""
-    packages = wheels.pinned(wheels.read_lock(project / "uv.lock"), wheels.distributions(modules), python)
+def pack_wheels(project: Path, folder: Path, python: str) -> dict[str, str]:
+    """The wheels that inference needs on Python `python`; package -> version."""
+    packages = wheels.pinned(project, python)
     wheels.download(packages, folder, python)
     return {package["name"]: package["version"] for package in packages}
 
@@ -141,30 +134,37 @@ def pack_licences(data: Path, project: Path) -> None:
 
 
 def publishable(folder: Path, user: str) -> None:
-    """The notebook, and the metadata with which Kaggle's command line publishes both halves."""
+    """The notebook, and the metadata with which Kaggle's command line publishes both halves.
+
+    Fields: https://github.com/Kaggle/kaggle-cli/blob/main/docs/kernels_metadata.md and datasets_metadata.md.
+    """
     (folder / "notebook").mkdir()
-    jsonfile.write(folder / "notebook" / notebook.CODE_FILE, notebook.notebook())
-    jsonfile.write(folder / "notebook" / "kernel-metadata.json", notebook.kernel_metadata(user))
+    shutil.copyfile(NOTEBOOK / "inference.ipynb", folder / "notebook" / "inference.ipynb")
     description = (folder / "dataset" / bundle_layout.LICENCES).read_text()
-    jsonfile.write(folder / "dataset" / "dataset-metadata.json", notebook.dataset_metadata(user, description))
+    for half, name, more in (
+        ("notebook", bundle_layout.KERNEL, {}),
+        ("dataset", "dataset-metadata.json", {"description": description}),
+    ):
+        facts = json.loads((NOTEBOOK / name).read_text().replace(USER, user))
+        jsonfile.write(folder / half / name, facts | more)
 
 
 def _module(name: str) -> str:
-    """The module of ours that a dotted name is, or lies in; '' where there is none: a package."""
-    parts = name.split(".")
+    """The module of ours that a dotted name is, or lies in; '' where there is none."""
+    parts = name.split(".") if name.startswith(("ftu.", "ftu_tools.")) else []
     names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
     return next((name for name in names if file_of(name).is_file()), "")
 
 
 def _imports(path: Path) -> list[str]:
-    """Everything that a file imports, as dotted names; names of modules in strings are imports to come."""
+    """Everything that a file imports, as dotted names; those in strings may be imports to come."""
     names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(OWN):
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             names.append(node.value)
     return names
 

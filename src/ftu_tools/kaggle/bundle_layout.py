@@ -1,4 +1,4 @@
-"""Where the parts of a bundle lie, for those who write it and those who read it."""
+"""Where the parts of a bundle lie, for those who write it and those who read it, the notebook among them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +9,10 @@ from ftu.files import limits
 
 FACTS = "bundle.json"  # what was packed, from which commit, and how it is to be run
 LICENCES = "LICENSES.md"
+KERNEL = "kernel-metadata.json"  # what the notebook is, and wants to be given
 LIBRARY = "src"  # what PYTHONPATH is to name
 WHEELS = "wheels"
+INPUT = "FTU_INPUT"  # environment variable: where the data sets lie, when not where Kaggle puts them
 RULES = "rules.json"  # data/rules.json of the experiment
 
 # A folder of each experiment, named by bundle.json ("own", "members"), with fold_K/ of models and

@@ -22,7 +22,7 @@ from ftu.errors import InputError
 from ftu.files import csvfile, jsonfile, yamlfile
 from ftu.pipeline.params import load_params
 from ftu.pipeline.stage import run, warn
-from ftu_tools.kaggle import bundle_layout, isolation, notebook
+from ftu_tools.kaggle import bundle_layout, isolation
 from ftu_tools.kaggle.wheels import PREINSTALLED
 
 ABSENT = ("dvc", "albumentations", "staintools", "matplotlib", "ftu")  # Kaggle need not have them
@@ -79,18 +79,20 @@ def lay_out(root: Path, folder: Path, *, hidden: int) -> Path:
 def run_notebook(kaggle: Kaggle, bundle: Path, data: Path, folder: Path) -> Path:
     """Run the cells of the bundle's notebook on `data`; the CSV that they leave in `folder`.
 
+    They are plain Python, without magics, and run as such: a kernel of Jupyter needs a network.
     Raises InputError with the notebook's last words when it fails.
     """
     given, working = folder / "input", folder / "working"
     for parent in (given, working):
         parent.mkdir(parents=True)
-    (given / notebook.COMPETITION).symlink_to(data.resolve())
-    (given / notebook.DATASET).symlink_to((bundle / "dataset").resolve())
-    cells = jsonfile.read(bundle / "notebook" / notebook.CODE_FILE, "run `make bundle`")["cells"]
+    kernel = jsonfile.read(bundle / "notebook" / bundle_layout.KERNEL, "run `make bundle`")
+    for wanted, place in (("competition_sources", data), ("dataset_sources", bundle / "dataset")):
+        (given / Path(kernel[wanted][0]).name).symlink_to(place.resolve())
+    cells = jsonfile.read(bundle / "notebook" / kernel["code_file"], "run `make bundle`")["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     (folder / "cells.py").write_text("\n\n".join(code))
     command = [*kaggle.prefix, kaggle.python, folder / "cells.py"]
-    done = isolation.call(command, working, {notebook.INPUT: str(given)})
+    done = isolation.call(command, working, {bundle_layout.INPUT: str(given)})
     if done.returncode:
         raise InputError(f"the notebook failed on {data}:\n{done.stdout[-1000:]}{done.stderr[-3000:]}")
     sys.stdout.write(done.stdout)

@@ -5,13 +5,11 @@ import sys
 import tempfile
 import tomllib
 import venv
-from collections.abc import Iterable, Sequence
-from importlib.metadata import packages_distributions
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from packaging.markers import Marker
-from packaging.utils import canonicalize_name
 
 from ftu.errors import InputError
 
@@ -40,41 +38,26 @@ PREINSTALLED = frozenset(
         "tqdm",
     }
 )
+GROUP = "kaggle"  # of pyproject.toml: what inference imports, PREINSTALLED left out
 REQUIREMENTS = "requirements.txt"
 PLATFORMS = tuple(f"manylinux{tag}_x86_64" for tag in ("_2_28", "_2_27", "_2_24", "_2_17", "2014"))
 
-Lock = list[dict[str, Any]]
 
+def pinned(project: Path, python: str) -> list[dict[str, Any]]:
+    """What GROUP needs on Python `python` ("3.12") beyond PREINSTALLED, as uv.lock pins it, sorted by name.
 
-def distributions(modules: Iterable[str]) -> list[str]:
-    """The installed distributions that hold these modules; the standard library's are in none."""
-    known = packages_distributions()
-    third_party = set(modules) - sys.stdlib_module_names
-    if unknown := sorted(third_party - set(known)):
-        raise InputError(f"{', '.join(unknown)}: imported by inference, and not installed; run `make env`")
-    return sorted({canonicalize_name(name) for module in third_party for name in known[module]})
-
-
-def read_lock(path: Path) -> Lock:
-    """The packages of uv.lock."""
+    As in a pylock.toml (PEP 751), where markers tell which entries are for which Python.
+    """
+    command = ["uv", "export", "--frozen", "--quiet", "--only-group", GROUP, "--format", "pylock.toml"]
+    command += [word for name in sorted(PREINSTALLED) for word in ("--prune", name)]
     try:
-        return tomllib.loads(path.read_text())["package"]
-    except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
-        raise InputError(f"{path}: cannot be read as a lock of uv ({error}); run `uv lock`") from error
-
-
-def pinned(lock: Lock, names: Sequence[str], python: str) -> list[dict[str, Any]]:
-    """What `names` need on Python `python` ("3.12") beyond PREINSTALLED, they included, sorted by name."""
-    chosen: dict[str, dict[str, Any]] = {}
-    pending = [name for name in names if name not in PREINSTALLED]
-    while pending:
-        name = pending.pop()
-        if name in chosen:
-            continue
-        chosen[name] = _locked(lock, name, python)
-        needed = [each for each in chosen[name].get("dependencies", []) if _holds(each.get("marker"), python)]
-        pending += [each["name"] for each in needed if each["name"] not in PREINSTALLED]
-    return [chosen[name] for name in sorted(chosen)]
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise InputError("uv is not on the PATH, and packs the wheels; run `make bundle`") from error
+    if done.returncode:
+        raise InputError(f"uv.lock: uv cannot export it; run `uv lock`\n{done.stderr.strip()}")
+    packages = tomllib.loads(done.stdout).get("packages", [])
+    return [package for package in packages if _holds(package.get("marker"), python)]
 
 
 def download(packages: Sequence[dict[str, Any]], folder: Path, python: str) -> None:
@@ -111,15 +94,8 @@ def running_python() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def _locked(lock: Lock, name: str, python: str) -> dict[str, Any]:
-    """The entry of one package; where uv pinned several versions, the one for this Python."""
-    for package in lock:
-        markers = package.get("resolution-markers", [])
-        if package["name"] == name and (not markers or any(_holds(marker, python) for marker in markers)):
-            return package
-    raise InputError(f"uv.lock: has no {name} for Python {python}; run `uv lock`, or name another Python")
-
-
+# Why we judge markers: pip judges them by the Python that runs it, whatever --python-version says.
+# Tried instead: `uv pip compile` resolves again and brings what PREINSTALLED needs; uv has no `pip download`.
 def _holds(marker: str | None, python: str) -> bool:
     environment = {
         "python_version": python,
@@ -135,5 +111,5 @@ def _holds(marker: str | None, python: str) -> bool:
 
 
 def _line(package: dict[str, Any]) -> str:
-    hashes = [f"--hash={wheel['hash']}" for wheel in package.get("wheels", [])]
+    hashes = [f"--hash=sha256:{wheel['hashes']['sha256']}" for wheel in package.get("wheels", [])]
     return " ".join([f"{package['name']}=={package['version']}", *hashes])
