@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +81,14 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.fixture
-def torch_as_before() -> Iterator[None]:
-    """Whatever a test sets for the whole process of torch."""
-    import toy
+@pytest.fixture(autouse=True, scope="module")
+def _torch_as_before() -> Iterator[None]:
+    """What the tests and fixtures of a file set for the whole process of torch ends with the file."""
+    with ExitStack() as stack:
+        if "torch" in sys.modules:
+            import toy
 
-    with toy.torch_as_before():
+            stack.enter_context(toy.torch_as_before())
         yield
 
 

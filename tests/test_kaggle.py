@@ -12,8 +12,6 @@ from ftu.kaggle import Cost
 from ftu.params import load_params
 from trained import change, write_project
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:

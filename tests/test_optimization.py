@@ -24,9 +24,6 @@ NUMBERS: dict[str, Any] = {"min_lr": MIN_LR, "factor": 0.5, "patience": 1, "thre
 GRADIENTS = [f"gradient_{block}" for block in range(1, 5)]
 
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
-
 def scheduled(kind: str, steps: int, **changes: float):
     optimizer = build_optimizer(nn.Linear(1, 1), lr=LR, weight_decay=0.01)
     return optimizer, build_scheduler(optimizer, steps, kind=kind, **(NUMBERS | changes))

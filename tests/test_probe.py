@@ -37,5 +37,6 @@ def test_an_encoder_that_nobody_knows_is_not_there():
 
 def test_it_answers_in_json_with_the_gpus_that_torch_sees(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["probe"])
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # else it stays set for what later tests start
     probe.main()
     assert len(json.loads(capsys.readouterr().out)["gpus"]) == torch.cuda.device_count()

@@ -27,9 +27,6 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
-
 @pytest.fixture(scope="module", params=RUNS.values(), ids=list(RUNS))
 def whole(request, squares) -> tuple[dict[str, Any], Toy]:
     """Settings, and the uninterrupted run: with dropout and batch statistics."""

@@ -28,9 +28,6 @@ COLUMNS = (
 EVERY_STEP = ["train_total", "train_main", *GRADIENTS, "valid_main", "valid_dice"]
 
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
-
 @pytest.fixture(scope="module")
 def switched(squares):
     return train(squares, "switched", epochs=4)

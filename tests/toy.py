@@ -108,9 +108,10 @@ def cpu(precision: Precision = "fp32", accumulate: int = 1) -> Accelerator:
 def torch_as_before() -> Iterator[None]:
     """fix_randomness changes the whole process."""
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
     yield
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(strict)
+    torch.use_deterministic_algorithms(strict, warn_only=warns)
 
 
 @dataclass
