@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ftu.datasets import competition, image_files
+from ftu.datasets import image_files
 from ftu.files import png
 from ftu.files.index import image_rows, read_index
 from ftu.pipeline import paths
@@ -30,7 +30,7 @@ def main() -> None:
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     for pair, organ in zip(figure.subplots(2, len(shown)).T, sorted(shown), strict=True):
         row = shown[organ]
-        image = image_files.read_image(competition.image_path(Path(params.data.root), row))
+        image = image_files.read_image(Path(params.data.root) / row.image)
         mask = png.read_mask(paths.MASKS / f"{row.id}.png")
         look = Look(settings.pixel_size[organ], settings.field, settings.blur, settings.stain)
         made = shift(image, mask, pixel_size=row.pixel_size, look=look, seed=params.stain.seed)

@@ -50,15 +50,9 @@ def calibrate(params: Params, cases: Sequence[Case], start: Choice) -> tuple[Cho
         held_out.refuse_lone_folds(cases)
     options = settings.model_dump(exclude={"enabled", "bootstrap", "seed"})
     search = nested_cv.search_of(start, method, params.predict.candidates, **options)
-    experiments = ensemble.opened(
-        paths.PREDICTIONS,
-        paths.MEMBERS,
-        own=params.ensemble.own,
-        weights=params.ensemble.others,
-        sets=search.sets,
-        models=paths.MODELS,
-        due={fold: {"oof": held_out.ids(cases, fold)} for fold in params.split.run},
-    )
+    due = {fold: {"oof": held_out.ids(cases, fold)} for fold in params.split.run}
+    own, others = params.ensemble.own, params.ensemble.others
+    experiments = ensemble.opened(*paths.TRAINED, own=own, weights=others, sets=search.sets, due=due)
     choose_mixture.check(cases, experiments, search.sets)
     mean, pool = params.ensemble.mean, Pool(**params.compute.model_dump())
     measured = choose_mixture.Measured(cases, experiments, mean=mean, pool=pool)

@@ -20,7 +20,7 @@ def main() -> str:
     train, test = competition.read_both(root, organs=params.data.organs, sources=params.data.sources)
     index = pd.concat([train.drop(columns="rle"), test], ignore_index=True)
     rows = image_rows(index)
-    files = [competition.image_path(root, row) for row in rows]
+    files = [root / row.image for row in rows]
     shapes = [(row.img_height, row.img_width) for row in rows]
     sizes = [row.pixel_size for row in rows]
     pool = Pool(**params.compute.model_dump())

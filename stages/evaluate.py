@@ -25,8 +25,7 @@ def main() -> str:
     way = from_maps.Way(params.ensemble.mean, known.method, params.postprocess.never_empty)
     score, pool = partial(scores.score, way=way), Pool(**params.compute.model_dump())
     table = pd.DataFrame(pool.each(score, trials, doing="score"))
-    rows = pool.each(score, moved, doing="score shifted")
-    shifted = pd.DataFrame(rows, columns=scores.SCORES)
+    shifted = pd.DataFrame(pool.each(score, moved, doing="score shifted"), columns=scores.SCORES)
 
     facts = jsonfile.read(paths.REPORTS / "calibration.json", "run `dvc repro`")
     nested, typical = scores.nested(facts), scores.typical(table)
@@ -51,25 +50,20 @@ def find_trials(params: Params, known: rules.Rules) -> tuple[list[Trial], list[T
     index, moved = read_index(paths.IMAGES), read_index(paths.SHIFTED / "shifted.csv")
     table, test = folds.read_folds(paths.FOLDS), index.loc[index["set"] == "test", "id"]
     held_out = {fold: folds.divide(table, fold)[1] for fold in params.split.run}
+    due = {
+        fold: {"oof": oof, "test": test, "shifted": moved.loc[moved["id"].isin(oof), "id"]}
+        for fold, oof in held_out.items()
+    }
     experiments = ensemble.opened(
-        paths.PREDICTIONS,
-        paths.MEMBERS,
-        own=known.own,
-        weights=known.members,
-        sets=[known.tta],
-        models=paths.MODELS,
-        due={
-            fold: {"oof": oof, "test": test, "shifted": moved.loc[moved["id"].isin(oof), "id"]}
-            for fold, oof in held_out.items()
-        },
+        *paths.TRAINED, own=known.own, weights=known.members, sets=[known.tta], due=due
     )
-    trials, shifted = [], []
-    for oof in held_out.values():
-        rows, others = (image_rows(one[one["id"].isin(oof)]) for one in (index, moved))
-        root, masks = Path(params.data.root), paths.SHIFTED / "masks"
-        trials += scores.trials(rows, "oof", experiments, known, masks=paths.MASKS, root=root)
-        shifted += scores.trials(others, "shifted", experiments, known, masks=masks)
-    return trials, shifted
+    rows, others = (
+        [row for oof in held_out.values() for row in image_rows(one[one["id"].isin(oof)])]
+        for one in (index, moved)
+    )
+    root, masks = Path(params.data.root), paths.SHIFTED / "masks"
+    trials = scores.trials(rows, "oof", experiments, known, masks=paths.MASKS, root=root)
+    return trials, scores.trials(others, "shifted", experiments, known, masks=masks)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from ftu.cache import per_image
-from ftu.datasets import competition
 from ftu.files.index import image_rows, read_index
 from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_file, whole_folder
@@ -25,7 +24,7 @@ def main() -> str:
     with whole_folder(paths.RESIZED) as folder:
         for name in ("train", "test", "masks"):
             (folder / name).mkdir()
-        sources = [competition.image_path(root, row) for row in rows]
+        sources = [root / row.image for row in rows]
         targets = [folder / row.set / f"{row.id}.png" for row in rows]
         sizes = [shapes[row.id] for row in rows]
         images = keep(resize.resize_image_file, reads=1, writes=1)

@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path
 
 from ftu.cache import per_image
-from ftu.datasets import competition
 from ftu.files.index import image_rows, read_index
 from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_folder
@@ -46,13 +45,8 @@ def shift_all(params: Params) -> str:
     work = keep(partial(shifted_files.shift_file, recipe=recipe), reads=2, writes=2)
     warn(caveat)
     with whole_folder(paths.SHIFTED) as folder:
-        for name in ("images", "masks"):
-            (folder / name).mkdir()
-        raw = [competition.image_path(Path(params.data.root), row) for row in rows]
-        to = [[base / f"{row.id}.png" for row in rows] for base in (folder / "images", folder / "masks")]
-        masks = [paths.MASKS / f"{row.id}.png" for row in rows]
-        given = rows, [looks[row.organ] for row in rows]
-        done = pool.each(work, raw, masks, *to, *given, doing="shift images")
+        root, each = Path(params.data.root), partial(pool.each, work)
+        done = shifted_files.make(each, folder, rows, looks, root=root, masks=paths.MASKS)
         made = [shifted_files.Made(row.id, **item.result) for row, item in zip(rows, done, strict=True)]
         shifted_files.write_tables(folder, made)
     for sentence in shifted_files.warnings(rows, made, looks):

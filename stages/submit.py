@@ -21,14 +21,9 @@ def main() -> str:
     index, table = read_index(paths.IMAGES), folds.read_folds(paths.FOLDS)
     test = index[index["set"] == "test"]
     held_out = {fold: folds.divide(table, fold)[1] for fold in params.split.run}
+    due = {fold: {"oof": oof, "test": test["id"]} for fold, oof in held_out.items()}
     experiments = ensemble.opened(
-        paths.PREDICTIONS,
-        paths.MEMBERS,
-        own=known.own,
-        weights=known.members,
-        sets=[known.tta],
-        models=paths.MODELS,
-        due={fold: {"oof": oof, "test": test["id"]} for fold, oof in held_out.items()},
+        *paths.TRAINED, own=known.own, weights=known.members, sets=[known.tta], due=due
     )
     cases = from_maps.cases(image_rows(test), "test", experiments, known)
 

@@ -54,9 +54,7 @@ def test_no_one_can_take_the_images_for_real_ones(small_sample):
 
 def test_every_image_has_the_size_of_its_row(small_sample, rows):
     for row in rows:
-        image_files.check_image(
-            competition.image_path(small_sample, row), (row.img_height, row.img_width), row.pixel_size
-        )
+        image_files.check_image(small_sample / row.image, (row.img_height, row.img_width), row.pixel_size)
         assert 800 < max(row.img_height, row.img_width) * row.pixel_size < 1100  # about 1 mm
 
 
@@ -90,11 +88,7 @@ def test_both_tables_of_the_committed_sample_hold_every_organ(tmp_path):
 
 def test_normalisation_has_work_to_do_and_does_it(small_sample, rows):
     """The training images differ in colour, and by less than half once all have the stains of one."""
-    given = [
-        image_files.read_image(competition.image_path(small_sample, row))
-        for row in rows
-        if row.set == "train"
-    ]
+    given = [image_files.read_image(small_sample / row.image) for row in rows if row.set == "train"]
     fits = [stain.fit(image, seed=0) for image in given]
     made = [stain.normalize(image, fitted, fits[0])[0] for image, fitted in zip(given, fits, strict=True)]
     before, after = spread_of_colours(given), spread_of_colours(made)

@@ -141,7 +141,7 @@ def test_a_folder_is_no_table(tmp_path):
 
 @pytest.mark.parametrize(
     ("read", "column"),
-    [(read_index, column) for column in ImageRow._fields]
+    [(read_index, column) for column in ImageRow._fields if column != "image"]
     + [(folds.read_folds, column) for column in ("id", "organ", "fold")],
 )
 def test_a_table_of_a_stage_without_a_column_is_refused_by_its_name(tmp_path, read, column):
@@ -193,11 +193,12 @@ def test_a_data_set_that_does_not_exist_is_refused_with_the_way_to_get_it(tmp_pa
 
 
 def test_the_index_gives_back_what_was_written(tmp_path):
-    table = competition.read_train(written(tmp_path, good()), **KNOWN).assign(set="train").drop(columns="rle")
+    table = competition.located(competition.read_train(written(tmp_path, good()), **KNOWN), "train").drop(
+        columns="rle"
+    )
     table.to_csv(tmp_path / "images.csv", index=False)
     rows = image_rows(read_index(tmp_path / "images.csv"))
-    assert rows[0] == ImageRow("00008", "train", "kidney", "HPA", 3, 4, 0.4)
-    assert competition.image_path(Path("raw"), rows[0]) == Path("raw/train_images/00008.tiff")
+    assert rows[0] == ImageRow("00008", "train", "kidney", "HPA", 3, 4, 0.4, "train_images/00008.tiff")
     assert [row.id for row in rows] == ["00008", "127", "9"]
 
 
@@ -206,3 +207,17 @@ def test_folds_are_read_with_ids_as_text(tmp_path):
     table = folds.read_folds(tmp_path / "f.csv")
     assert table["id"].tolist() == ["00008"]
     assert folds.divide(table, 3) == ([], ["00008"])
+
+
+def test_an_index_of_an_earlier_version_names_no_files(tmp_path):
+    table = competition.located(competition.read_train(written(tmp_path, good()), **KNOWN), "train")
+    table.drop(columns=["rle", "image"]).to_csv(tmp_path / "images.csv", index=False)
+    assert {row.image for row in image_rows(read_index(tmp_path / "images.csv"))} == {""}
+
+
+@pytest.mark.parametrize("image", ["/etc/passwd", "train_images/../../a.tiff"])
+def test_an_index_that_leads_out_of_the_data_set_is_refused(tmp_path, image):
+    table = competition.located(competition.read_train(written(tmp_path, good()), **KNOWN), "train")
+    table.drop(columns="rle").assign(image=image).to_csv(tmp_path / "images.csv", index=False)
+    with pytest.raises(InputError, match=r"id 00008: image .* leads out of the data set's folder"):
+        read_index(tmp_path / "images.csv")

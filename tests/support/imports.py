@@ -29,18 +29,21 @@ def families() -> list[str]:
     return sorted(path.parent.name for path in (ROOT / "src/ftu/networks").glob("*/segmenter.py"))
 
 
+def with_family(modules: set[str], family: str) -> set[str]:
+    """These modules, and where they build networks by the name of a family, that one's and what it imports."""
+    builder = f"src/ftu/networks/{family}/segmenter.py"
+    builds = "src/ftu/networks/common/build.py" in modules
+    return modules | ({builder} | imported_modules(Path(builder)) if builds else set())
+
+
 def imported_folders(path: Path, family: str) -> set[str]:
     """The packages of the library that the script at `path` imports, with those of a family of networks."""
-    found = imported_modules(path)
-    if "src/ftu/networks/common/build.py" in found:
-        builder = f"src/ftu/networks/{family}/segmenter.py"
-        found |= {builder} | imported_modules(Path(builder))
-    return {package_of(file) for file in found} - {"src/ftu/errors.py"}
+    return {package_of(file) for file in with_family(imported_modules(path), family)} - {"src/ftu/errors.py"}
 
 
 def imported_packages(path: Path) -> set[str]:
     """The packages outside the library that the script at `path` imports, directly or through the library."""
-    files = {str(path)} | imported_modules(path)
+    files = {str(path)}.union(*(with_family(imported_modules(path), family) for family in families()))
     return {name.split(".")[0] for file in files for name in _names(Path(file))} - {"ftu", "ftu_tools"}
 
 

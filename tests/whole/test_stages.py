@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftu.datasets import competition, image_files
+from ftu.datasets import image_files
 from ftu.files import csvfile, folds, png, rle
 from ftu.files.index import image_rows, read_index
 from ftu.preprocessing import staintools_backend
@@ -124,7 +124,7 @@ def test_resized_images_and_masks_are_those_of_the_library(base):
     assert names(data / "resized" / "masks") == pngs(ids_of(base, "train"))
     for row in image_rows(index_of(base)):
         resized = png.read_rgb(data / "resized" / row.set / f"{row.id}.png")
-        source = competition.image_path(data / "sample", row)
+        source = data / "sample" / row.image
         np.testing.assert_array_equal(resized, image_files.read_resized(source, (SIZE, SIZE)))
     for name in ids_of(base, "train"):
         mask = png.read_mask(data / "resized" / "masks" / f"{name}.png")

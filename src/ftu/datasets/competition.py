@@ -8,7 +8,6 @@ import pandas as pd
 from ftu.errors import InputError
 from ftu.files import rle
 from ftu.files.csvfile import check_columns, check_ids, check_rles, numbers, read_csv, with_sizes
-from ftu.files.index import ImageRow
 from ftu.files.png import write_mask
 
 TEST_COLUMNS = ["id", "organ", "data_source", "img_height", "img_width", "pixel_size"]
@@ -58,12 +57,12 @@ def read_both(
     test = read_test(root / "test.csv", organs=organs, sources=sources)
     if both := set(train["id"]) & set(test["id"]):
         raise InputError(f"{root}: id {sorted(both)[0]} stands in train.csv and in test.csv; keep one")
-    return train.assign(set="train"), test.assign(set="test")
+    return located(train, "train"), located(test, "test")
 
 
-def image_path(root: Path, row: ImageRow) -> Path:
-    """The TIFF of one image of the data set at `root`."""
-    return root / f"{row.set}_images" / f"{row.id}.tiff"
+def located(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The table of the set `name` (train or test) with `set` and `image`: where each TIFF lies."""
+    return table.assign(set=name, image=[f"{name}_images/{image_id}.tiff" for image_id in table["id"]])
 
 
 def _read(path: Path, columns: list[str], organs: Collection[str], sources: Collection[str]) -> pd.DataFrame:

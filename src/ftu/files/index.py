@@ -21,6 +21,7 @@ class ImageRow(NamedTuple):
     img_height: int  # px
     img_width: int  # px
     pixel_size: float  # um
+    image: str = ""  # its file, relative to the data set's folder; '' where a stage made it
 
 
 def read_index(path: Path) -> pd.DataFrame:
@@ -29,11 +30,18 @@ def read_index(path: Path) -> pd.DataFrame:
     Checked again, because other projects' and edited ones are read, too.
     """
     table = read_csv(path)
+    if "image" not in table:  # of a project that an earlier version made
+        table = table.assign(image="")
     check_columns(path, table, list(ImageRow._fields))
     check_ids(path, table["id"])
     for image_id, name in zip(table["id"], table["set"], strict=True):
         if name not in SETS:
             raise InputError(f"{path}: id {image_id}: set {name!r} is not one of {', '.join(SETS)}")
+    for image_id, name in zip(table["id"], table["image"], strict=True):
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(
+                f"{path}: id {image_id}: image {name[:200]!r} leads out of the data set's folder"
+            )
     numbers(path, table, "pixel_size", float)
     return with_sizes(path, table).astype({"pixel_size": float})  # which rounds as Python does
 

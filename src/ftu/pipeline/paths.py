@@ -16,6 +16,7 @@ PREDICTIONS = Path("data/predictions")
 MEMBERS = Path("data/members")
 RULES = Path("data/rules.json")
 MODELS = Path("models")
+TRAINED = PREDICTIONS, MEMBERS, MODELS  # where the maps of an ensemble lie, and what made the own ones
 REPORTS = Path("reports")
 GEOMETRY = Path("reports/geometry.csv")
 SUBMISSION = Path("submissions/submission.csv")

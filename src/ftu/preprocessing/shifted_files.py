@@ -16,7 +16,7 @@ from ftu.preprocessing.domain_shift import Look, shift
 from ftu.preprocessing.normalization import Work
 
 SET = "shifted"  # their `set`, beside train and test
-COLUMNS = [*ImageRow._fields, "reason"]  # of shifted.csv; tables.read_index reads it
+COLUMNS = [*ImageRow._fields, "reason"]  # of shifted.csv; read_index reads it
 
 
 class Recipe(NamedTuple):
@@ -68,6 +68,29 @@ def shift_file(
         quality = {"id": row.id, "set": SET} | recipe.normalize(resized, image)
     moved = ImageRow(row.id, SET, row.organ, recipe.source, height, width, made.pixel_size)
     return {"row": moved._asdict() | {"reason": made.reason}, "quality": quality}
+
+
+def make(
+    each: Callable[..., list],
+    folder: Path,
+    rows: Sequence[ImageRow],
+    looks: Mapping[str, Look],
+    *,
+    root: Path,
+    masks: Path,
+) -> list:
+    """Call `each`, which maps `shift_file` over columns, for the images of the rows and their masks.
+
+    They go to the folders images and masks in `folder`; `root` and `masks` are where the raw ones lie.
+    """
+    to = [folder / name for name in ("images", "masks")]
+    for part in to:
+        part.mkdir()
+    names = [f"{row.id}.png" for row in rows]
+    raw = [root / row.image for row in rows]
+    columns = [[base / name for name in names] for base in (masks, *to)]
+    facts = [row._replace(image="") for row in rows]  # where a file lies is no part of what is made of it
+    return each(raw, *columns, facts, [looks[row.organ] for row in rows], doing="shift images")
 
 
 def write_tables(folder: Path, made: Sequence[Made]) -> None:

@@ -46,11 +46,11 @@ class Experiment(NamedTuple):
 def opened(
     predictions: Path,
     members: Path,
+    models: Path,
     *,
     own: float,
     weights: Mapping[str, float],
     sets: Sequence[str],
-    models: Path,
     due: Mapping[int, Mapping[str, Iterable[str]]],
 ) -> list[Experiment]:
     """The project's own experiment, of weight `own`, and the members, once its folds hold what is due.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ftu.datasets import competition, image_files
+from ftu.datasets import image_files
 from ftu.files import png
 from ftu.files.index import ImageRow
 from ftu.masks import from_maps, metrics
@@ -46,7 +46,7 @@ def trials(
     Raises InputError as masking.cases does.
     """
     return [
-        Trial(case, masks / f"{case.row.id}.png", competition.image_path(root, case.row) if root else None)
+        Trial(case, masks / f"{case.row.id}.png", root / case.row.image if root else None)
         for case in from_maps.cases(rows, part, experiments, rules)
     ]
 

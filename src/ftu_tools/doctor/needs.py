@@ -43,12 +43,10 @@ def drawn_later(root: Path, sample: Path) -> bool:
 
 def data(root: Path, rows: Sequence["ImageRow"], sample: Path) -> Iterator[Finding]:
     """Whether the images that the tables name are there."""
-    from ftu.datasets.competition import image_path
-
     if drawn_later(root, sample):
         yield ok("data", f"{root} is not drawn yet; the first stage of `dvc repro` draws {len(rows)} images")
         return
-    missing = [row.id for row in rows if not image_path(root, row).is_file()]
+    missing = [row.id for row in rows if not (root / row.image).is_file()]
     train = sum(row.set == "train" for row in rows)
     if missing:
         words = f"{root}: {len(missing)} of {len(rows)} images are not there: {named(missing)}"

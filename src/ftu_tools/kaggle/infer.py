@@ -90,7 +90,7 @@ def answers(loaded: Loaded, rows: Sequence[ImageRow], data: Path) -> Iterator[di
     params = loaded.params
     way = from_maps.Way(params.ensemble.mean, loaded.rules.method, params.postprocess.never_empty)
     for row in tqdm(rows, desc="images", mininterval=PATIENCE, maxinterval=PATIENCE):
-        image, tta = competition.image_path(data, row), loaded.rules.tta
+        image, tta = data / row.image, loaded.rules.tta
         with tempfile.TemporaryDirectory() as scratch:
             predicted = [
                 predict(each, row, image, Path(scratch) / str(number), tta=tta, device=loaded.device)
@@ -116,7 +116,7 @@ def submit(data: Path, bundle: Path, out: Path) -> Cost:
     for row in rows:
         loaded.rules.rule(row.data_source, row.organ)
         # Not against the size of pixels in its tags: where they disagree the row counts, and a score is due.
-        image_files.check_image(competition.image_path(data, row), (row.img_height, row.img_width))
+        image_files.check_image(data / row.image, (row.img_height, row.img_width))
     ready = time.perf_counter()
     answered = pd.DataFrame(answers(loaded, rows, data))
     table = submission.build_submission(answered["id"], answered["rle"])
