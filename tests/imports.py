@@ -1,6 +1,7 @@
 """What a stage script imports, followed through the library: what dvc.yaml's deps are held against."""
 
 import ast
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -25,13 +26,28 @@ def imported_packages(path: Path) -> set[str]:
 
 
 def _direct(path: Path) -> set[str]:
-    files = {"src/" + name.replace(".", "/") + ".py" for name in _names(path) if name.startswith(OWN)}
+    return _library(_names(path))
+
+
+def imported_by_statement(path: Path) -> set[str]:
+    """Library files that the file at `path` itself imports: at its top, in functions, for type checkers."""
+    return _library(named_in_statements(ast.parse((ROOT / path).read_text())))
+
+
+def _library(names: Iterable[str]) -> set[str]:
+    files = {"src/" + name.replace(".", "/") + ".py" for name in names if name.startswith(OWN)}
     return {file for file in files if (ROOT / file).is_file()}
 
 
 def _names(path: Path) -> list[str]:
     """Everything that a file imports, as dotted names."""
     tree = ast.parse((ROOT / path).read_text())
+    strings = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    by_name = [value for value in strings if isinstance(value, str) and value.startswith(OWN)]
+    return named_in_statements(tree) + by_name
+
+
+def named_in_statements(tree: ast.Module) -> list[str]:
     names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -41,8 +57,6 @@ def _names(path: Path) -> list[str]:
                 node.module,
                 *(f"{node.module}.{alias.name}" for alias in node.names),
             ]  # each may be one
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(OWN):
-            names.append(node.value)  # a module that is imported by name
     return names
 
 

@@ -103,11 +103,6 @@ def test_every_script_is_a_stage() -> None:
     assert {path.stem for path in (ROOT / "stages").glob("*.py")} == set(STAGES)
 
 
-def test_package_files_are_empty() -> None:
-    """They are part of every stage's deps, and name no place that a module moved to."""
-    assert {path.read_bytes() for path in (ROOT / "src").rglob("__init__.py")} == {b""}
-
-
 def test_metrics_and_plots_are_tracked_by_git() -> None:
     for stage in STAGES.values():
         for out in stage.get("metrics", []) + stage.get("plots", []):
