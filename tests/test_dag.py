@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import pytest
+from dvc.repo import Repo
 from dvc.stage.cache import _get_cache_hash
 from ruamel.yaml import YAML
 
@@ -92,6 +94,24 @@ def test_no_parameter_has_a_name_that_the_run_cache_ignores() -> None:
     names = {name for section in sections for name in section.model_fields}
     assert {"root", "name", "weight", "side"} <= names  # those of list items, too
     assert [name for name in names if _get_cache_hash({name: 0}) == _get_cache_hash({name: 1})] == []
+
+
+# ------------------------------------------------------------------ what DVC does not see
+
+
+def test_what_editors_and_python_leave_in_a_package_changes_no_stage(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    copyfile(ROOT / ".dvcignore", ".dvcignore")
+    Path("code").mkdir()
+    Path("code/a.py").touch()
+    Path("dvc.yaml").write_text("stages: {stage: {cmd: 'true', deps: [code]}}")
+    Repo.init(no_scm=True).reproduce()  # pyright: ignore[reportCallIssue] # DVC gives it its repo
+    for name in ("a.py~", ".a.py.swp", ".ipynb_checkpoints/a.py", "__pycache__/a.pyc", "a.tmp-1.py"):
+        Path("code", name).parent.mkdir(exist_ok=True)
+        Path("code", name).touch()
+        assert Repo().status() == {}, name
+    Path("code/b.py").touch()
+    assert Repo().status() != {}
 
 
 @pytest.mark.parametrize("stage", STAGES)
