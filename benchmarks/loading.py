@@ -25,13 +25,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from ftu import runtime
-from ftu.augment import augmentation
-from ftu.dataset import Samples, TrainBatches, loader
 from ftu.files import png
+from ftu.networks.common import devices
+from ftu.networks.common.standardize import MEAN, STD
+from ftu.networks.encoder_decoder.segmenter import build_segmenter
 from ftu.pipeline.params import load_params
-from ftu.segmenter import build_segmenter
-from ftu.standardize import MEAN, STD
+from ftu.training.augmentation import augmentation
+from ftu.training.samples import Samples, TrainBatches, loader
 from side_by_side import installed, medians
 
 ROOT = Path(__file__).parents[1]
@@ -41,8 +41,8 @@ Loader = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 
 def main() -> None:
     words = arguments()
-    device = runtime.choose_device(words.device)
-    runtime.fix_randomness(0, words.threads, words.device)
+    device = devices.choose_device(words.device)
+    devices.fix_randomness(0, words.threads, words.device)
     cv2.setNumThreads(words.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -111,7 +111,7 @@ def steps(size: int) -> A.Compose:
 
 
 def ours(folder: Path, ids: list[str], words: argparse.Namespace, device: torch.device) -> Loader:
-    """`ftu.dataset`, as the stage train uses it."""
+    """`ftu.training.samples`, as the stage train uses it."""
     samples = Samples(
         folder / "images", folder / "masks", ids, words.size, recipe(words.size), seed=0, cache=True
     )

@@ -20,12 +20,14 @@ import torch
 import ttach
 from torch import Tensor, nn
 
-from ftu import inference, runtime, views
 from ftu.files import png
-from ftu.predictor import Predictor
+from ftu.networks.common import devices
+from ftu.networks.common.contract import Probabilities
+from ftu.networks.common.standardize import MEAN, STD, image_tensor
+from ftu.networks.encoder_decoder.segmenter import build_segmenter
+from ftu.prediction import sliding_window, views
+from ftu.prediction.predictor import Predictor
 from ftu.probabilities import map_file
-from ftu.segmenter import Probabilities, build_segmenter
-from ftu.standardize import MEAN, STD, image_tensor
 from side_by_side import medians
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -33,8 +35,8 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 def main() -> None:
     words = arguments()
-    device = runtime.choose_device(words.device)
-    runtime.fix_randomness(0, words.threads, words.device)
+    device = devices.choose_device(words.device)
+    devices.fix_randomness(0, words.threads, words.device)
     network = Probabilities(
         build_segmenter(
             encoder=words.encoder, decoder=words.decoder, width=words.width, fuse="conv1x1", size=words.size
@@ -114,8 +116,8 @@ def engine_pass(
     """What the stage does for its files."""
     sets = {words.tta: views.groups(words.tta, [])}
     predictor = Predictor(network, sets, batch_size=words.batch, mean=MEAN, std=STD, device=device)
-    pictures = inference.plan(paths, words.size, words.overlap, "smooth", shrink=True)
-    inference.write_files(predictor, pictures, [[folder / f"engine_{path.stem}.tif"] for path in paths])
+    pictures = sliding_window.plan(paths, words.size, words.overlap, "smooth", shrink=True)
+    sliding_window.write_files(predictor, pictures, [[folder / f"engine_{path.stem}.tif"] for path in paths])
 
 
 def peak(once: Callable[[], object], device: torch.device) -> str:

@@ -32,13 +32,17 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from ftu import runtime, schedules, training
-from ftu.augment import augmentation
-from ftu.dataset import EpochBatches, Samples, TrainBatches, loader
 from ftu.files import png
+from ftu.networks.common import devices
+from ftu.networks.common.contract import Segmenter
+from ftu.networks.encoder_decoder.segmenter import build_segmenter
 from ftu.pipeline.params import load_params
-from ftu.run import Run, accelerate
-from ftu.segmenter import Segmenter, build_segmenter
+from ftu.training import loop
+from ftu.training.accelerator import accelerate
+from ftu.training.augmentation import augmentation
+from ftu.training.losses import schedules
+from ftu.training.run import Run
+from ftu.training.samples import EpochBatches, Samples, TrainBatches, loader
 from side_by_side import installed, medians
 
 ROOT = Path(__file__).parents[1]
@@ -57,8 +61,8 @@ PEAKS = {
 
 def main() -> None:
     words = arguments()
-    device = runtime.choose_device(words.device)
-    runtime.fix_randomness(0, words.threads, words.device)
+    device = devices.choose_device(words.device)
+    devices.fix_randomness(0, words.threads, words.device)
     operations = step_operations(network(words), words, device)
     on = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{words.threads} CPU threads"
     print(f"{words.encoder}, {words.decoder} {words.width}, {words.size} px, batch {words.batch}, {on}")
@@ -234,7 +238,7 @@ def engine_epoch(
         clip=0.0, ema=0.0, compile=bool(compiled), switch_epoch=500,
     )  # fmt: skip
     weights = schedules.choose(words.aux, [2, 1], 0.2, 500)(0)
-    return partial(training.train_epoch, run, data(words, device, folder), 0, weights)
+    return partial(loop.train_epoch, run, data(words, device, folder), 0, weights)
 
 
 def monai_epoch(

@@ -14,13 +14,14 @@ def main() -> str:
 
 
 def predict(fold: int, params: Params) -> str:
-    from ftu import artifact, inference, runtime, views
     from ftu.files import jsonfile
+    from ftu.networks.common import devices, saved
+    from ftu.prediction import sliding_window, views
     from ftu.probabilities import fold_maps
 
     settings = params.predict
-    device = runtime.choose_device(settings.device)
-    runtime.fix_randomness(0, settings.threads, settings.device)  # nothing is drawn: for the algorithms
+    device = devices.choose_device(settings.device)
+    devices.fix_randomness(0, settings.threads, settings.device)  # nothing is drawn: for the algorithms
     names = fold_maps.set_names(settings.tta, settings.candidates)
     sets = {name: views.groups(name, settings.scales) for name in names}
     table, index = folds.read_folds(paths.FOLDS), read_index(paths.IMAGES)
@@ -35,13 +36,13 @@ def predict(fold: int, params: Params) -> str:
     if params.resize.mode == "fixed":
         png.check_squares(sources, params.resize.side)
     else:
-        inference.check_oversize(sources, settings.window.side)
-    model, facts = artifact.load(paths.model(fold))
+        sliding_window.check_oversize(sources, settings.window.side)
+    model, facts = saved.load(paths.model(fold))
     with whole_folder(paths.prediction(fold)) as folder:
         for part in parts:
             for tta in names:
                 (folder / part / tta).mkdir(parents=True)
-        inference.predict_files(
+        sliding_window.predict_files(
             model,
             facts,
             sources,

@@ -19,6 +19,26 @@ def imported_modules(path: Path) -> set[str]:
     return found
 
 
+def package_of(file: str) -> str:
+    """The folder of src/ftu that a library file belongs to, as dvc.yaml names it; of networks, one below."""
+    parts = Path(file).parts
+    return "/".join(parts[: 4 if parts[2] == "networks" else 3])
+
+
+def families() -> list[str]:
+    """The families of networks, which are imported by name."""
+    return sorted(path.parent.name for path in (ROOT / "src/ftu/networks").glob("*/segmenter.py"))
+
+
+def imported_folders(path: Path, family: str) -> set[str]:
+    """The packages of the library that the script at `path` imports, with those of a family of networks."""
+    found = imported_modules(path)
+    if "src/ftu/networks/common/build.py" in found:
+        builder = f"src/ftu/networks/{family}/segmenter.py"
+        found |= {builder} | imported_modules(Path(builder))
+    return {package_of(file) for file in found} - {"src/ftu/errors.py"}
+
+
 def imported_packages(path: Path) -> set[str]:
     """The packages outside the library that the script at `path` imports, directly or through the library."""
     files = {str(path)} | imported_modules(path)

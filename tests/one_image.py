@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from ftu import inference, windows
-from ftu.predictor import Predictor
-from ftu.views import Group
+from ftu.prediction import sliding_window, windows
+from ftu.prediction.predictor import Predictor
+from ftu.prediction.views import Group
 
 
 def predict(
     network: nn.Module,
-    read: inference.Read,
+    read: sliding_window.Read,
     shape: tuple[int, int],
     *,
     sets: Mapping[str, Sequence[Group]],
@@ -34,5 +34,5 @@ def predict(
     """
     rows, columns = windows.cover(shape, window=window, overlap=overlap, blend=blend, shrink=shrink)
     predictor = Predictor(network, sets, batch_size=batch_size, mean=mean, std=std, device=device)
-    picture = inference.Picture(lambda: nullcontext(read), rows, columns)
-    return map(itemgetter(1), inference.predict_images(predictor, [picture]))
+    picture = sliding_window.Picture(lambda: nullcontext(read), rows, columns)
+    return map(itemgetter(1), sliding_window.predict_images(predictor, [picture]))

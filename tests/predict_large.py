@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 import one_image
-from ftu import inference, views
 from ftu.datasets import image_files
+from ftu.prediction import sliding_window, views
 
 WINDOW, OVERLAP = 512, 0.125
 
@@ -37,7 +37,7 @@ def main(source: Path, target: Path) -> None:
             sets={"none": views.groups("none", [])}, window=WINDOW, overlap=OVERLAP, blend="smooth",
             batch_size=4, mean=(0.5,) * 3, std=(0.25,) * 3, device=torch.device("cpu"),
         )  # fmt: skip
-        inference.write_maps(bands, shape, [target])
+        sliding_window.write_maps(bands, shape, [target])
     print(peak_memory())
 
 

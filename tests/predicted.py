@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ftu import schedules
 from ftu.datasets import competition
 from ftu.files import folds, jsonfile, png, rle
 from ftu.files.index import ImageRow, image_rows, read_index
 from ftu.probabilities import fold_maps
+from ftu.training.losses import schedules
 from maps import write_probability
 
 GRID = 32  # px, of the maps

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from ftu.augment import sample_seed, strict_augmentation
 from ftu.pipeline.params import load_params
+from ftu.training.augmentation import sample_seed, strict_augmentation
 from imports import ROOT
 
 SIZE = 64

@@ -12,15 +12,16 @@ import pytest
 import torch
 
 import toy
-from ftu import artifact, training
-from ftu.checkpoints import CHOICES
-from ftu.dataset import Samples, ValidBatches, loader
 from ftu.files import csvfile, folds, png
 from ftu.files.index import read_index
 from ftu.masks import submission
+from ftu.networks.common import saved
+from ftu.networks.common.contract import Probabilities
+from ftu.networks.common.standardize import image_tensor
 from ftu.probabilities import fold_maps, map_file
-from ftu.segmenter import Probabilities
-from ftu.standardize import image_tensor
+from ftu.training import loop
+from ftu.training.checkpoints import CHOICES
+from ftu.training.samples import Samples, ValidBatches, loader
 from imports import ROOT
 
 pytestmark = pytest.mark.slow
@@ -66,7 +67,7 @@ def folder(new_project):
 
 @pytest.fixture(scope="module")
 def model(folder):
-    return artifact.load(folder / "models/fold_0")
+    return saved.load(folder / "models/fold_0")
 
 
 def test_both_blocks_were_active(folder):
@@ -169,7 +170,7 @@ def test_both_choices_record_the_same_training_whose_best_epochs_differ(choices)
 @pytest.mark.parametrize("choice", CHOICES)
 def test_the_shipped_weights_are_those_of_the_epoch_that_was_chosen(choices, choice):
     folder = choices[choice]
-    segmenter, facts = artifact.load(model_of(folder))
+    segmenter, facts = saved.load(model_of(folder))
     kept = json.loads((model_of(folder) / "metrics.json").read_text())[choice]
     row = pd.read_csv(model_of(folder) / "history.csv").set_index("epoch").loc[kept["epoch"]]
     held_out = folds.divide(folds.read_folds(folder / "data/folds.csv"), 0)[1]
@@ -177,7 +178,7 @@ def test_the_shipped_weights_are_those_of_the_epoch_that_was_chosen(choices, cho
     size, pixels, masks = SIZE, data / "normalized/train", data / "resized/masks"
     samples = Samples(pixels, masks, held_out, size, None, 0, cache=False)
     passes = ValidBatches(len(held_out), batch_size=8, rank=0, processes=1)
-    again = training.validate(segmenter, loader(samples, passes, 0, pin=False), toy.cpu())
+    again = loop.validate(segmenter, loader(samples, passes, 0, pin=False), toy.cpu())
     assert facts["checkpoint"] == choice
     assert again["valid_dice"] == pytest.approx(kept["dice"], abs=1e-3)
     assert again["valid_dice"] == pytest.approx(row["valid_dice"], abs=1e-3)

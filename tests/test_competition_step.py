@@ -5,14 +5,15 @@ import pytest
 import torch
 
 import toy
-from ftu import schedules, training
-from ftu.augment import strict_augmentation
-from ftu.dataset import Samples, batches
 from ftu.datasets import synthetic
 from ftu.files import png
+from ftu.networks.encoder_decoder.segmenter import build_segmenter
 from ftu.pipeline.params import load_params
-from ftu.run import Run
-from ftu.segmenter import build_segmenter
+from ftu.training import loop
+from ftu.training.augmentation import strict_augmentation
+from ftu.training.losses import schedules
+from ftu.training.run import Run
+from ftu.training.samples import Samples, batches
 from imports import ROOT
 
 pytestmark = pytest.mark.slow
@@ -58,7 +59,7 @@ def test_one_step_moves_what_has_a_gradient_and_no_head_that_is_not_tapped(param
         gradients.update({name: parameter.grad for name, parameter in model.named_parameters()})
 
     run.optimizer.optimizer.register_step_pre_hook(look)
-    row = training.train_epoch(run, loaders[0], 0, weights)
+    row = loop.train_epoch(run, loaders[0], 0, weights)
 
     assert schedules.active_block(weights) == TAPPED
     norms = [row[f"gradient_{block}"] for block in range(1, 5)]

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftu.daformer import DaFormerDecoder, daformer_head
+from ftu.networks.encoder_decoder.daformer import DaFormerDecoder, daformer_head
 
 CHANNELS = st.lists(st.integers(1, 9), min_size=4, max_size=4)
 WIDTHS = st.integers(1, 9)

@@ -13,17 +13,28 @@ from dvc.stage.cache import _get_cache_hash
 from ruamel.yaml import YAML
 
 from ftu.pipeline import params
-from imports import ROOT, imported_modules, imported_packages, params_sections
+from imports import ROOT, families, imported_folders, imported_packages, params_sections
 
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
 
 
+CHOSEN = "src/ftu/networks/${train.model.family}"  # of what is chosen by name, the choice alone
+HOW = "src/ftu/pipeline"  # how a stage runs: no result hangs on it
+
+
+@pytest.mark.parametrize("family", families())
 @pytest.mark.parametrize("stage", STAGES)
-def test_deps_are_the_script_and_the_modules_that_it_imports(stage: str) -> None:
+def test_deps_are_the_script_and_the_packages_that_it_imports(stage: str, family: str) -> None:
     script = f"stages/{stage}.py"
     declared = {dep for dep in STAGES[stage]["deps"] if dep.startswith(("src/", "stages/"))}
-    assert declared == {script} | imported_modules(Path(script))
+    chosen = {dep.replace("${train.model.family}", family) for dep in declared}
+    assert chosen == {script} | imported_folders(Path(script), family) - {HOW}
+    assert (CHOSEN in declared) == (stage in ("train", "predict"))
+
+
+def test_dvc_yaml_reads_as_a_table_of_contents() -> None:
+    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 300
 
 
 RAW = {"${data.root}/train_images", "${data.root}/test_images"}

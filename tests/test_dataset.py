@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import toy
-from ftu.augment import strict_augmentation
-from ftu.dataset import Samples, TrainBatches, ValidBatches, batches, loader
 from ftu.errors import InputError
 from ftu.files import png
-from ftu.standardize import MEAN, STD, image_tensor
+from ftu.networks.common.standardize import MEAN, STD, image_tensor
+from ftu.training.augmentation import strict_augmentation
+from ftu.training.samples import Samples, TrainBatches, ValidBatches, batches, loader
 
 SIZE, COUNT = 32, 6
 IDS = [f"{number:05}" for number in range(COUNT)]

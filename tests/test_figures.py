@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from ftu import schedules
 from ftu.files import png
 from ftu.reports.figures import PREDICTION, TRUTH, Picture, draw_curves, draw_gallery, outlined
+from ftu.training.losses import schedules
 
 RED = (255, 0, 0)
 

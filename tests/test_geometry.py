@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu import dataset
 from ftu.files.index import ImageRow
 from ftu.preprocessing import resize
+from ftu.training import samples
 
 FIXED = {"mode": "fixed", "side": 768, "microns": 1.3}
 MICRONS = {"mode": "microns", "side": 768, "microns": 1.3}
@@ -46,7 +46,7 @@ def test_the_competitions_fields_of_view_are_nearly_one_size(side, pixel_size, p
 
 @given(st.integers(1, 2000), st.integers(1, 800))
 def test_windows_cover_everything_with_as_few_as_can_be(length, window):
-    starts = dataset.cover(length, window)
+    starts = samples.cover(length, window)
     assert len(starts) == max(-(-length // window), 1)
     assert starts[0] == 0
     assert starts[-1] == max(length - window, 0)

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 import toy
-from ftu.gradients import TERMS, GradientNorms, block_parameters
-from ftu.losses import loss_terms, total_loss
-from ftu.run import Run
-from ftu.segmenter import BLOCKS, Segmenter, build_segmenter
+from ftu.networks.common.contract import BLOCKS, Segmenter
+from ftu.networks.encoder_decoder.segmenter import build_segmenter
+from ftu.training.gradient_norms import TERMS, GradientNorms, block_parameters
+from ftu.training.losses.terms import loss_terms, total_loss
+from ftu.training.run import Run
 from toy import prepare, train
 
 SIZE = 64

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 import one_image
-from ftu import inference, views
 from ftu.errors import InputError
 from ftu.files import png
+from ftu.networks.common.contract import Probabilities
+from ftu.networks.common.standardize import MEAN, STD, image_tensor
+from ftu.networks.encoder_decoder.segmenter import build_segmenter
+from ftu.prediction import sliding_window, views
 from ftu.probabilities import map_file
-from ftu.segmenter import Probabilities, build_segmenter
-from ftu.standardize import MEAN, STD, image_tensor
 from maps import write_probability
 
 SIZE = 64
@@ -131,7 +132,7 @@ def stored(segmenter, sources, folder, *, tta="none", encoder="resnet18", facts=
     known = {"architecture": {"encoder": encoder, "size": SIZE}, "mean": MEAN, "std": STD} | (facts or {})
     targets = [[folder / f"{path.stem}.tif"] for path in sources]
     sets = {tta: views.groups(tta, [0.8, 1.25])}
-    inference.predict_files(segmenter, known, sources, targets, sets=sets, **(how | changes))
+    sliding_window.predict_files(segmenter, known, sources, targets, sets=sets, **(how | changes))
     return [target.read_bytes() for (target,) in targets], [map_file.read(target) for (target,) in targets]
 
 
@@ -197,10 +198,10 @@ def test_windows_that_do_not_fit_are_refused_before_work(segmenter, sources, tmp
 
 
 def test_a_window_larger_than_every_image_is_refused(sources):
-    inference.check_oversize(sources, 94)
-    inference.check_oversize(sources, 0)
+    sliding_window.check_oversize(sources, 94)
+    sliding_window.check_oversize(sources, 0)
     with pytest.raises(InputError, match=r"predict\.window\.side: 95 px .* longest side is 94 px"):
-        inference.check_oversize(sources, 95)
+        sliding_window.check_oversize(sources, 95)
 
 
 def test_a_damaged_image_is_refused_before_work(segmenter, sources, tmp_path):
@@ -211,13 +212,13 @@ def test_a_damaged_image_is_refused_before_work(segmenter, sources, tmp_path):
 
 
 def test_what_is_made_ahead_comes_in_order_and_brings_its_errors():
-    assert list(inference.ahead(range(5))) == [0, 1, 2, 3, 4]
+    assert list(sliding_window.ahead(range(5))) == [0, 1, 2, 3, 4]
 
     def broken():
         yield 1
         raise InputError("bad")
 
-    items = inference.ahead(broken())
+    items = sliding_window.ahead(broken())
     assert next(items) == 1
     with pytest.raises(InputError, match="bad"):
         next(items)

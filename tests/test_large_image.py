@@ -11,8 +11,8 @@ import torch
 from rasterio.windows import Window
 
 import predict_large
+from ftu.networks.common.standardize import image_batch
 from ftu.probabilities import map_file
-from ftu.standardize import image_batch
 from imports import ROOT
 
 pytestmark = [

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import tensor
 
 import toy
-from ftu.losses import Objective, aux_loss, loss_terms, total_loss
-from ftu.schedules import AUX_TERMS
-from ftu.segmenter import Segmentation
+from ftu.networks.common.contract import Segmentation
+from ftu.training.losses.schedules import AUX_TERMS
+from ftu.training.losses.terms import Objective, aux_loss, loss_terms, total_loss
 
 LOG3 = math.log(3)  # the logit of 3/4
 

@@ -11,11 +11,12 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import nn
 
-from ftu import artifact
-from ftu.daformer import FUSES, DaFormerDecoder
-from ftu.losses import aux_loss, loss_terms, total_loss
-from ftu.segmenter import BLOCKS, Segmenter, build_segmenter
-from ftu.weights import non_commercial
+from ftu.networks.common import saved
+from ftu.networks.common.contract import BLOCKS, Segmenter
+from ftu.networks.common.first_weights import non_commercial
+from ftu.networks.encoder_decoder.daformer import FUSES, DaFormerDecoder
+from ftu.networks.encoder_decoder.segmenter import build_segmenter
+from ftu.training.losses.terms import aux_loss, loss_terms, total_loss
 from imports import ROOT
 
 PAPER = {  # encoder, decoder, width: Table 2
@@ -115,9 +116,9 @@ def test_all_terms_together_reach_every_parameter_with_finite_gradients(network)
 @pytest.mark.parametrize("name", SMALL)
 def test_it_comes_back_from_disk_as_it_was(tmp_path, name):
     segmenter = built(name).eval()
-    artifact.save(tmp_path, segmenter, segmenter.state_dict(), architecture(name), {"fold": 0})
+    saved.save(tmp_path, segmenter, segmenter.state_dict(), architecture(name), {"fold": 0})
     assert json.loads((tmp_path / "model.json").read_text())["architecture"] == architecture(name)
-    loaded, _ = artifact.load(tmp_path)
+    loaded, _ = saved.load(tmp_path)
     with torch.no_grad():
         before, after = segmenter(drawn()[0]), loaded.eval()(drawn()[0])
     torch.testing.assert_close(after, before, rtol=0, atol=0)

@@ -13,10 +13,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 
 import toy
-from ftu import training
-from ftu.optimization import SCHEDULERS, build_optimizer, build_scheduler, by_epoch
 from ftu.pipeline.params import Scheduler
-from ftu.run import average
+from ftu.training import loop
+from ftu.training.optimizer import SCHEDULERS, build_optimizer, build_scheduler, by_epoch
+from ftu.training.run import average
 from toy import assert_same, assert_same_run, prepare, train
 
 LR, MIN_LR = 1e-3, 1e-6
@@ -303,7 +303,7 @@ def test_the_average_is_what_is_validated_and_kept(squares):
         best = first + int(np.argmax(history["ema_dice"][first:]))
         assert (kept[choice].epoch, kept[choice].dice) == (best, history["ema_dice"][best])
         assert_same(kept[choice].state, made.shipped[best])
-    again = training.validate(made.run.shipped, made.loaders[1], toy.cpu())
+    again = loop.validate(made.run.shipped, made.loaders[1], toy.cpu())
     assert again == {"valid_main": history["ema_main"].iloc[-1], "valid_dice": history["ema_dice"].iloc[-1]}
 
 

@@ -146,6 +146,7 @@ def test_a_training_that_outlives_its_launcher_and_dvc_keeps_its_leases_until_it
     assert held[1].read_text() == "last words\n"  # not a broken pipe
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_what_is_told_to_stop_interrupts_its_trainings_and_waits_for_them(folder, tmp_path):
     words = (
         f"trap 'sleep 0.2; touch {tmp_path}/saved; exit 130' INT; touch {tmp_path}/started; sleep 60 & wait"

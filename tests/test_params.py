@@ -82,11 +82,11 @@ def test_parameters_cannot_be_changed():
 @pytest.mark.parametrize(
     ("section", "field", "module", "table", "others"),
     [
-        (Predict, "tta", "views", "VIEWS", set()),
-        (ModelParams, "decoder", "segmenter", "DECODERS", set()),
-        (ModelParams, "fuse", "daformer", "FUSES", set()),
-        (TrainParams, "checkpoint", "checkpoints", "CHOICES", set()),
-        (Stain, "backend", "normalization", "BACKENDS", {"none"}),
+        (Predict, "tta", "prediction.views", "VIEWS", set()),
+        (ModelParams, "decoder", "networks.encoder_decoder.segmenter", "DECODERS", set()),
+        (ModelParams, "fuse", "networks.encoder_decoder.daformer", "FUSES", set()),
+        (TrainParams, "checkpoint", "training.checkpoints", "CHOICES", set()),
+        (Stain, "backend", "preprocessing.normalization", "BACKENDS", {"none"}),
     ],
 )
 def test_a_choice_names_what_the_library_offers(section, field, module, table, others):

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from ftu import views
 from ftu.errors import InputError
-from ftu.predictor import Predictor, resize, scaled_size
-from ftu.segmenter import Probabilities, build_segmenter
-from ftu.standardize import MEAN, STD, image_batch, image_tensor
-from ftu.views import VIEWS
+from ftu.networks.common.contract import Probabilities
+from ftu.networks.common.standardize import MEAN, STD, image_batch, image_tensor
+from ftu.networks.encoder_decoder.segmenter import build_segmenter
+from ftu.prediction import views
+from ftu.prediction.predictor import Predictor, resize, scaled_size
+from ftu.prediction.views import VIEWS
 
 SCALES = [0.5, 1.0, 1.5]
 COUNTS = {"none": 1, "flips": 3, "d4": 8, "flips_scales": 9, "d4_scales": 24}

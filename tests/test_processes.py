@@ -116,6 +116,7 @@ def test_several_are_launched_by_torchrun_with_the_arguments_of_the_stage(monkey
     calls = []
     monkeypatch.setattr(os, "execv", lambda *call: calls.append(call))
     monkeypatch.setattr(sys, "argv", ["stages/train.py", "--fold", "3"])
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # else it stays set for what later tests start
     monkeypatch.delenv("RANK", raising=False)
     launch.launch(4)
     ((program, words),) = calls

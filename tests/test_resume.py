@@ -16,11 +16,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftu import resume
 from ftu.cache import fingerprint, hashes
 from ftu.errors import InputError
 from ftu.pipeline.params import load_params
-from ftu.resume import StateFile, run_key
+from ftu.training import resume
+from ftu.training.resume import StateFile, run_key
 from imports import ROOT
 
 OLDER: dict[str, Any] = {"rows": [{"epoch": 0, "lr": 0.1}], "weights": torch.arange(4.0), "none": None}
@@ -199,7 +199,7 @@ def test_a_state_is_on_the_disk_before_it_takes_the_place_of_the_older_one(state
 HOLDER = """
 import sys
 from pathlib import Path
-from ftu.resume import StateFile
+from ftu.training.resume import StateFile
 with StateFile(Path(sys.argv[1]), writes=True).held():
     print("held", flush=True)
     sys.stdin.read()

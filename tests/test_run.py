@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import toy
-from ftu import runtime
 from ftu.errors import InputError
-from ftu.resume import StateFile
-from ftu.run import accelerate
+from ftu.training import accelerator
+from ftu.training.accelerator import accelerate
+from ftu.training.resume import StateFile
 from toy import Toy, assert_same, prepare
 
 EPOCHS, SWITCH = 4, 2
@@ -108,7 +108,7 @@ def test_a_state_is_a_copy_on_disk_that_training_on_does_not_change(squares, tmp
 
 def test_processes_that_would_go_on_from_different_epochs_are_refused(squares, tmp_path, monkeypatch):
     made = built(squares, {})
-    monkeypatch.setattr("ftu.run.gather_object", lambda found: [*found, 3])
+    monkeypatch.setattr("ftu.training.run.gather_object", lambda found: [*found, 3])
     with pytest.raises(InputError, match=r"run\.state: .*epochs \[0, 3\].*disk that all of them share"):
         made.run.resume(StateFile(tmp_path / "run.state", writes=True))
 
@@ -124,18 +124,18 @@ def draw() -> list[Any]:
 def test_the_random_state_comes_back_in_every_generator(warm):
     for _ in range(warm):
         draw()  # an odd number of normal values: numpy keeps one in stock
-    state, expected = runtime.random_state(), [draw(), draw()]
+    state, expected = accelerator.random_state(), [draw(), draw()]
     disturb()
-    runtime.restore_random_state(state)
+    accelerator.restore_random_state(state)
     assert [draw(), draw()] == expected
 
 
 def test_the_random_state_can_be_put_away(tmp_path):
     file = StateFile(tmp_path / "run.state", writes=True)
-    file.write({"random": runtime.random_state()})
+    file.write({"random": accelerator.random_state()})
     expected, found = draw(), file.read()
     assert found is not None
-    runtime.restore_random_state(found["random"])
+    accelerator.restore_random_state(found["random"])
     assert draw() == expected
 
 

@@ -5,8 +5,9 @@ import segmentation_models_pytorch as smp
 import torch
 
 from ftu.errors import InputError
-from ftu.losses import aux_loss
-from ftu.segmenter import BLOCKS, Probabilities, build_segmenter
+from ftu.networks.common.contract import BLOCKS, Probabilities
+from ftu.networks.encoder_decoder.segmenter import build_segmenter
+from ftu.training.losses.terms import aux_loss
 
 NETWORKS = [
     ("resnet18", "unet"),

@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 import toy
-from ftu import runtime, training
-from ftu.checkpoints import Checkpoints
 from ftu.errors import InputError
 from ftu.masks import metrics
-from ftu.schedules import AUX_TERMS
-from ftu.segmenter import Segmentation
+from ftu.networks.common import devices
+from ftu.networks.common.contract import Segmentation
+from ftu.training import accelerator, loop
+from ftu.training.checkpoints import Checkpoints
+from ftu.training.losses.schedules import AUX_TERMS
 from toy import IDS, assert_same, assert_same_run, prepare, train
 
 GRADIENTS = [f"gradient_{block}" for block in range(1, 5)]
@@ -160,9 +161,9 @@ def test_a_diverged_run_is_refused_with_the_epoch_and_the_rate_to_lower(squares)
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_is_divergence(loss):
-    training.refuse_divergence(1e9, 1e-3, "epoch 6: valid_main")
+    loop.refuse_divergence(1e9, 1e-3, "epoch 6: valid_main")
     with pytest.raises(InputError, match=f"epoch 7: valid_main is {loss} at learning rate 0.5"):
-        training.refuse_divergence(loss, 0.5, "epoch 7: valid_main")
+        loop.refuse_divergence(loss, 0.5, "epoch 7: valid_main")
 
 
 def test_a_batch_without_a_loss_ends_the_run_at_once_and_is_named(squares):
@@ -209,7 +210,7 @@ def test_validation_is_the_metric_and_the_loss_per_image(batch_size):
     masks[0], logits[0] = 0, -1.0  # two empty masks
     masks[1] = 0  # an empty truth alone
     parts = zip(*(part.split(batch_size) for part in (logits, masks, torch.arange(5))), strict=True)
-    row = training.validate(Given(), Dealt(parts, 5), toy.cpu())  # pyright: ignore[reportArgumentType]
+    row = loop.validate(Given(), Dealt(parts, 5), toy.cpu())  # pyright: ignore[reportArgumentType]
     predicted, truth = (logits[:, 0] > 0).byte().numpy(), masks[:, 0].byte().numpy()
     dice = [metrics.dice(one, other) for one, other in zip(predicted, truth, strict=True)]
     assert row["valid_dice"] == pytest.approx(np.mean(dice), abs=1e-12)
@@ -220,7 +221,7 @@ def test_validation_is_the_metric_and_the_loss_per_image(batch_size):
 def test_validation_changes_no_weight_and_no_statistic(plain):
     model, (_, valid) = plain.run.segmenter, plain.loaders
     before = copy.deepcopy(model.state_dict())
-    first, again = (training.validate(model, valid, toy.cpu()) for _ in range(2))
+    first, again = (loop.validate(model, valid, toy.cpu()) for _ in range(2))
     assert first == again
     assert_same(model.state_dict(), before)
     assert first["valid_dice"] == plain.history["valid_dice"].iloc[-1]
@@ -242,33 +243,33 @@ def test_bfloat16_is_computed_in(squares):
 
 
 def test_a_cpu_is_always_there():
-    assert runtime.choose_device("cpu") == torch.device("cpu")
+    assert devices.choose_device("cpu") == torch.device("cpu")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_refused():
     with pytest.raises(InputError, match=r"sees no GPU on this machine; set train\.device"):
-        runtime.choose_device("cuda")
+        devices.choose_device("cuda")
 
 
 def test_a_gpu_for_each_process_is_asked_for(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert runtime.choose_device("cuda", 2) == torch.device("cuda")
+    assert devices.choose_device("cuda", 2) == torch.device("cuda")
     with pytest.raises(InputError, match=r"train\.processes: 3 processes .* torch sees 2"):
-        runtime.choose_device("cuda", 3)
+        devices.choose_device("cuda", 3)
 
 
 def test_a_gpu_without_memory_is_explained_with_what_to_change():
     keys = ("train.batch_size", "train.accumulate", "train.valid_batch_size", "resize.side")
     refused = pytest.raises(InputError, match="48 images of 768 x 768 px")
-    with refused as caught, runtime.explain_out_of_memory(48, 768):
+    with refused as caught, accelerator.explain_out_of_memory(48, 768):
         raise torch.OutOfMemoryError("CUDA out of memory")
     assert [key for key in (*keys, "train.precision", "train.model") if key not in str(caught.value)] == []
 
 
 def test_another_error_is_not_explained_as_a_lack_of_memory():
-    with pytest.raises(RuntimeError, match=r"^mat1 and mat2$"), runtime.explain_out_of_memory(1, 1):
+    with pytest.raises(RuntimeError, match=r"^mat1 and mat2$"), accelerator.explain_out_of_memory(1, 1):
         raise RuntimeError("mat1 and mat2")
 
 
@@ -337,13 +338,13 @@ def test_what_was_kept_can_be_put_away_and_taken_up_again():
     ],
 )
 def test_patience_ends_after_so_many_epochs_without_a_better_dice(dices, patience, switch_epoch, expected):
-    assert training.out_of_patience(dices, patience, switch_epoch) is expected
+    assert loop.out_of_patience(dices, patience, switch_epoch) is expected
 
 
 def scripted(monkeypatch, dices: Sequence[float]) -> None:
     """Validation gives these, one after the other."""
     left = iter(dices)
-    monkeypatch.setattr(training, "validate", lambda *_: {"valid_main": 1.0, "valid_dice": next(left)})
+    monkeypatch.setattr(loop, "validate", lambda *_: {"valid_main": 1.0, "valid_dice": next(left)})
 
 
 @pytest.mark.parametrize(

@@ -18,16 +18,16 @@ from ruamel.yaml import YAML
 from torch import nn
 
 import predicted
-from ftu import artifact
 from ftu.datasets import competition
-from ftu.encoders import Encoder
 from ftu.errors import InputError
 from ftu.files import csvfile, folds, jsonfile, limits
 from ftu.files.index import read_index
+from ftu.networks.common import saved
+from ftu.networks.common.first_weights import load_encoder_weights
+from ftu.networks.encoder_decoder.encoders import Encoder
+from ftu.networks.encoder_decoder.segmenter import build_segmenter
 from ftu.probabilities import members
 from ftu.probabilities.member_checks import Wanted
-from ftu.segmenter import build_segmenter
-from ftu.weights import load_encoder_weights
 from ftu_tools.kaggle import bundle, bundle_layout
 from imports import ROOT
 from project import copy_repository, run, set_params
@@ -201,7 +201,7 @@ def model(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     torch.manual_seed(0)
     network = build_segmenter(**ARCHITECTURE)
-    artifact.save(folder, network, network.state_dict(), ARCHITECTURE, {})
+    saved.save(folder, network, network.state_dict(), ARCHITECTURE, {})
     return folder
 
 
@@ -222,19 +222,19 @@ def model(tmp_path_factory) -> Path:
 )
 def test_odd_facts_of_a_model_are_refused_before_it_is_built(tmp_path, model, change):
     shutil.copytree(model, tmp_path, dirs_exist_ok=True)
-    jsonfile.write(tmp_path / artifact.FACTS, jsonfile.read(model / artifact.FACTS, "") | change)
+    jsonfile.write(tmp_path / saved.FACTS, jsonfile.read(model / saved.FACTS, "") | change)
     with pytest.raises(InputError, match=rf"model\.json: {next(iter(change))}"):
-        artifact.load(tmp_path)
+        saved.load(tmp_path)
 
 
 @pytest.mark.parametrize("place", [4, 400, -1, -100_000])
 def test_a_flipped_bit_in_the_weights_is_noticed(tmp_path, model, place):
     shutil.copytree(model, tmp_path, dirs_exist_ok=True)
-    content = bytearray((tmp_path / artifact.WEIGHTS).read_bytes())
+    content = bytearray((tmp_path / saved.WEIGHTS).read_bytes())
     content[place] ^= 1
-    (tmp_path / artifact.WEIGHTS).write_bytes(content)
+    (tmp_path / saved.WEIGHTS).write_bytes(content)
     with pytest.raises(InputError, match=r"not those that model\.json names"):
-        artifact.load(tmp_path)
+        saved.load(tmp_path)
 
 
 # ------------------------------------------------------------------ names that become paths

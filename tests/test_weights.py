@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ftu.encoders import Encoder, build_encoder
 from ftu.errors import InputError
-from ftu.weights import load_encoder_weights
+from ftu.networks.common.first_weights import load_encoder_weights
+from ftu.networks.encoder_decoder.encoders import Encoder, build_encoder
 
 NON_COMMERCIAL = "NVIDIA Source Code License, non-commercial"
 SMALL = "mobilenet_v2"

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu import windows
 from ftu.errors import InputError
+from ftu.prediction import windows
 
 LAYOUTS = (
     (64, 0.0, "smooth"), (64, 0.25, "smooth"), (256, 0.5, "smooth"), (96, 0.9, "smooth"),

@@ -17,13 +17,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from ftu import runtime, schedules, training
-from ftu.daformer import DaFormerDecoder, daformer_head
-from ftu.dataset import Samples, batches
-from ftu.encoders import Encoder
 from ftu.files import png
-from ftu.run import Precision, Row, Run, accelerate
-from ftu.segmenter import LastBlocks, Segmenter, build_segmenter
+from ftu.networks.common import devices
+from ftu.networks.common.contract import Segmenter
+from ftu.networks.encoder_decoder.daformer import DaFormerDecoder, daformer_head
+from ftu.networks.encoder_decoder.encoders import Encoder
+from ftu.networks.encoder_decoder.segmenter import LastBlocks, build_segmenter
+from ftu.training import loop
+from ftu.training.accelerator import Precision, accelerate
+from ftu.training.losses import schedules
+from ftu.training.run import Row, Run
+from ftu.training.samples import Samples, batches
 
 SIZE = 32
 IDS = [str(number) for number in range(8)]
@@ -127,7 +131,7 @@ class Toy:
     shipped: list[State] = field(default_factory=list)  # of the network whose weights are kept
 
     def epochs(self) -> Iterator[Row]:
-        for row in training.fit(self.run, *self.loaders, self.weights_at, patience=self.patience):
+        for row in loop.fit(self.run, *self.loaders, self.weights_at, patience=self.patience):
             self.states.append(copy.deepcopy(self.run.segmenter.state_dict()))
             self.shipped.append(copy.deepcopy(self.run.shipped.state_dict()))
             yield row
@@ -167,7 +171,7 @@ def prepare(
     **changes: Any,
 ) -> Toy:
     """A training of all images, validated on the first six, that has not begun."""
-    runtime.fix_randomness(seed, threads=1)
+    devices.fix_randomness(seed, threads=1)
     accelerator, model = cpu(precision, accumulate), network()
     part = partial(
         Samples, folder / "images", folder / "masks", size=SIZE, augment=None, seed=seed, cache=cache

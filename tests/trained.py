@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 
-from ftu import artifact, runtime
 from ftu.files import png
-from ftu.segmenter import build_segmenter
+from ftu.networks.common import devices, saved
+from ftu.networks.encoder_decoder.segmenter import build_segmenter
 from imports import ROOT
 
 ARCHITECTURE = {"encoder": "resnet18", "decoder": "unet", "width": 16, "fuse": "conv1x1", "size": 32}
@@ -23,12 +23,12 @@ def write_project(folder: Path) -> None:
     params["predict"]["threads"] = 1
     yaml.dump(params, folder / "params.yaml")
     for fold in (0, 1):
-        runtime.fix_randomness(fold, threads=1)
+        devices.fix_randomness(fold, threads=1)
         place = folder / "models" / f"fold_{fold}"
         place.mkdir(parents=True)
         model = build_segmenter(**ARCHITECTURE)
         first = {"source": "none", "licence": "none"}
-        artifact.save(place, model, model.state_dict(), ARCHITECTURE, {"encoder_weights": first})
+        saved.save(place, model, model.state_dict(), ARCHITECTURE, {"encoder_weights": first})
     rows = []
     for number, organ in enumerate(params["data"]["organs"]):
         for part in ("train", "test"):

@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from ftu.resume import StateFile
+from ftu.training.resume import StateFile
 
 WITHIN = 240  # s
 

@@ -108,6 +108,7 @@ class Split(Section):
 
 
 class Model(Section):
+    family: Literal["encoder_decoder"]  # a folder of src/ftu/networks
     encoder: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # a name, not a place in a hub
     decoder: Literal["unet", "deeplabv3plus", "daformer"]
     width: Annotated[int, Field(ge=1, le=8192)]  # channels of the decoder's widest map

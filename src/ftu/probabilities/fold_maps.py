@@ -1,7 +1,7 @@
 """A fold's predictions on disk: PART/SET/ID.tif, and what made them in prediction.json.
 
 Parts are oof, the images that the fold holds out; shifted, the same ones made to look like another source;
-and test. Sets are those of ftu.views: of each image there is a map for every set that was asked for.
+and test. Sets are those of views: of each image there is a map for every set that was asked for.
 """
 
 from collections.abc import Iterable, Mapping

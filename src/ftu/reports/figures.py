@@ -7,14 +7,13 @@ worker processes, which import what the stage does, draw nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 import pandas as pd
-
-from ftu.schedules import AUX_TERMS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,9 +40,10 @@ def draw_curves(histories: Mapping[int, pd.DataFrame], path: Path) -> None:
     for history in histories.values():
         losses.plot(history["epoch"], history["train_main"], color="tab:blue", alpha=0.6)
         losses.plot(history["epoch"], history["valid_main"], color="tab:red", alpha=0.6)
-        for term, style in zip(AUX_TERMS, (":", "--", "-.", "-"), strict=True):
-            if history[f"train_{term}"].notna().any():
-                losses.plot(history["epoch"], history[f"train_{term}"], style, color="tab:green", alpha=0.6)
+        terms = [name for name in history if str(name).startswith("train_aux_")]
+        for term, style in zip(terms, cycle((":", "--", "-.", "-")), strict=False):
+            if history[term].notna().any():
+                losses.plot(history["epoch"], history[term], style, color="tab:green", alpha=0.6)
         dice.plot(history["epoch"], history["valid_dice"], color="tab:red", alpha=0.6)
         dice.plot(history["epoch"], history["ema_dice"], "--", color="tab:red", alpha=0.6)
         for name, colour in BLOCK_COLOURS.items():

@@ -24,7 +24,7 @@ def imagenet(encoder: str) -> dict[str, str]:
     import torch
     from huggingface_hub import try_to_load_from_cache
 
-    from ftu.weights import licence
+    from ftu.networks.common.first_weights import licence
 
     if encoder in smp.encoders.encoders:
         settings = smp.encoders.encoders[encoder]["pretrained_settings"].get("imagenet")

@@ -21,6 +21,7 @@ from typing import Any
 
 from ftu.errors import InputError
 from ftu.files import jsonfile, limits
+from ftu.networks.common import build as build_networks
 from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.stage import run, warn
 from ftu.probabilities import projects
@@ -35,15 +36,21 @@ NOTEBOOK = Path(__file__).parent / "notebook"  # what Kaggle is to run, and the 
 USER = "your-kaggle-name"  # in those, until one is given
 
 
-def needs(module: str) -> list[str]:
-    """The modules of ours that `module` needs, itself included, followed through its imports."""
-    found, pending = set(), [module]
+def needs(*modules: str) -> list[str]:
+    """The modules of ours that these need, themselves included, followed through their imports."""
+    found, pending = set(), list(modules)
     while pending:
         current = pending.pop()
         found.add(current)
         inner = set(map(_module, _imports(file_of(current))))
         pending += inner - found - {"", ANOTHER_LICENCE}
     return sorted(found)
+
+
+def builders(data: Path) -> list[str]:
+    """The modules that build the packed models: they are imported by the name of their family."""
+    found = [jsonfile.read(path, "")["architecture"] for path in data.glob("*/fold_*/model.json")]
+    return sorted({build_networks.family(architecture).__name__ for architecture in found})
 
 
 def file_of(module: str) -> Path:
@@ -68,7 +75,7 @@ def build(
         for name, place in members.items():
             pack_experiment.pack(projects.find(name, project), data / place)
         pack_experiment.pack_rules(own, params, data / bundle_layout.RULES)
-        pack_library(needs(RUNNER), data / bundle_layout.LIBRARY)
+        pack_library(needs(RUNNER, *builders(data)), data / bundle_layout.LIBRARY)
         (data / bundle_layout.WHEELS).mkdir()
         packages = partial(pack_wheels, project, data / bundle_layout.WHEELS)
         facts = {

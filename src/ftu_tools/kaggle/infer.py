@@ -11,41 +11,31 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 from tqdm import tqdm
 
-from ftu import artifact, inference, runtime, views
 from ftu.datasets import competition, image_files
 from ftu.errors import InputError
 from ftu.files import jsonfile, png
 from ftu.files.index import ImageRow, image_rows
 from ftu.masks import from_maps, rules, submission
 from ftu.masks.rules import Rules
+from ftu.networks.common import saved
 from ftu.pipeline.atomic import whole_file
 from ftu.pipeline.params import Params, load_params
 from ftu.pipeline.stage import run
+from ftu.prediction.one_image import Trained, predict
 from ftu.preprocessing import normalization, resize
-from ftu.probabilities import ensemble, fold_maps
-from ftu.segmenter import Segmenter
 from ftu_tools.kaggle import bundle_layout
 
 HIDDEN = 550  # images of the hidden test set, about
 HOURS, GIGABYTES = 9, 13  # that a notebook may take
 PATIENCE = 30  # s between two lines of progress
-
-
-class Trained(NamedTuple):
-    """An experiment that is ready to predict."""
-
-    name: str
-    weight: float
-    params: Params
-    normalize: normalization.Work
-    networks: Mapping[int, tuple[Segmenter, dict]]  # fold -> network, and the facts of its model.json
 
 
 class Loaded(NamedTuple):
@@ -87,8 +77,12 @@ def load_experiment(folder: Path, name: str, weight: float) -> Trained:
     params = load_params(folder / bundle_layout.PARAMS)
     stain, target = params.stain, folder / bundle_layout.TARGET
     work = normalization.prepare(stain.backend, lambda: png.read_rgb(target), seed=stain.seed)
-    networks = {fold: artifact.load(folder / f"fold_{fold}") for fold in params.split.run}
-    return Trained(name, weight, params, work, networks)
+    networks = {fold: saved.load(folder / f"fold_{fold}") for fold in params.split.run}
+    settings, shape = params.predict, partial(resize.network_shape, **params.resize.model_dump())
+    window = settings.window.model_dump()
+    return Trained(
+        name, weight, shape, work, networks, settings.scales, window, settings.batch_size, settings.threads
+    )
 
 
 def answers(loaded: Loaded, rows: Sequence[ImageRow], data: Path) -> Iterator[dict[str, str | float]]:
@@ -96,47 +90,14 @@ def answers(loaded: Loaded, rows: Sequence[ImageRow], data: Path) -> Iterator[di
     params = loaded.params
     way = from_maps.Way(params.ensemble.mean, loaded.rules.method, params.postprocess.never_empty)
     for row in tqdm(rows, desc="images", mininterval=PATIENCE, maxinterval=PATIENCE):
+        image, tta = competition.image_path(data, row), loaded.rules.tta
         with tempfile.TemporaryDirectory() as scratch:
             predicted = [
-                predict(each, row, data=data, to=Path(scratch) / str(number), loaded=loaded)
+                predict(each, row, image, Path(scratch) / str(number), tta=tta, device=loaded.device)
                 for number, each in enumerate(loaded.experiments)
             ]
             (case,) = from_maps.cases([row], "test", predicted, loaded.rules)
             yield from_maps.answer(case, way)
-
-
-def predict(each: Trained, row: ImageRow, *, data: Path, to: Path, loaded: Loaded) -> ensemble.Experiment:
-    """The maps of one image by all folds of one experiment, under the folder `to`."""
-    settings, tta = each.params.predict, loaded.rules.tta
-    normalized = prepare(each, row, competition.image_path(data, row), to)
-    # An experiment's bytes depend on its number of threads; nothing is drawn.
-    runtime.fix_randomness(0, settings.threads, loaded.device)
-    for fold, (network, facts) in each.networks.items():
-        target = fold_maps.map_path(to / f"fold_{fold}", "test", tta, row.id)
-        target.parent.mkdir(parents=True)
-        inference.predict_files(
-            network,
-            facts,
-            [normalized],
-            [[target]],
-            sets={tta: views.groups(tta, settings.scales)},
-            **settings.window.model_dump(),
-            batch_size=settings.batch_size,
-            device=runtime.choose_device(loaded.device),
-        )
-    return ensemble.Experiment(each.name, to, tuple(each.networks), each.weight, tta)
-
-
-def prepare(each: Trained, row: ImageRow, image: Path, folder: Path) -> Path:
-    """The image resized and normalised as the experiment's own were, a file under `folder`."""
-    resized, normalized = folder / "resized" / row.set, folder / "normalized"
-    for part in (resized, normalized):
-        part.mkdir(parents=True)
-    size = each.params.resize.model_dump()
-    shape = resize.network_shape(row.img_height, row.img_width, row.pixel_size, **size)
-    resize.resize_image_file(image, resized / f"{row.id}.png", shape)
-    each.normalize(resized / f"{row.id}.png", normalized / f"{row.id}.png")
-    return normalized / f"{row.id}.png"
 
 
 def submit(data: Path, bundle: Path, out: Path) -> Cost:

@@ -29,7 +29,7 @@ OWN_KEYS = ("train.model", "train.aux_loss", "train.seed", "split.run")  # what 
 class GridModel(Model):
     """One row of a grid: the network, and the side of the paper's comparison that it stands on."""
 
-    family: Family
+    family: Family  # pyright: ignore[reportIncompatibleVariableOverride]
     weights: str | None = None  # train.weights of this row, where they are not those of params.yaml
 
 

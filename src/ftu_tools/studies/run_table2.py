@@ -11,12 +11,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ftu import schedules
 from ftu.errors import InputError
 from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_files
 from ftu.pipeline.params import load_params
 from ftu.pipeline.stage import run
+from ftu.training.losses import schedules
 from ftu_tools.studies import experiments, grid, table2_report
 from ftu_tools.studies.grid import Cell, State
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ftu.errors import InputError
-from ftu.standardize import image_batch
-from ftu.views import Group
-from ftu.windows import STRIDE
+from ftu.networks.common.standardize import image_batch
+from ftu.prediction.views import Group
+from ftu.prediction.windows import STRIDE
 
 
 class Predictor:

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ftu import windows
-from ftu.datasets import image_files
-from ftu.encoders import takes_one_size
 from ftu.errors import InputError
-from ftu.predictor import Predictor
+from ftu.files import png
+from ftu.networks.common.build import takes_one_size
+from ftu.networks.common.contract import Probabilities, Segmenter
+from ftu.prediction import windows
+from ftu.prediction.predictor import Predictor
+from ftu.prediction.views import Group
+from ftu.prediction.windows import STRIDE, Axis
 from ftu.probabilities import map_file
-from ftu.segmenter import Probabilities, Segmenter
-from ftu.views import Group
-from ftu.windows import STRIDE, Axis
 
 Item = TypeVar("Item")
 Read = Callable[[int, int], np.ndarray]  # (top, bottom) -> those rows of an image, (bottom - top, W, 3) uint8
@@ -73,9 +73,7 @@ def predict_files(
     InputError before it predicts anything when an image cannot be read or the windows do not fit.
     """
     window = window_side(side, facts["architecture"], sets)
-    pictures = plan(
-        sources, window, overlap, blend, shrink=not takes_one_size(facts["architecture"]["encoder"])
-    )
+    pictures = plan(sources, window, overlap, blend, shrink=not takes_one_size(facts["architecture"]))
     predictor = Predictor(
         Probabilities(segmenter),
         sets,
@@ -101,7 +99,7 @@ def window_side(asked: int, architecture: Mapping, sets: Mapping[str, Sequence[G
     windows or the scales of `sets` give it another.
     """
     trained, encoder = architecture["size"], architecture["encoder"]
-    if not takes_one_size(encoder):
+    if not takes_one_size(architecture):
         return asked or trained
     if asked and asked + -asked % STRIDE != trained + -trained % STRIDE:
         raise InputError(
@@ -119,7 +117,7 @@ def window_side(asked: int, architecture: Mapping, sets: Mapping[str, Sequence[G
 
 def check_oversize(sources: Sequence[Path], side: int) -> None:
     """Raise InputError when windows of `side` px (0: any) are larger than every one of the RGB files."""
-    largest = max((max(image_files.image_shape(path)) for path in sources), default=side)
+    largest = max((max(png.rgb_shape(path)) for path in sources), default=side)
     if side > largest:
         raise InputError(
             f"predict.window.side: {side} px is larger than every image (the longest side is {largest} px); "
@@ -134,9 +132,7 @@ def plan(sources: Sequence[Path], window: int, overlap: float, blend: str, *, sh
     damaged, or when the windows cannot be laid.
     """
     lay = partial(windows.cover, window=window, overlap=overlap, blend=blend, shrink=shrink)
-    return [
-        Picture(partial(image_files.rgb_rows, path), *lay(image_files.image_shape(path))) for path in sources
-    ]
+    return [Picture(partial(png.rgb_rows, path), *lay(png.rgb_shape(path))) for path in sources]
 
 
 def write_maps(bands: Iterable[np.ndarray], shape: tuple[int, int], targets: Sequence[Path]) -> None:

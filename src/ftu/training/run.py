@@ -1,46 +1,26 @@
 """Everything that changes while a network trains, and can be put away and taken up again."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import GradientAccumulationPlugin, broadcast, gather_object, set_seed
+from accelerate import Accelerator
+from accelerate.utils import broadcast, gather_object, set_seed
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ftu.checkpoints import Checkpoints
 from ftu.errors import InputError
-from ftu.gradients import block_parameters
-from ftu.losses import Objective
-from ftu.optimization import build_optimizer, build_scheduler, by_epoch
-from ftu.resume import StateFile
-from ftu.runtime import random_state, restore_random_state
-from ftu.segmenter import Segmenter
+from ftu.networks.common.contract import Segmenter
+from ftu.training.accelerator import random_state, restore_random_state
+from ftu.training.checkpoints import Checkpoints
+from ftu.training.gradient_norms import block_parameters
+from ftu.training.losses.terms import Objective
+from ftu.training.optimizer import build_optimizer, build_scheduler, by_epoch
+from ftu.training.resume import StateFile
 
 Row = dict[str, float | int]
-Precision = Literal["fp32", "bf16", "fp16"]
 Average = Callable[[list[Tensor] | tuple[Tensor, ...], list[Tensor] | tuple[Tensor, ...], Tensor | int], None]
-
-
-def accelerate(device: torch.device, precision: Precision, accumulate: int) -> Accelerator:
-    """Accelerate's front to this process, its device and the other processes of the run.
-
-    Precision, accumulation and compilation are said here, so that no variable of the environment and no
-    configuration file decides. Raises InputError when the device does not compute in `precision`.
-    """
-    if device.type == "cuda" and precision == "bf16" and not torch.cuda.is_bf16_supported(False):
-        raise InputError(
-            f"train.precision: {torch.cuda.get_device_name(device)} has no bf16; use fp16 or fp32"
-        )
-    return Accelerator(
-        cpu=device.type == "cpu",
-        mixed_precision="no" if precision == "fp32" else precision,
-        gradient_accumulation_plugin=GradientAccumulationPlugin(accumulate, sync_with_dataloader=False),
-        dynamo_backend="no",  # Run compiles the network itself
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],  # one head at a time
-    )
 
 
 class Run:

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ftu.dataset import EpochBatches
 from ftu.errors import InputError
-from ftu.gradients import GradientNorms
-from ftu.losses import loss_terms, total_loss
-from ftu.optimization import by_epoch
-from ftu.run import Row, Run
-from ftu.schedules import AUX_TERMS, active_block
+from ftu.training.gradient_norms import GradientNorms
+from ftu.training.losses.schedules import AUX_TERMS, active_block
+from ftu.training.losses.terms import loss_terms, total_loss
+from ftu.training.optimizer import by_epoch
+from ftu.training.run import Row, Run
+from ftu.training.samples import EpochBatches
 
 
 def fit(

@@ -1,7 +1,8 @@
 """A trained model on disk: weights.safetensors and model.json, all that is needed to build it again."""
 
 from pathlib import Path
-from typing import Annotated
+from types import ModuleType
+from typing import Annotated, Generic, TypeVar
 
 import safetensors
 import safetensors.torch
@@ -11,26 +12,17 @@ from torch import Tensor
 from ftu.cache.hashes import sha256
 from ftu.errors import InputError
 from ftu.files import jsonfile
-from ftu.segmenter import DECODERS, Segmenter, build_segmenter
-from ftu.standardize import MEAN, STD
+from ftu.networks.common import build
+from ftu.networks.common.contract import Segmenter
+from ftu.networks.common.standardize import MEAN, STD
 
 WEIGHTS = "weights.safetensors"
 FACTS = "model.json"
+Architecture = TypeVar("Architecture", bound=BaseModel)  # of a family
 Three = Annotated[list[float], Field(min_length=3, max_length=3)]  # of red, green, blue
 
 
-class Architecture(BaseModel):
-    """What build_segmenter takes: a name for each part, none of them a place in a hub, and bounded sizes."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    encoder: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    decoder: Annotated[str, Field(pattern=f"^({'|'.join(DECODERS)})$")]
-    width: Annotated[int, Field(ge=1, le=8192)]  # channels
-    fuse: str
-    size: Annotated[int, Field(ge=1, le=2**15)]  # px
-
-
-class Facts(BaseModel):
+class Facts(BaseModel, Generic[Architecture]):
     """What of model.json is used to build the network and to predict; the rest is for people."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
@@ -41,7 +33,7 @@ class Facts(BaseModel):
 
 
 def save(folder: Path, model: Segmenter, state: dict[str, Tensor], architecture: dict, facts: dict) -> None:
-    """Write `state`, weights of `model`, and what describes them; build_segmenter takes `architecture`."""
+    """Write `state`, weights of `model`, and what describes them; `build` takes `architecture`."""
     model.load_state_dict(state)
     # CoaT has layers under two names: save_file refuses shared tensors, and save_model lists them in an order
     # that changes from run to run.
@@ -65,7 +57,7 @@ def load(folder: Path) -> tuple[Segmenter, dict]:
     """
     facts = jsonfile.read(folder / FACTS, "the fold was not trained: run `dvc repro`")
     try:
-        Facts.model_validate(facts)
+        Facts[_family(folder, facts).Architecture].model_validate(facts)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -77,7 +69,7 @@ def load(folder: Path) -> tuple[Segmenter, dict]:
             f"{folder / WEIGHTS}: cannot be loaded (missing, or not those that {FACTS} names); run "
             "`dvc repro` to train it again"
         )
-    model = build_segmenter(**facts["architecture"])
+    model = build.build(facts["architecture"])
     try:
         weights = safetensors.torch.load_file(folder / WEIGHTS)
     except (OSError, safetensors.SafetensorError) as error:
@@ -91,6 +83,14 @@ def load(folder: Path) -> tuple[Segmenter, dict]:
         )
     model.load_state_dict(weights)
     return model, facts
+
+
+def _family(folder: Path, facts: dict) -> ModuleType:
+    architecture = facts.get("architecture")
+    try:
+        return build.family(architecture if isinstance(architecture, dict) else {})
+    except InputError as error:
+        raise InputError(f"{folder / FACTS}: {error}") from error
 
 
 def _misfits(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> list[str]:

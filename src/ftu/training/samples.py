@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from ftu.augment import Augmentation, sample_seed
 from ftu.errors import InputError
 from ftu.files import png
-from ftu.standardize import image_tensor
+from ftu.networks.common.standardize import image_tensor
+from ftu.training.augmentation import Augmentation, sample_seed
 
 
 class Samples(Dataset[tuple[Tensor, Tensor, int]]):
@@ -137,6 +137,9 @@ class ValidBatches(EpochBatches):
             yield [(self.epoch, index) for index in self.indices[start : start + self.batch_size]]
 
 
+Batches = tuple[DataLoader, DataLoader]  # to train, to validate
+
+
 def batches(
     train: Samples,
     valid: Samples,
@@ -146,7 +149,7 @@ def batches(
     accumulate: int,
     valid_batch_size: int,
     workers: int,
-) -> tuple[DataLoader, DataLoader]:
+) -> Batches:
     """Loaders of (images (B, 3, S, S), masks (B, 1, S, S), indices (B,)), to train and to validate.
 
     `batch_size` is that of a step: B is its part for one process and round. Raises InputError when there are

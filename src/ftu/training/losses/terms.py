@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ftu.schedules import AUX_TERMS
-from ftu.segmenter import Segmentation, Segmenter, pad_to_stride
+from ftu.networks.common.contract import Segmentation, Segmenter, pad_to_stride
+from ftu.training.losses.schedules import AUX_TERMS
 
 
 def aux_loss(logits: Tensor, masks: Tensor) -> Tensor:

@@ -1,11 +1,5 @@
 """What torch computes on, and what makes a run repeat."""
 
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
-import numpy as np
 import torch
 
 from ftu.errors import InputError
@@ -37,36 +31,3 @@ def fix_randomness(seed: int, threads: int, device: str = "cpu") -> None:
     torch.backends.cudnn.benchmark = device == "cuda"  # the fastest convolution of each shape, found by trial
     # Filling costs bandwidth, and nothing here reads memory that it has not written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
-
-
-@contextmanager
-def explain_out_of_memory(batch: int, size: int) -> Iterator[None]:
-    """Turn a GPU's lack of memory into an InputError that says what to change."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise InputError(
-            f"out of GPU memory with {batch} images of {size} x {size} px a step: raise train.accumulate or "
-            "train.processes (the step keeps its images), lower train.batch_size, train.valid_batch_size or "
-            "resize.side, or use train.precision bf16 or fp16, or a smaller train.model"
-        ) from error
-
-
-def random_state() -> dict[str, Any]:
-    """Where every random generator of this process stands, as plain values and tensors."""
-    name, keys, *rest = np.random.get_state()
-    return {
-        "python": random.getstate(),
-        "numpy": (name, np.asarray(keys).tolist(), *rest),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
-    }
-
-
-def restore_random_state(state: dict[str, Any]) -> None:
-    """Put every generator where `random_state` found it."""
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] is not None:
-        torch.cuda.set_rng_state(state["cuda"])

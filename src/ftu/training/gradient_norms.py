@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import get_total_norm
 
-from ftu.segmenter import BLOCKS, Segmenter, pad_to_stride
+from ftu.networks.common.contract import BLOCKS, Segmenter, pad_to_stride
 
 TERMS = tuple(f"gradient_{number}" for number in range(1, BLOCKS + 1))
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ftu.cache.hashes import sha256
-from ftu.encoders import Encoder
 from ftu.errors import InputError
+from ftu.networks.common.contract import Encoder
 
 # What the files of torchvision, timm and smp carry for their classifier alone. The norms are CoaT's last
 # (its authors' files hold all four), conv_head and bn2 EfficientNet's.

@@ -9,20 +9,9 @@ from difflib import get_close_matches
 
 import segmentation_models_pytorch as smp
 import timm
-from torch import Tensor, nn
 
 from ftu.errors import InputError
-
-
-class Encoder(nn.Module):
-    """A network of timm or smp, and the channels of the maps that it gives."""
-
-    def __init__(self, net: nn.Module, channels: list[int]) -> None:
-        super().__init__()
-        self.net, self.channels = net, channels
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        return self.net(images)
+from ftu.networks.common.contract import Encoder
 
 
 def coat(name: str, size: int, output_stride: int) -> Encoder:  # noqa: ARG001

@@ -1,0 +1,101 @@
+"""The first paper's networks: an encoder of timm or smp, and one of three decoders.
+
+Blocks are mapped by stride for CNN encoders, so that all are compared at one resolution. DeepLabV3+ alone
+keeps block 4 at stride 16, dilated.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from segmentation_models_pytorch.base import SegmentationHead
+from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+from torch import Tensor, nn
+
+from ftu.errors import InputError
+from ftu.networks.common.contract import BLOCKS, COARSEST_STRIDE, Encoder, Segmenter
+from ftu.networks.encoder_decoder import encoders
+from ftu.networks.encoder_decoder.daformer import DaFormerDecoder, daformer_head
+
+
+class LastBlocks(nn.Module):
+    """A decoder that reads the four maps at strides 4 to 32 of whatever the encoder gives."""
+
+    def __init__(self, decoder: nn.Module) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        return self.decoder(features[-BLOCKS:])
+
+
+def unet(encoder: Encoder, width: int, fuse: str) -> tuple[nn.Module, nn.Module]:  # noqa: ARG001
+    """smp's U-Net decoder; its five steps have width, width/2, ... width/16 channels."""
+    refuse_four_maps(encoder, "unet")
+    channels = [max(width >> step, 1) for step in range(5)]
+    decoder = UnetDecoder(encoder_channels=encoder.channels, decoder_channels=channels, n_blocks=5)
+    return decoder, SegmentationHead(channels[-1], 1, kernel_size=3)
+
+
+def deeplabv3plus(encoder: Encoder, width: int, fuse: str) -> tuple[nn.Module, nn.Module]:  # noqa: ARG001
+    """smp's DeepLabV3+ decoder, as smp sets it up for an output stride of 16."""
+    refuse_four_maps(encoder, "deeplabv3plus")
+    decoder = DeepLabV3PlusDecoder(
+        encoder_channels=encoder.channels,
+        encoder_depth=5,
+        out_channels=width,
+        atrous_rates=(12, 24, 36),
+        output_stride=16,
+        aspp_separable=True,
+        aspp_dropout=0.5,
+    )
+    return decoder, SegmentationHead(width, 1, kernel_size=1, upsampling=4)
+
+
+def daformer(encoder: Encoder, width: int, fuse: str) -> tuple[nn.Module, nn.Module]:
+    """The DaFormer decoder, its four maps joined as `fuse` says."""
+    return LastBlocks(DaFormerDecoder(encoder.channels[-BLOCKS:], width, fuse)), daformer_head(width)
+
+
+def refuse_four_maps(encoder: Encoder, decoder: str) -> None:
+    if len(encoder.channels) == BLOCKS:
+        raise InputError(
+            f"train.model: the {decoder} decoder needs maps at strides 1 and 2, which this encoder lacks; "
+            "use decoder daformer"
+        )
+
+
+DECODERS: dict[str, Callable[[Encoder, int, str], tuple[nn.Module, nn.Module]]] = {
+    "unet": unet,
+    "deeplabv3plus": deeplabv3plus,
+    "daformer": daformer,
+}
+OUTPUT_STRIDE = {"deeplabv3plus": 16}  # of the encoder's last map, where that is not 32
+
+
+class Architecture(BaseModel):
+    """What of model.json builds a network: a name for each part, none a place in a hub, and bounded sizes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    family: Literal["encoder_decoder"] = "encoder_decoder"
+    encoder: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    decoder: Annotated[str, Field(pattern=f"^({'|'.join(DECODERS)})$")]
+    width: Annotated[int, Field(ge=1, le=8192)]  # channels
+    fuse: str
+    size: Annotated[int, Field(ge=1, le=2**15)]  # px
+
+
+def takes_one_size(architecture: Mapping[str, Any]) -> bool:
+    """Whether the network takes no other image size than the one it is built for: its encoder says so."""
+    return encoders.takes_one_size(architecture["encoder"])
+
+
+def build_segmenter(*, encoder: str, decoder: str, width: int, fuse: str, size: int) -> Segmenter:
+    """The network by name, at random: first_weights loads the encoder's.
+
+    Raises InputError when timm and smp know no such encoder, or the decoder cannot read its maps.
+    """
+    padded = size + -size % COARSEST_STRIDE
+    maps = encoders.build_encoder(encoder, padded, OUTPUT_STRIDE.get(decoder, COARSEST_STRIDE))
+    return Segmenter(maps, *DECODERS[decoder](maps, width, fuse))

@@ -1,0 +1,67 @@
+"""What a training computes on: precision, processes, memory and random states."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import GradientAccumulationPlugin
+
+from ftu.errors import InputError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+def accelerate(device: torch.device, precision: Precision, accumulate: int) -> Accelerator:
+    """Accelerate's front to this process, its device and the other processes of the run.
+
+    Precision, accumulation and compilation are said here, so that no variable of the environment and no
+    configuration file decides. Raises InputError when the device does not compute in `precision`.
+    """
+    if device.type == "cuda" and precision == "bf16" and not torch.cuda.is_bf16_supported(False):
+        raise InputError(
+            f"train.precision: {torch.cuda.get_device_name(device)} has no bf16; use fp16 or fp32"
+        )
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="no" if precision == "fp32" else precision,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(accumulate, sync_with_dataloader=False),
+        dynamo_backend="no",  # Run compiles the network itself
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],  # one head at a time
+    )
+
+
+@contextmanager
+def explain_out_of_memory(batch: int, size: int) -> Iterator[None]:
+    """Turn a GPU's lack of memory into an InputError that says what to change."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"out of GPU memory with {batch} images of {size} x {size} px a step: raise train.accumulate or "
+            "train.processes (the step keeps its images), lower train.batch_size, train.valid_batch_size or "
+            "resize.side, or use train.precision bf16 or fp16, or a smaller train.model"
+        ) from error
+
+
+def random_state() -> dict[str, Any]:
+    """Where every random generator of this process stands, as plain values and tensors."""
+    name, keys, *rest = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (name, np.asarray(keys).tolist(), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Put every generator where `random_state` found it."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None:
+        torch.cuda.set_rng_state(state["cuda"])
