@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from imports import ROOT, imported_by_statement
+from imports import ROOT, imported_by_statement, package_of
 
 # A package imports what stands above it here. A star is many packages, of which none imports another.
 LEVELS = (
@@ -42,11 +42,9 @@ def package(module: Path) -> str:
     """src/ftu/training/losses/terms.py: training; src/ftu/networks/unet/blocks.py: networks/unet;
     src/ftu/errors.py: errors; src/ftu_tools/kaggle/infer.py: ftu_tools/kaggle; stages/train.py: stages.
     """
-    place = module.with_suffix("")
-    if place.parts[0] == "stages":
+    if module.parts[0] == "stages":
         return "stages"
-    parts = place.relative_to("src/ftu" if place.is_relative_to("src/ftu") else "src").parts
-    return "/".join(parts[: 2 if parts[0] in ("networks", "ftu_tools") else 1])
+    return package_of(str(module)).removeprefix("src/").removeprefix("ftu/").removesuffix(".py")
 
 
 def level(name: str) -> int:

@@ -8,27 +8,15 @@ from pathlib import Path
 import pytest
 
 from imports import ROOT, named_in_statements
-from packages import DOCUMENT, imports, level, modules, package, picture, split
+from packages import DOCUMENT, imports, level, package, picture, split
 
-# Modules of src/ftu that have no package yet. Delete it with the last of them.
-FLAT = {
-    "artifact", "augment", "checkpoints", "daformer", "dataset", "encoders", "gradients",
-    "inference", "losses", "optimization", "predictor", "resume", "run", "runtime", "schedules",
-    "segmenter", "standardize", "training", "views", "weights", "windows"
-}  # fmt: skip
-REDIRECTION = Path("src/ftu/lockfile.py")  # for one version: git configurations name it
 IMPORTS = imports()
-
-
-def placed(module: Path) -> bool:
-    return module != REDIRECTION and not (module.parent == Path("src/ftu") and module.stem in FLAT)
-
-
+del IMPORTS[Path("src/ftu/lockfile.py")]  # for one version: git configurations name it
 CROSSINGS = [
     (module, other)
     for module, others in IMPORTS.items()
     for other in others
-    if placed(module) and placed(other) and package(module) != package(other)
+    if package(module) != package(other)
 ]
 
 
@@ -36,7 +24,7 @@ def named(pairs: list[tuple[Path, Path]]) -> list[str]:
     return [f"{module} imports {other}" for module, other in pairs]
 
 
-@pytest.mark.parametrize("name", sorted({package(module) for module in filter(placed, modules())}))
+@pytest.mark.parametrize("name", sorted({package(module) for module in IMPORTS}))
 def test_a_package_has_a_place_in_the_order(name: str) -> None:
     assert level(name) >= 0
 
@@ -59,7 +47,7 @@ def test_no_module_imports_itself_through_others() -> None:
 
 
 def test_a_folder_holds_what_one_can_look_over() -> None:
-    sizes = Counter(module.parent for module in filter(placed, modules()) if module.parts[0] == "src")
+    sizes = Counter(module.parent for module in IMPORTS if module.parts[0] == "src")
     assert [str(folder) for folder, size in sizes.items() if size > 12] == []
 
 
@@ -72,7 +60,7 @@ def test_package_files_are_empty() -> None:
 
 
 def test_no_pixel_passes_through_the_pipelines_machinery() -> None:
-    machinery = [module for module in modules() if package(module) == "pipeline"]
+    machinery = [module for module in IMPORTS if package(module) == "pipeline"]
     assert machinery
     for module in machinery:
         names = named_in_statements(ast.parse((ROOT / module).read_text()))
