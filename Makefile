@@ -42,7 +42,7 @@ SEED ?= 0
 
 .PHONY: faults
 faults: env ## kill, fill, damage, cut the power in every stage; the next run ends as an undisturbed one: KILLS=50 SEED=0
-	python tests/faults.py --kills "$(KILLS)" --seed "$(SEED)"
+	python tests/support/faults.py --kills "$(KILLS)" --seed "$(SEED)"
 
 .PHONY: verify-cache
 verify-cache: env ## compare the files of DVC's cache with their names, and remove the damaged ones
@@ -57,7 +57,7 @@ train-parallel: env ## train the folds side by side: GPUS=0,1 one on each card; 
 
 .PHONY: determinism
 determinism: env ## run what is committed in two clones, on 1 and 2 workers, and compare their dvc.lock (minutes)
-	PYTHONPATH=src:tests python tests/determinism.py
+	PYTHONPATH=src:tests/support python tests/support/determinism.py
 
 .PHONY: check
 check: env audit ## ruff, ruff format, pyright, and audit
@@ -93,7 +93,7 @@ SECONDS_OF_FUZZING ?= 30
 
 .PHONY: fuzz
 fuzz: env ## damage what is read, guided by coverage (atheris): SECONDS_OF_FUZZING=30
-	PYTHONPATH=src:tests uv run --quiet --frozen --no-sync --with atheris==3.0.0 python tests/fuzzing.py $(SECONDS_OF_FUZZING)
+	PYTHONPATH=src:tests/support uv run --quiet --frozen --no-sync --with atheris==3.0.0 python tests/support/fuzzing.py $(SECONDS_OF_FUZZING)
 
 BENCHMARKS ?= stain rle reading preprocess loading training predict masking startup repro
 

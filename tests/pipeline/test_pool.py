@@ -114,7 +114,7 @@ def test_no_worker_outlives_a_stage_that_is_stopped(tmp_path, interruptible, exe
     """Ctrl-C in a terminal reaches the whole group, the others the stage alone."""
     del interruptible
     stage = subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "working.py", executor, tmp_path],
+        [sys.executable, ROOT / "tests/support" / "working.py", executor, tmp_path],
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         stderr=subprocess.PIPE,
         text=True,

@@ -18,7 +18,7 @@ TOLD = re.compile(r"faults: (\d+) injected, (\d+) survived\n$")
 
 @pytest.mark.slow
 def test_one_stage_survives_every_kind_of_fault():
-    program = [sys.executable, str(ROOT / "tests/faults.py")]
+    program = [sys.executable, str(ROOT / "tests/support/faults.py")]
     words = ["--kills", "3", "--seed", "1", "--stages", "decode"]
     done = subprocess.run([*program, *words], text=True, stdout=-1, stderr=subprocess.STDOUT, check=False)
     told = TOLD.search(done.stdout)

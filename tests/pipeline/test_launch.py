@@ -19,7 +19,7 @@ from imports import ROOT
 from unfinished import WITHIN, wait_for_epochs, whole_epochs
 
 EPOCHS = 20
-SCRIPT = ROOT / "tests/batch_free.py"
+SCRIPT = ROOT / "tests/support/batch_free.py"
 
 
 def environment() -> dict[str, str]:

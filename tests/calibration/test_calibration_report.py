@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from test_choose_rules import case, hill
 
 from ftu.calibration.choose_mixture import Mixture
 from ftu.calibration.choose_rules import Settings
@@ -11,7 +12,6 @@ from ftu.calibration.dice_curves import Sizes
 from ftu.calibration.nested_cv import Search, as_given, estimates, tidy
 from ftu.calibration.report import OFF, Panel, draw, facts, panels, words
 from ftu.masks.cutting import Rule
-from test_calibration import case, hill
 
 TABLE = {"HPA": {"kidney": Rule(0.5, 0, 0, 0.25), "lung": Rule(0.15, 0, 0, math.nan)}}
 GIVEN = as_given(Mixture("flips", (1.0, 0.5)), TABLE)

@@ -1,6 +1,6 @@
 """Reads one image in many damaged forms, in a process with little memory and time; prints what came of each.
 
-python tests/damaged.py READER FILE WAY [COUNT]: READER is a function of ftu, module.name, WAY truncate (every
+Called with READER FILE WAY [COUNT]: READER is a function of ftu by its dotted name, WAY truncate (every
 kilobyte, the end left out), header (each bit of all bytes that are no pixels' is flipped, COUNT of them at
 most) or flip (COUNT bits anywhere).
 """
@@ -35,7 +35,7 @@ def damaged(content: bytes, way: str, count: int) -> Iterator[bytes]:
 
 
 def main(reader: str, path: Path, way: str, count: int) -> None:
-    module, name = reader.split(".")
+    module, name = reader.rsplit(".", 1)
     read, content, found = getattr(import_module(f"ftu.{module}"), name), path.read_bytes(), Counter()
     truth: np.ndarray = read(path)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

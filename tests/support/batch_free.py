@@ -1,7 +1,7 @@
 """Trains a network without batch statistics, dropout or stochastic depth, in torchrun's processes.
 
 `torchrun --nproc-per-node N batch_free.py FOLDER ACCUMULATE` takes toy images from FOLDER, and prints the
-history and the auxiliary heads as JSON. Not a test: what tests/test_processes.py runs.
+history and the auxiliary heads as JSON. Not a test: what tests/pipeline/test_launch.py runs.
 """
 
 import json

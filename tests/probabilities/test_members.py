@@ -315,7 +315,7 @@ predicted.predict(Path("."), seed=params.load_params(Path("params.yaml")).sample
 def repository(project):
     """A git and DVC repository whose pipeline predicts and fetches members; `one` is an experiment of it."""
     folder = project.folder
-    (folder / "dvc.yaml").write_text(PIPELINE.format(tests=ROOT / "tests", source=ROOT / "src"))
+    (folder / "dvc.yaml").write_text(PIPELINE.format(tests=ROOT / "tests/support", source=ROOT / "src"))
     (folder / "predict.py").write_text(SCRIPT)
     shutil.rmtree(folder / "data" / "raw")
     for words in (["init", "-q"], ["config", "user.name", "t"], ["config", "user.email", "t@example.org"]):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 from skimage import color
+from test_stain import H_DAB, HE, angles, tissue
 
 from ftu.datasets import image_files
 from ftu.files import csvfile, png
@@ -16,7 +17,6 @@ from ftu.files.index import ImageRow, image_rows, read_index
 from ftu.preprocessing import shifted_files, stain
 from ftu.preprocessing.domain_shift import DYES, Look, blur, central, shift
 from ftu.preprocessing.vahadane import CONCENTRATION_PENALTY, concentrations, optical_density
-from test_stain import H_DAB, HE, angles, tissue
 
 SAME = Look(pixel_size=0.4, field=1e6, blur=0, dyes="none")
 seeds = st.integers(0, 2**32 - 1)

@@ -20,7 +20,7 @@ from commands import Command, wait_for
 from imports import ROOT
 from undisturbed import WRITTEN, NotSurvivedError, Project, mount
 
-FAULTY = ROOT / "tests/faulty/sitecustomize.py"
+FAULTY = ROOT / "tests/support/faulty/sitecustomize.py"
 DAY = 86400  # s
 
 

@@ -1,6 +1,6 @@
 """Fault injection: whatever hits a run, the next `dvc repro` ends with the dvc.lock of an undisturbed one.
 
-    python tests/faults.py --kills 50 --seed 0 [--kinds kill full ...] [--stages decode train@0 ...]
+    python tests/support/faults.py --kills 50 --seed 0 [--kinds kill full ...] [--stages decode train@0 ...]
 
 A small project is run undisturbed, stage by stage (`dvc repro -s STAGE`). Each fault hits a copy of it as it
 was before the stage, which is then finished, and held against the undisturbed run: dvc.lock, the bytes of the

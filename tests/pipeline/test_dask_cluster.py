@@ -13,10 +13,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from conftest import Project
 
 import ftu.pipeline.workers
 import working
-from conftest import Project
 from ftu.errors import InputError
 from ftu.pipeline.workers import dask_cluster
 from ftu.pipeline.workers.pool import Pool

@@ -48,7 +48,7 @@ def predicted(large):
     """The file of probabilities, and the MB that it took to make it."""
     target = large.with_name("large.tif")
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "predict_large.py"), str(large), str(target)],
+        [sys.executable, str(ROOT / "tests/support" / "predict_large.py"), str(large), str(target)],
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,

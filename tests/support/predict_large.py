@@ -1,6 +1,6 @@
 """Predicts one large image with a small network, and prints the peak of this process's memory in MB.
 
-python tests/predict_large.py IMAGE TARGET
+python tests/support/predict_large.py IMAGE TARGET
 """
 
 import sys

@@ -375,8 +375,8 @@ TIFFS: dict[str, dict] = {
 
 
 def outcomes(reader: str, path: Path, way: str, count: int) -> tuple[int, int, int]:
-    """How often damaged forms of a file were read as the same, as another, and refused: tests/damaged.py."""
-    command = [sys.executable, str(ROOT / "tests" / "damaged.py"), reader, str(path), way, str(count)]
+    """How often damaged forms of a file were read as the same, as another, and refused."""
+    command = [sys.executable, str(ROOT / "tests/support" / "damaged.py"), reader, str(path), way, str(count)]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -387,14 +387,18 @@ def outcomes(reader: str, path: Path, way: str, count: int) -> tuple[int, int, i
 @pytest.mark.parametrize("kind", TIFFS)
 def test_a_tiff_that_is_cut_off_is_refused(tmp_path, kind):
     path = write(tmp_path / "a.tiff", **TIFFS[kind])
-    assert outcomes("images.read_image", path, "truncate", 0) == (0, 0, -(-path.stat().st_size // 1024))
+    assert outcomes("datasets.image_files.read_image", path, "truncate", 0) == (
+        0,
+        0,
+        -(-path.stat().st_size // 1024),
+    )
 
 
 @pytest.mark.parametrize("kind", TIFFS)
 def test_a_tiff_with_a_flipped_bit_is_read_or_refused(tmp_path, kind):
     """It may be read as another image: TIFF has no checksum that notices; see docs/security.md."""
     path = write(tmp_path / "a.tiff", **TIFFS[kind])
-    assert sum(outcomes("images.read_image", path, "header", 700)) == 700
+    assert sum(outcomes("datasets.image_files.read_image", path, "header", 700)) == 700
 
 
 def test_a_flipped_bit_in_the_pixels_of_a_plain_tiff_changes_that_pixel_alone(tmp_path):
@@ -408,7 +412,7 @@ def test_a_flipped_bit_in_the_pixels_of_a_plain_tiff_changes_that_pixel_alone(tm
 @pytest.mark.parametrize("way", ["truncate", "header", "flip"])
 def test_a_damaged_probability_map_is_never_read_as_another(tmp_path, way):
     write_probability(tmp_path / "a.tif", picture()[..., 0].astype(np.float32) / 255)
-    _, other, refused = outcomes("probabilities.read", tmp_path / "a.tif", way, 500)
+    _, other, refused = outcomes("probabilities.map_file.read", tmp_path / "a.tif", way, 500)
     assert other == 0
     assert refused
 
@@ -513,6 +517,6 @@ def test_a_real_tiff_in_pieces_is_read_or_refused(tmp_path, way):
         pytest.skip("FTU_DATA holds no train_images")
     path = tmp_path / "a.tiff"
     path.write_bytes(source.read_bytes())
-    same, other, refused = outcomes("images.read_image", path, way, 500)
+    same, other, refused = outcomes("datasets.image_files.read_image", path, way, 500)
     assert same + other + refused == (500 if way == "header" else -(-path.stat().st_size // 1024))
     assert way == "header" or (same, other) == (0, 0)

@@ -1,4 +1,4 @@
-"""Fuzzes what reads text, guided by coverage: python tests/fuzzing.py SECONDS (make fuzz; needs atheris).
+"""Fuzzes what reads text, guided by coverage, for SECONDS (`make fuzz`; needs atheris).
 
 Any error but our own ends it, and leaves the input that caused it in a file `crash-...`.
 """
