@@ -87,7 +87,7 @@ format: env ## write Python the way make check wants it
 
 .PHONY: docs
 docs: env ## write the parts of docs/ that are made from the code
-	PYTHONPATH=tests python tests/packages.py
+	PYTHONPATH=tests/support python tests/support/packages.py
 
 SECONDS_OF_FUZZING ?= 30
 

@@ -32,17 +32,22 @@ def families() -> list[str]:
 
 def imported_folders(path: Path, family: str) -> set[str]:
     """The packages of the library that the script at `path` imports, with those of a family of networks."""
-    found = imported_modules(path)
-    if "src/ftu/networks/common/build.py" in found:
-        builder = f"src/ftu/networks/{family}/segmenter.py"
-        found |= {builder} | imported_modules(Path(builder))
-    return {package_of(file) for file in found} - {"src/ftu/errors.py"}
+    return {package_of(file) for file in _reached(path, [family])} - {"src/ftu/errors.py"}
 
 
 def imported_packages(path: Path) -> set[str]:
     """The packages outside the library that the script at `path` imports, directly or through the library."""
-    files = {str(path)} | imported_modules(path)
+    files = {str(path)} | _reached(path, families())
     return {name.split(".")[0] for file in files for name in _names(Path(file))} - {"ftu", "ftu_tools"}
+
+
+def _reached(path: Path, families: Iterable[str]) -> set[str]:
+    """The modules that a script imports; where it builds networks, with those of `families`."""
+    found = imported_modules(path)
+    if "src/ftu/networks/common/build.py" not in found:
+        return found
+    builders = {f"src/ftu/networks/{family}/segmenter.py" for family in families}
+    return found.union(builders, *(imported_modules(Path(builder)) for builder in builders))
 
 
 def _direct(path: Path) -> set[str]:
