@@ -39,6 +39,12 @@ def test_a_family_of_networks_is_imported_by_its_name_alone() -> None:
     assert named([(a, b) for a, b in CROSSINGS if level(package(b)) == families]) == []
 
 
+def test_only_scripts_and_tools_read_parameters_and_know_paths() -> None:
+    theirs = {Path(f"src/ftu/pipeline/{name}.py") for name in ("params", "paths", "stage")}
+    readers = [(a, b) for a, b in CROSSINGS if b in theirs and level(package(a)) < level("stages")]
+    assert named(readers) == []
+
+
 def test_no_module_imports_itself_through_others() -> None:
     try:
         TopologicalSorter(IMPORTS).prepare()
