@@ -80,6 +80,15 @@ audit: env ## known vulnerabilities of what uv.lock pins; REQUIRED=1 fails, too,
 	printf '%s\n' "$$stars" "SKIPPED: no package was audited (status $$status of uv audit)" "$$stars" >&2; \
 	[ -z "$(REQUIRED)" ]
 
+.PHONY: format
+format: env ## write Python the way make check wants it
+	ruff check --fix .
+	ruff format .
+
+.PHONY: docs
+docs: env ## write the parts of docs/ that are made from the code
+	PYTHONPATH=tests/support python tests/support/packages.py
+
 SECONDS_OF_FUZZING ?= 30
 
 .PHONY: fuzz
