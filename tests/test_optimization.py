@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 import toy
 from ftu import training
 from ftu.optimization import SCHEDULERS, build_optimizer, build_scheduler, by_epoch
-from ftu.pipeline.params import Scheduler
+from ftu.pipeline.sections.training import Scheduler
 from ftu.run import average
 from toy import assert_same, assert_same_run, prepare, train
 

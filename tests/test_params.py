@@ -9,9 +9,12 @@ import pytest
 from ruamel.yaml import YAML
 
 from ftu.errors import InputError
-from ftu.pipeline.params import RENAMED, Params, Predict, Section, Stain, StainTarget, load_params
-from ftu.pipeline.params import Model as ModelParams
-from ftu.pipeline.params import Train as TrainParams
+from ftu.pipeline.params import RENAMED, Params, load_params
+from ftu.pipeline.sections.fields import Section
+from ftu.pipeline.sections.prediction import Predict
+from ftu.pipeline.sections.preprocessing import Stain, StainTarget
+from ftu.pipeline.sections.training import Model as ModelParams
+from ftu.pipeline.sections.training import Train as TrainParams
 from imports import ROOT
 
 PROFILES = [*(ROOT / "profiles").glob("*.yaml"), *(ROOT / "benchmarks/ftu-real").rglob("params*.yaml")]
@@ -86,7 +89,7 @@ def test_parameters_cannot_be_changed():
         (ModelParams, "decoder", "segmenter", "DECODERS", set()),
         (ModelParams, "fuse", "daformer", "FUSES", set()),
         (TrainParams, "checkpoint", "checkpoints", "CHOICES", set()),
-        (Stain, "backend", "normalization", "BACKENDS", {"none"}),
+        (Stain, "backend", "preprocessing.normalization", "BACKENDS", {"none"}),
     ],
 )
 def test_a_choice_names_what_the_library_offers(section, field, module, table, others):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftu import schedules
-from ftu.pipeline.params import Train
+from ftu.pipeline.sections.training import Train
 
 PAPER = {"blocks": (2, 1), "weight": 0.2, "switch_epoch": 60}
 blocks = st.tuples(st.integers(1, 4), st.integers(1, 4))

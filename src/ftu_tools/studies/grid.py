@@ -19,7 +19,8 @@ from pydantic import ValidationError
 
 from ftu.errors import InputError
 from ftu.files import yamlfile
-from ftu.pipeline.params import Model, Params, load_params
+from ftu.pipeline.params import Params, load_params
+from ftu.pipeline.sections.training import Model
 from ftu_tools.studies.switched_aux import Family
 
 State = Literal["done", "cached", "failed", "not run"]
