@@ -65,6 +65,12 @@ def test_a_committed_file_is_valid_and_has_the_keys_of_params_yaml(path):
     assert list(keys(read(path))) == list(keys(read(ROOT / "params.yaml")))
 
 
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", *PROFILES], ids=lambda path: path.stem)
+def test_what_stages_are_given_is_what_the_file_says(path):
+    """DVC follows the file's values alone: no stage depends on the code that reads them."""
+    assert load_params(path).model_dump() == read(path)
+
+
 def test_there_is_no_default_outside_params_yaml():
     def sections(model: type[Section]) -> Iterator[type[Section]]:
         yield model

@@ -16,7 +16,11 @@ from ftu.pipeline.sections.training import Augment, Train
 
 SHOWN, TOLD = 200, 50  # characters of a wrong value; lines of errors
 # DVC's run cache takes no notice of keys named size or nfiles (dvc issue 10296): another value ran nothing.
-RENAMED = {"resize.size": "resize.side", "predict.window.size": "predict.window.side"}
+RENAMED = {
+    "resize.size": "resize.side",
+    "predict.window.size": "predict.window.side",
+    "postprocess.threshold": "postprocess.method",  # it named no number
+}
 
 
 class Compute(Section):

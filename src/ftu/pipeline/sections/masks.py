@@ -8,7 +8,7 @@ from ftu.pipeline.sections.fields import Count, NotNegative, Section, Seed
 
 
 class Postprocess(Section):
-    threshold: Literal["table", "otsu", "quantile"]
+    method: Literal["table", "otsu", "quantile"]
     smallest_object: NotNegative  # um2, 0: any
     largest_hole: NotNegative  # um2 that are filled, 0: none
     never_empty: Literal["off", "warn", "lower"]
