@@ -33,7 +33,7 @@ def main() -> str:
     mixture = choose_mixture.Mixture(params.predict.tta, (params.ensemble.own, *others.values()))
     start = nested_cv.as_given(mixture, given)
     final, told = calibrate(params, cases, start) if enabled else (start, report.OFF)
-    rules.write(paths.RULES, nested_cv.as_rules(final, list(others), params.postprocess.threshold))
+    rules.write(paths.RULES, nested_cv.as_rules(final, list(others), params.postprocess.method))
     with whole_files(paths.REPORTS) as folder:
         report.write(told, folder)
     print(told.words, end="")
@@ -42,7 +42,7 @@ def main() -> str:
 
 def calibrate(params: Params, cases: Sequence[Case], start: Choice) -> tuple[Choice, report.Report]:
     """Choose, and say by nested cross-validation what the choice is worth."""
-    settings, method = params.calibrate, params.postprocess.threshold
+    settings, method = params.calibrate, params.postprocess.method
     if settings.metric == "dice_shifted":
         moved = read_index(paths.SHIFTED / "shifted.csv")
         cases = [*cases, *held_out.shifted(cases, moved, paths.SHIFTED / "masks")]

@@ -48,7 +48,7 @@ def refused(project, message: str) -> None:
 
 
 def test_off_the_rules_are_those_of_the_parameters(project):
-    project.set(calibrate={"enabled": False}, postprocess={"smallest_object": 30.0, "threshold": "quantile"})
+    project.set(calibrate={"enabled": False}, postprocess={"smallest_object": 30.0, "method": "quantile"})
     shutil.rmtree(project.folder / "data" / "predictions")  # it needs none
     read, report = found(project)
     assert (read.tta, read.own, read.members, read.method) == ("flips", 1.0, {}, "quantile")
@@ -112,7 +112,7 @@ def test_the_number_of_workers_changes_no_byte(project):
 
 @pytest.mark.parametrize("method", ["otsu", "quantile"])
 def test_other_methods_keep_the_thresholds_and_choose_sizes(project, method):
-    project.set(postprocess={"threshold": method})
+    project.set(postprocess={"method": method})
     read, report = found(project)
     assert read.method == method
     assert read.rule("HPA", "kidney").threshold == 0.5

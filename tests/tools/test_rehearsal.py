@@ -20,7 +20,7 @@ REDUCED = {
     "resize": {"side": 64},
     "split": {"count": 2, "run": [0, 1]},
     "train": {"epochs": 2, "switch_epoch": 1},
-    "postprocess": {"threshold": "otsu"},  # cuts every map through its middle, however short the training
+    "postprocess": {"method": "otsu"},  # cuts every map through its middle, however short the training
 }
 
 
@@ -48,10 +48,10 @@ def test_the_notebook_gives_the_bytes_of_the_pipeline_and_an_experiment_is_packe
     assert done.stdout.endswith("the notebook's CSV is the pipeline's, byte by byte: 7 images\n")
 
     commit(project)
-    run(project, "dvc", "exp", "run", "-n", "plain", "-S", "postprocess.threshold=table")
+    run(project, "dvc", "exp", "run", "-n", "plain", "-S", "postprocess.method=table")
     run(project, "git", "checkout", "-q", ".")
     found = projects.find("plain", project)
-    assert pack_experiment.pack(found, tmp_path / "packed").postprocess.threshold == "table"
+    assert pack_experiment.pack(found, tmp_path / "packed").postprocess.method == "table"
     assert found.commit != run(project, "git", "rev-parse", "HEAD").strip()
     for file in ("fold_0/weights.safetensors", "target.png"):
         assert (tmp_path / "packed" / file).read_bytes() == (

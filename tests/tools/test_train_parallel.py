@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 
 from ftu.errors import InputError
 from ftu.pipeline import locks
-from ftu.pipeline.params import Train, load_params
+from ftu.pipeline.params import load_params
+from ftu.pipeline.sections.training import Train
 from ftu_tools.maintenance import train_parallel
 from imports import ROOT
 from waiting import wait_until

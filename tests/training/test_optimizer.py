@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 
 import toy
-from ftu.pipeline.params import Scheduler
+from ftu.pipeline.sections.training import Scheduler
 from ftu.training import loop
 from ftu.training.optimizer import SCHEDULERS, build_optimizer, build_scheduler, by_epoch
 from ftu.training.run import average

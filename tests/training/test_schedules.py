@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu.pipeline.params import Train
+from ftu.pipeline.sections.training import Train
 from ftu.training.losses import schedules
 
 PAPER = {"blocks": (2, 1), "weight": 0.2, "switch_epoch": 60}

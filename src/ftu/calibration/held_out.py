@@ -103,7 +103,7 @@ def refuse_lone_folds(cases: Iterable[Case]) -> None:
         folds[case.organ].add(case.fold)
     if lone := sorted(organ for organ, found in folds.items() if len(found) < 2):
         raise InputError(
-            f"postprocess.threshold: quantile takes an organ's share of foreground from the other folds, and "
+            f"postprocess.method: quantile takes an organ's share of foreground from the other folds, and "
             f"all images of {', '.join(lone)} lie in one; use table or otsu, or set calibrate.enabled: false"
         )
 

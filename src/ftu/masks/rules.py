@@ -45,7 +45,7 @@ class Rules(NamedTuple):
             )
         if self.method == "quantile" and math.isnan(found.foreground):
             raise InputError(
-                f"postprocess.threshold: quantile needs the share of foreground of organ {organ!r}, of which "
+                f"postprocess.method: quantile needs the share of foreground of organ {organ!r}, of which "
                 "there is no training image; use table or otsu"
             )
         return found

@@ -1,52 +1,26 @@
 """Every parameter, typed and frozen, without defaults: params.yaml is the one home of a value."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from ftu.errors import InputError
 from ftu.files import yamlfile
+from ftu.pipeline.sections.data import Data, Sample, Split
+from ftu.pipeline.sections.fields import Cores, Section, Share, Text
+from ftu.pipeline.sections.masks import Calibrate, Postprocess
+from ftu.pipeline.sections.prediction import Ensemble, Predict
+from ftu.pipeline.sections.preprocessing import Resize, Shift, Stain
+from ftu.pipeline.sections.training import Augment, Train
 
-
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("holds a character that cannot be printed, such as NUL or a line break")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_printable)]
-Count = Annotated[int, Field(ge=1)]
-Cores = Annotated[int, Field(ge=1, le=1024)]  # of one machine: threads, processes
-Side = Annotated[int, Field(ge=0, le=2**15)]  # px; the square has as many pixels as an image may have
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy and torch take
-Block = Annotated[int, Field(ge=1, le=4)]
-
-COARSEST_STRIDE = 32  # of the encoders; the module that knows it imports torch
 SHOWN, TOLD = 200, 50  # characters of a wrong value; lines of errors
 # DVC's run cache takes no notice of keys named size or nfiles (dvc issue 10296): another value ran nothing.
-RENAMED = {"resize.size": "resize.side", "predict.window.size": "predict.window.side"}
-
-
-class Section(BaseModel):
-    """Unknown keys, missing keys and wrong types are errors; nothing is converted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Data(Section):
-    root: Annotated[Text, Field(min_length=1)]  # folder in the competition's layout
-    organs: Annotated[list[Text], Field(min_length=1)]
-    sources: Annotated[list[Text], Field(min_length=1)]
-
-
-class Sample(Section):
-    seed: Seed
-    train: Annotated[int, Field(ge=1, le=10_000)]  # images
-    test: Annotated[int, Field(ge=1, le=10_000)]  # images
+RENAMED = {
+    "resize.size": "resize.side",
+    "predict.window.size": "predict.window.side",
+    "postprocess.threshold": "postprocess.method",  # it named no number
+}
 
 
 class Compute(Section):
@@ -55,230 +29,6 @@ class Compute(Section):
     executor: Literal["process", "dask"]
     workers: Cores  # processes
     scheduler: Text  # dask: the address of a running cluster; '': one on this machine, for the stage alone
-
-
-class Resize(Section):
-    mode: Literal["fixed", "microns"]  # the whole image at one size, or at one scale
-    side: Annotated[Side, Field(ge=COARSEST_STRIDE)]  # px, of the square that the network sees
-    microns: Positive  # um per px, where mode is microns
-
-
-class Shift(Section):
-    enabled: bool
-    source: Text  # the data_source that the images are made to look like
-    pixel_size: dict[str, Positive]  # organ -> um
-    field: Positive  # um, the widest side
-    blur: NotNegative  # um, standard deviation
-    stain: Literal["none", "pas", "he"]
-
-
-class StainTarget(Section):
-    kind: Literal["image", "file", "mosaic", "mosaic_by_organ"]
-    ids: list[Text]  # image: exactly one; mosaic: at least one
-    source: Text  # mosaic_by_organ: the data_source to take images of
-    file: Text  # file: an image on disk
-
-    @model_validator(mode="after")
-    def _ids_fit_kind(self) -> Self:
-        expected = {"image": "exactly one id", "mosaic": "at least one id"}
-        fits = {"image": len(self.ids) == 1, "mosaic": len(self.ids) >= 1}
-        if not fits.get(self.kind, True):
-            raise ValueError(f"kind {self.kind} needs {expected[self.kind]} in ids, got {self.ids}")
-        if self.kind == "file" and not self.file:
-            raise ValueError("kind file needs the path of an image in file, got ''")
-        return self
-
-
-class Stain(Section):
-    backend: Literal["exact", "staintools", "none"]
-    target: StainTarget
-    seed: Seed
-
-
-class Split(Section):
-    count: Annotated[int, Field(ge=2, le=1000)]  # folds that are dealt
-    run: Annotated[list[int], Field(min_length=1)]  # folds that are trained
-    seed: Seed
-
-    @model_validator(mode="after")
-    def _run_is_dealt(self) -> Self:
-        if len(set(self.run)) != len(self.run) or not set(self.run) <= set(range(self.count)):
-            raise ValueError(f"run must name different folds among 0..{self.count - 1}, got {self.run}")
-        return self
-
-
-class Model(Section):
-    family: Literal["encoder_decoder"]  # a folder of src/ftu/networks
-    encoder: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # a name, not a place in a hub
-    decoder: Literal["unet", "deeplabv3plus", "daformer"]
-    width: Annotated[int, Field(ge=1, le=8192)]  # channels of the decoder's widest map
-    fuse: Literal["conv1x1", "aspp"]  # how daformer joins its maps
-
-    @model_validator(mode="after")
-    def _decoder_can_read_the_encoder(self) -> Self:
-        if self.encoder.startswith("coat_") and self.decoder != "daformer":
-            raise ValueError(
-                f"decoder {self.decoder} needs maps at strides 1 and 2, which {self.encoder} lacks; "
-                "use daformer"
-            )
-        return self
-
-
-class Scheduler(Section):
-    kind: Literal["plateau", "cosine", "onecycle"]
-    min_lr: Positive  # where every kind ends
-    factor: Annotated[float, Field(gt=0, lt=1)]  # plateau
-    patience: Annotated[int, Field(ge=0)]  # plateau: epochs
-    threshold: NotNegative  # plateau
-    warmup: Annotated[float, Field(gt=0, lt=1)]  # onecycle: share of the steps
-
-
-class Train(Section):
-    model: Model
-    weights: Annotated[Text, Field(min_length=1)]  # none, imagenet, or a local file
-    seed: Seed
-    epochs: Annotated[int, Field(ge=2)]
-    batch_size: Count  # images of one step, over all processes
-    accumulate: Count  # rounds in which a step is computed
-    valid_batch_size: Count  # images at a time, in each process
-    lr: Positive
-    weight_decay: NotNegative
-    scheduler: Scheduler
-    clip: NotNegative  # largest norm of the gradient, 0: any
-    ema: Annotated[float, Field(ge=0, lt=1)]  # decay of the weights' average, 0: none
-    early_stopping: Annotated[int, Field(ge=0)]  # epochs without a better Dice, 0: never
-    aux_loss: Literal["none", "single", "switched"]
-    aux_blocks: Annotated[list[Block], Field(min_length=2, max_length=2)]  # before, after the switch
-    aux_weight: NotNegative
-    switch_epoch: int  # the first epoch of the second phase, counted from 0
-    checkpoint: Literal["best", "best_after_switch"]
-    device: Literal["cpu", "cuda"]
-    precision: Literal["fp32", "bf16", "fp16"]
-    compile: bool
-    processes: Cores
-    threads: Cores  # of each process
-    workers: Annotated[int, Field(ge=0, le=1024)]  # data loading processes, of each process
-    cache: bool  # images in memory
-
-    @model_validator(mode="after")
-    def _switch_is_inside(self) -> Self:
-        if not 1 <= self.switch_epoch <= self.epochs - 1:
-            raise ValueError(
-                f"switch_epoch must lie in 1..epochs-1 = 1..{self.epochs - 1}, got {self.switch_epoch}"
-            )
-        if self.scheduler.min_lr > self.lr:
-            raise ValueError(
-                f"scheduler.min_lr {self.scheduler.min_lr:g} lies above lr {self.lr:g}; lower it"
-            )
-        if self.precision == "fp16" and self.device == "cpu":
-            raise ValueError("precision fp16 needs device cuda; use fp32 or bf16 on cpu")
-        return self
-
-    @model_validator(mode="after")
-    def _a_step_can_be_dealt(self) -> Self:
-        if self.batch_size % (self.processes * self.accumulate):
-            raise ValueError(
-                f"batch_size {self.batch_size} cannot be dealt to {self.processes} processes in "
-                f"{self.accumulate} rounds; use a multiple of processes x accumulate"
-            )
-        return self
-
-
-class Augment(Section):
-    flip: Share  # probability of each of: horizontal flip, vertical flip, transpose, quarter turns
-    crop: Share  # probability
-    crop_scale: Annotated[float, Field(gt=0, le=1)]  # smallest area of a crop
-    rotate: Share  # probability of rotation and scaling
-    rotate_degrees: Annotated[float, Field(ge=0, le=180)]
-    rotate_scale: Annotated[list[Positive], Field(min_length=2, max_length=2)]
-    contrast: Share  # probability of brightness and contrast
-    contrast_limit: Share
-    hue: Share  # probability of hue, saturation and value
-    hue_limit: Share  # of the full range
-    noise: Share  # probability
-    noise_std: Annotated[list[Share], Field(min_length=2, max_length=2)]
-    elastic: Share  # probability
-    grid: Share  # probability
-
-    @model_validator(mode="after")
-    def _ranges_rise(self) -> Self:
-        for name, (low, high) in {"rotate_scale": self.rotate_scale, "noise_std": self.noise_std}.items():
-            if low > high:
-                raise ValueError(f"{name} must be [smallest, largest], got [{low}, {high}]")
-        return self
-
-
-Views = Literal["none", "flips", "d4", "flips_scales", "d4_scales"]
-
-
-Scale = Annotated[float, Field(ge=0.25, le=4)]  # beyond, the network is shown nothing that it knows
-
-
-class Window(Section):
-    side: Side  # px, 0: that of the square that the network was trained on
-    overlap: Annotated[float, Field(ge=0, lt=1)]  # share of the window
-    blend: Literal["smooth", "centre"]
-
-    @model_validator(mode="after")
-    def _no_smaller_than_the_network_takes(self) -> Self:
-        if self.side and self.side < COARSEST_STRIDE:
-            raise ValueError(f"side must be 0 or at least {COARSEST_STRIDE}, got {self.side}")
-        return self
-
-
-class Predict(Section):
-    tta: Views
-    scales: Annotated[list[Scale], Field(min_length=1)]  # of the sets named *_scales
-    candidates: list[Views]  # further sets, for calibrate to choose from
-    window: Window
-    batch_size: Count  # windows and views at a time
-    device: Literal["cpu", "cuda"]
-    threads: Cores
-
-
-class Member(Section):
-    name: Annotated[Text, Field(min_length=1)]  # a DVC experiment, or the folder of a project
-    weight: Positive
-
-
-class Ensemble(Section):
-    own: NotNegative  # the weight of this project's own models
-    mean: Literal["probability", "logit"]
-    members: list[Member]
-
-    @property
-    def others(self) -> dict[str, float]:
-        """The weight of each member, by its name."""
-        return {member.name: member.weight for member in self.members}
-
-    @model_validator(mode="after")
-    def _somebody_counts(self) -> Self:
-        names = [member.name for member in self.members]
-        if len(set(names)) < len(names):
-            raise ValueError(f"members must have different names, got {names}")
-        if not self.own and not self.members:
-            raise ValueError("own is 0 and there are no members: nobody would predict; give one a weight")
-        return self
-
-
-class Postprocess(Section):
-    threshold: Literal["table", "otsu", "quantile"]
-    smallest_object: NotNegative  # um2, 0: any
-    largest_hole: NotNegative  # um2 that are filled, 0: none
-    never_empty: Literal["off", "warn", "lower"]
-
-
-class Calibrate(Section):
-    enabled: bool
-    metric: Literal["dice", "dice_shifted"]
-    fewest: Count  # images of an organ and source, below which it keeps the table's threshold
-    flat: NotNegative  # Dice by which a threshold may be worse than the best to count as equally good
-    smallest_objects: Annotated[list[NotNegative], Field(min_length=1)]  # um2, to choose from
-    largest_holes: Annotated[list[NotNegative], Field(min_length=1)]  # um2, to choose from
-    choose_tta: bool
-    choose_weights: bool
-    bootstrap: Annotated[int, Field(ge=1, le=10**6)]  # draws
-    seed: Seed
 
 
 class Params(Section):

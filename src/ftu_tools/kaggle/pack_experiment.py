@@ -10,7 +10,8 @@ from ftu.errors import InputError
 from ftu.files import jsonfile, png
 from ftu.files.index import read_index
 from ftu.masks import rules
-from ftu.pipeline.params import Params, StainTarget, load_params
+from ftu.pipeline.params import Params, load_params
+from ftu.pipeline.sections.preprocessing import StainTarget
 from ftu.preprocessing import normalization
 from ftu.probabilities.projects import Source
 from ftu_tools.kaggle import bundle_layout

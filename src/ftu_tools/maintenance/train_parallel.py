@@ -23,7 +23,8 @@ from typing import NamedTuple, TextIO
 
 from ftu.errors import InputError
 from ftu.pipeline import locks, paths
-from ftu.pipeline.params import Train, load_params
+from ftu.pipeline.params import load_params
+from ftu.pipeline.sections.training import Train
 from ftu.pipeline.stage import run
 
 NEEDS = ("resize", "normalize", "split")  # the stages whose outputs train reads

@@ -1,0 +1,66 @@
+"""From images to probabilities: views, windows, and other experiments."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ftu.pipeline.sections.fields import (
+    COARSEST_STRIDE,
+    Cores,
+    Count,
+    NotNegative,
+    Positive,
+    Section,
+    Side,
+    Text,
+)
+
+Views = Literal["none", "flips", "d4", "flips_scales", "d4_scales"]
+Scale = Annotated[float, Field(ge=0.25, le=4)]  # beyond, the network is shown nothing that it knows
+
+
+class Window(Section):
+    side: Side  # px, 0: that of the square that the network was trained on
+    overlap: Annotated[float, Field(ge=0, lt=1)]  # share of the window
+    blend: Literal["smooth", "centre"]
+
+    @model_validator(mode="after")
+    def _no_smaller_than_the_network_takes(self) -> Self:
+        if self.side and self.side < COARSEST_STRIDE:
+            raise ValueError(f"side must be 0 or at least {COARSEST_STRIDE}, got {self.side}")
+        return self
+
+
+class Predict(Section):
+    tta: Views
+    scales: Annotated[list[Scale], Field(min_length=1)]  # of the sets named *_scales
+    candidates: list[Views]  # further sets, for calibrate to choose from
+    window: Window
+    batch_size: Count  # windows and views at a time
+    device: Literal["cpu", "cuda"]
+    threads: Cores
+
+
+class Member(Section):
+    name: Annotated[Text, Field(min_length=1)]  # a DVC experiment, or the folder of a project
+    weight: Positive
+
+
+class Ensemble(Section):
+    own: NotNegative  # the weight of this project's own models
+    mean: Literal["probability", "logit"]
+    members: list[Member]
+
+    @property
+    def others(self) -> dict[str, float]:
+        """The weight of each member, by its name."""
+        return {member.name: member.weight for member in self.members}
+
+    @model_validator(mode="after")
+    def _somebody_counts(self) -> Self:
+        names = [member.name for member in self.members]
+        if len(set(names)) < len(names):
+            raise ValueError(f"members must have different names, got {names}")
+        if not self.own and not self.members:
+            raise ValueError("own is 0 and there are no members: nobody would predict; give one a weight")
+        return self
