@@ -20,11 +20,12 @@ from ftu import windows
 from ftu.datasets import image_files
 from ftu.encoders import takes_one_size
 from ftu.errors import InputError
+from ftu.files.limits import COARSEST_STRIDE
 from ftu.predictor import Predictor
 from ftu.probabilities import map_file
 from ftu.segmenter import Probabilities, Segmenter
 from ftu.views import Group
-from ftu.windows import STRIDE, Axis
+from ftu.windows import Axis
 
 Item = TypeVar("Item")
 Read = Callable[[int, int], np.ndarray]  # (top, bottom) -> those rows of an image, (bottom - top, W, 3) uint8
@@ -103,7 +104,7 @@ def window_side(asked: int, architecture: Mapping, sets: Mapping[str, Sequence[G
     trained, encoder = architecture["size"], architecture["encoder"]
     if not takes_one_size(encoder):
         return asked or trained
-    if asked and asked + -asked % STRIDE != trained + -trained % STRIDE:
+    if asked and asked + -asked % COARSEST_STRIDE != trained + -trained % COARSEST_STRIDE:
         raise InputError(
             f"predict.window.side: {encoder} was built for {trained} px and takes no windows of {asked} px; "
             "use 0"

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from ftu.daformer import DaFormerDecoder, daformer_head
 from ftu.encoders import Encoder, build_encoder
 from ftu.errors import InputError
+from ftu.files.limits import COARSEST_STRIDE
 
 BLOCKS = 4
-COARSEST_STRIDE = 32
 
 
 class Segmentation(NamedTuple):

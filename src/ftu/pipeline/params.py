@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ftu.errors import InputError
 from ftu.files import yamlfile
+from ftu.files.limits import COARSEST_STRIDE
 
 
 def _printable(text: str) -> str:
@@ -25,7 +26,6 @@ NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy and torch take
 Block = Annotated[int, Field(ge=1, le=4)]
 
-COARSEST_STRIDE = 32  # of the encoders; the module that knows it imports torch
 SHOWN, TOLD = 200, 50  # characters of a wrong value; lines of errors
 # DVC's run cache takes no notice of keys named size or nfiles (dvc issue 10296): another value ran nothing.
 RENAMED = {"resize.size": "resize.side", "predict.window.size": "predict.window.side"}
