@@ -1,4 +1,4 @@
-"""A stage that DVC started ends with dvc, however that goes; one started by hand is not watched."""
+"""What dvc or a launcher started ends with it, however that goes; a stage started by hand is not watched."""
 
 import signal
 import sys
@@ -70,12 +70,14 @@ def test_a_stages_name_in_the_users_own_environment_does_not_mislead(folder, exp
         wait_for(lambda: not dvc.processes())
 
 
-@pytest.mark.parametrize("name", ["os.getppid = lambda: 0", "Path.read_bytes = refuse"])
+@pytest.mark.parametrize(
+    "name", ["os.getppid = lambda: 0", "Path.read_bytes = refuse", "os.pidfd_open = refuse"]
+)
 def test_in_a_sandbox_that_hides_other_processes_nothing_is_watched(folder, name):
     refusing = "from pathlib import Path\ndef refuse(path):\n    raise PermissionError(path)\n"
     ended = STAGE.replace("time.sleep(600)", "time.sleep(1)")
     (folder / "stages/slow.py").write_text(f"import os\n{refusing}{name}\n{ended}")
-    with launcher(folder, SCRIPT) as dvc:
+    with launcher(folder, ["sh", "-c", " ".join(SCRIPT) + "; exit $?"]) as dvc:
         assert dvc.end() == (0, "")
 
 
@@ -109,3 +111,31 @@ def test_a_stage_that_does_not_stop_in_time_is_ended(folder):
         time.sleep(0.2)  # until it ignores the signal
         dvc.process.kill()
         wait_for(lambda: not dvc.processes())
+
+
+FOLLOWER = textwrap.dedent("""
+    import os, time
+    from pathlib import Path
+    from ftu.pipeline.lifetime import end_with_parent
+
+    def refuse(process):
+        raise PermissionError(process)
+
+    parent = os.getppid()
+    {}
+    end_with_parent(parent)
+    Path("out.tmp-0").touch()
+    time.sleep(600)
+""")
+LATE = 'Path("out.tmp-0").touch()\nwhile os.getppid() == parent:\n    time.sleep(0.02)'
+
+
+@pytest.mark.parametrize("first", ["", "os.pidfd_open = refuse", LATE], ids=["", "no pidfd", "late"])
+def test_a_process_ends_with_its_parent(folder, first):
+    with launcher(folder, [sys.executable, "-c", FOLLOWER.format(first)], stage="NONE") as parent:
+        wait_for(lambda: writing(folder))
+        child = next(process for process in parent.processes() if process.pid != parent.process.pid)
+        with pytest.raises(psutil.TimeoutExpired):
+            child.wait(1)
+        parent.process.kill()
+        child.wait(60)

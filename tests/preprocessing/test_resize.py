@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftu.files.index import ImageRow
+from ftu.prediction import windows
 from ftu.preprocessing import resize
 from ftu.training import samples
 
@@ -46,11 +47,13 @@ def test_the_competitions_fields_of_view_are_nearly_one_size(side, pixel_size, p
 
 @given(st.integers(1, 2000), st.integers(1, 800))
 def test_windows_cover_everything_with_as_few_as_can_be(length, window):
-    starts = samples.cover(length, window)
+    starts = samples.starts(length, window)
     assert len(starts) == max(-(-length // window), 1)
     assert starts[0] == 0
     assert starts[-1] == max(length - window, 0)
     assert all(0 < after - before <= window for before, after in pairwise(starts))
+    if length > window:  # to predict, windows stand there when they overlap by nothing
+        assert starts == windows.smooth(length, window, 0).starts
 
 
 def test_the_network_sees_hubmap_and_hpa_at_one_and_a_fifth_times_the_scale():

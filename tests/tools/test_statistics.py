@@ -160,14 +160,14 @@ def test_two_seeds_have_the_t_quantile_of_one_degree_of_freedom():
     assert (low, high) == pytest.approx((0.01 - 0.1270620, 0.01 + 0.1270620), abs=1e-6)
 
 
-def test_the_interval_over_images_covers_the_truth_about_as_often_as_it_says(monkeypatch):
-    """400 samples of 60 skewed values: 95 % less what skewness costs, within four standard errors (4.4 %)."""
-    monkeypatch.setattr(statistics, "RESAMPLES", 999)
-    random, hits = np.random.default_rng(7), 0
-    for _ in range(400):
-        low, high = interval_over_images(random.beta(4, 2, 60))
-        hits += low <= 4 / 6 <= high
-    assert 0.906 <= hits / 400 <= 0.99
+@pytest.mark.parametrize("images", [2, 60, 351])
+def test_the_interval_over_images_is_that_of_scipys_percentile_bootstrap(images):
+    values = np.random.default_rng(images).beta(4, 2, images)
+    expected = stats.bootstrap(
+        (values,), np.mean, n_resamples=statistics.RESAMPLES, confidence_level=0.95, method="percentile",
+        rng=np.random.default_rng(statistics.BOOTSTRAP_SEED),
+    ).confidence_interval  # fmt: skip
+    assert interval_over_images(values) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 # ------------------------------------------------------------------ errors

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from ftu.cache import fingerprint, hashes
 from ftu.errors import InputError
+from ftu.pipeline import locks
 from ftu.pipeline.params import load_params
 from ftu.training import resume
 from ftu.training.resume import StateFile, run_key
@@ -267,7 +268,7 @@ def test_another_run_is_held_beside_it(state):
 
 def test_a_lock_that_its_holder_removed_in_between_is_no_lock(state, monkeypatch):
     """The one before lets go between this one's opening of the lock and its locking."""
-    before, flock = state.held(), resume.fcntl.flock
+    before, flock = state.held(), locks.fcntl.flock
     before.__enter__()
 
     def late(*given: Any) -> None:
@@ -275,7 +276,7 @@ def test_a_lock_that_its_holder_removed_in_between_is_no_lock(state, monkeypatch
         before.__exit__(None, None, None)
         flock(*given)
 
-    monkeypatch.setattr(resume.fcntl, "flock", late)
+    monkeypatch.setattr(locks.fcntl, "flock", late)
     with state.held():
         refused(StateFile(state.path, writes=True))
 

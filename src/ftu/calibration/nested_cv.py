@@ -29,7 +29,6 @@ from ftu.probabilities import ensemble, fold_maps
 from ftu.probabilities.ensemble import Experiment
 from ftu.probabilities.mean import Mean, native_probability
 
-LEVEL = 95  # per cent
 WAYS = ("nested", "in_sample", "table")
 
 
@@ -217,17 +216,12 @@ def estimates(table: pd.DataFrame, *, draws: int, seed: int) -> dict[str, dict]:
 
 
 def estimate(values: np.ndarray, *, draws: int, seed: int) -> dict[str, float | None]:
-    """The mean of (images,) values with its 95 % percentile bootstrap interval; null for one image.
-
-    The interval says what other images of this kind would give. Each starts from the same `seed`, so that
-    equal input gives equal bytes.
-    """
+    """The mean of (images,) values with its interval; null for one image."""
     mean = round(float(values.mean()), 6)
     if len(values) < 2:
         return {"dice": mean, "low": None, "high": None}
-    drawn = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
-    low, high = np.percentile(values[drawn].mean(axis=1), [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
-    return {"dice": mean, "low": round(float(low), 6), "high": round(float(high), 6)}
+    low, high = metrics.interval(values, draws=draws, seed=seed)
+    return {"dice": mean, "low": round(low, 6), "high": round(high, 6)}
 
 
 def _listed(pairs: Iterable[tuple[str, float]]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 MOST_PIXELS = 2**30  # of an image or a mask: OpenCV reads no larger PNG, and a mask is one
 LONGEST_SIDE = 10**6  # px; OpenCV's is 2**20
+COARSEST_STRIDE = 32  # px, of the encoders: a side of what they see is a multiple of it
 LONGEST_NAME = 100  # characters: file systems take 255 bytes, with our endings and those of temporary files
 RESERVED = ".tmp-"  # in the names of unfinished outputs, which git and DVC ignore and the next run removes
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

@@ -1,10 +1,11 @@
-"""The competition's metric and the baselines that a model has to beat."""
+"""The competition's metric, the interval of its mean, and the baselines that a model has to beat."""
 
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
+LEVEL = 95  # per cent, of intervals
 LOG_OF_LEVEL = np.log((np.arange(256, dtype=np.float32) + 1) / 256)
 Rows = Callable[
     [int, int], np.ndarray
@@ -22,6 +23,16 @@ def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
         raise ValueError(f"prediction is {prediction.shape} but truth is {truth.shape}")
     total = np.count_nonzero(prediction) + np.count_nonzero(truth)
     return 2 * np.count_nonzero(prediction & truth) / total if total else 1.0
+
+
+def interval(values: np.ndarray, *, draws: int, seed: int) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of two or more (images,) values: what other images may give.
+
+    Each starts from the same `seed`, so that equal input gives equal bytes.
+    """
+    drawn = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
+    low, high = np.percentile(values[drawn].mean(axis=1), [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def otsu_mask(rows: Rows, shape: tuple[int, int]) -> np.ndarray:

@@ -2,10 +2,9 @@
 
 import os
 import sys
-import time
-from threading import Thread
 
 from ftu.errors import InputError
+from ftu.pipeline.lifetime import end_with_parent
 
 
 def launch(processes: int) -> None:
@@ -19,7 +18,7 @@ def launch(processes: int) -> None:
             raise InputError(
                 f"train.processes is {processes}, and the launcher started {started}; make them equal"
             )
-        _end_with_parent()
+        end_with_parent(os.getppid())  # the launcher
     elif processes > 1:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # torchrun says so at length; train.threads decides
         torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
@@ -29,15 +28,3 @@ def launch(processes: int) -> None:
 def local(processes: int) -> int:
     """How many of the run's processes are on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", processes))
-
-
-def _end_with_parent() -> None:
-    """End this process when the launcher is killed: else it would train on, beside the run that follows."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()

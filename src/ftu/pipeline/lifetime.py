@@ -1,16 +1,23 @@
-"""A stage that DVC started ends when dvc does, however: else it would write beside the next run."""
+"""What another process started ends when that one does, however: else it would go on beside the next run."""
 
 import os
 import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
 GRACE = 5  # s, for a stage to remove its temporaries, before it ends at once
 NOBODY = 2**31 - 1  # no process has this id
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process at once when `parent`, the process that started it, has ended."""
+    _follow(parent, partial(os._exit, 1), is_parent=True)
 
 
 def end_with_dvc() -> None:
@@ -19,16 +26,28 @@ def end_with_dvc() -> None:
     In a sandbox that hides the processes outside of it nothing is watched: dvc cannot be told from nobody.
     """
     if _sees_its_parent():
-        Thread(target=_follow, args=(_dvc(os.environ["DVC_STAGE"]),), daemon=True).start()
+        _follow(_dvc(os.environ["DVC_STAGE"]), _stop, is_parent=False)
 
 
-def _follow(dvc: int) -> None:
-    try:
-        select.select([os.pidfd_open(dvc)], [], [])
-    except ProcessLookupError:  # it has gone already
-        pass
-    except OSError:  # Linux before 5.3, or a sandbox
-        return
+def _follow(leader: int, end: Callable[[], object], *, is_parent: bool) -> None:
+    """Call `end` once the process `leader` has ended."""
+
+    def watch() -> None:
+        try:
+            select.select([os.pidfd_open(leader)], [], [])
+        except ProcessLookupError:  # it has gone already
+            pass
+        except OSError:  # Linux before 5.3, or a sandbox: nothing but the end of a parent can be seen
+            if not is_parent:
+                return
+            while os.getppid() == leader:
+                time.sleep(0.5)
+        end()
+
+    Thread(target=watch, daemon=True).start()
+
+
+def _stop() -> None:
     with suppress(OSError):  # the terminal may be gone, too
         sys.stderr.write("dvc has ended, and so does the stage that it started\n")
     os.kill(os.getpid(), signal.SIGTERM)

@@ -5,6 +5,7 @@ the last of them has closed it or has ended, however that was, so that no lease 
 """
 
 import fcntl
+import os
 from pathlib import Path
 from typing import TextIO
 
@@ -12,7 +13,7 @@ from typing import TextIO
 def take(path: Path, *, wait: bool = False) -> TextIO | None:
     """The file at `path`, opened and lent; None while another holds it, unless `wait`.
 
-    The file stays when the lease ends: a lock on a file that somebody removes would be no lock.
+    The file stays when the lease ends, unless its holder has removed it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
@@ -21,4 +22,7 @@ def take(path: Path, *, wait: bool = False) -> TextIO | None:
     except BlockingIOError:
         file.close()
         return None
-    return file
+    if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+        return file
+    file.close()  # the holder before removed it between the two steps: a lock on it would be no lock
+    return take(path, wait=wait)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ftu.errors import InputError
+from ftu.files.limits import COARSEST_STRIDE
 from ftu.networks.common.standardize import image_batch
 from ftu.prediction.views import Group
-from ftu.prediction.windows import STRIDE
 
 
 class Predictor:
@@ -119,7 +119,7 @@ def scaled_size(size: Sequence[int], scale: float) -> tuple[int, int]:
     """(height, width) px times `scale`, to the nearest multiple of 32, where no encoder needs a border."""
     if scale == 1:
         return size[0], size[1]
-    height, width = (max(round(side * scale / STRIDE), 1) * STRIDE for side in size)
+    height, width = (max(round(side * scale / COARSEST_STRIDE), 1) * COARSEST_STRIDE for side in size)
     return height, width
 
 

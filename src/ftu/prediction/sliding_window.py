@@ -18,12 +18,13 @@ from tqdm import tqdm
 
 from ftu.errors import InputError
 from ftu.files import png
+from ftu.files.limits import COARSEST_STRIDE
 from ftu.networks.common.build import takes_one_size
 from ftu.networks.common.contract import Probabilities, Segmenter
 from ftu.prediction import windows
 from ftu.prediction.predictor import Predictor
 from ftu.prediction.views import Group
-from ftu.prediction.windows import STRIDE, Axis
+from ftu.prediction.windows import Axis
 from ftu.probabilities import map_file
 
 Item = TypeVar("Item")
@@ -101,7 +102,7 @@ def window_side(asked: int, architecture: Mapping, sets: Mapping[str, Sequence[G
     trained, encoder = architecture["size"], architecture["encoder"]
     if not takes_one_size(architecture):
         return asked or trained
-    if asked and asked + -asked % STRIDE != trained + -trained % STRIDE:
+    if asked and asked + -asked % COARSEST_STRIDE != trained + -trained % COARSEST_STRIDE:
         raise InputError(
             f"predict.window.side: {encoder} was built for {trained} px and takes no windows of {asked} px; "
             "use 0"

@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ftu.errors import InputError
-
-STRIDE = 32  # px, a multiple of which every encoder takes
+from ftu.files.limits import COARSEST_STRIDE
 
 
 class Axis(NamedTuple):
@@ -81,7 +80,7 @@ def centre(length: int, window: int) -> Axis:
 
 def fitted(window: int, length: int) -> int:
     """The side of a window (px) no larger than the image needs: its length, up to a multiple of 32."""
-    return min(window, length + -length % STRIDE)
+    return min(window, length + -length % COARSEST_STRIDE)
 
 
 def layout(length: int, window: int, overlap: float, blend: str) -> Axis:

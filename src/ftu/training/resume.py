@@ -3,19 +3,19 @@
 A state belongs to one key, a hash of all that decides what the run computes; another key is another file.
 """
 
-import fcntl
 import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 
 from ftu.cache import checksummed, fingerprint, hashes
 from ftu.errors import InputError
+from ftu.pipeline import locks
 from ftu.pipeline.atomic import whole_file
 
 LIBRARIES = (
@@ -43,13 +43,15 @@ class StateFile:
         if not self.writes:
             yield
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = self.path.with_suffix(".lock")
-        with _locked(lock):
+        path = self.path.with_suffix(".lock")
+        lock = locks.take(path)
+        if not lock:
+            raise InputError(f"{path}: another process trains this very run; wait until it ends, or end it")
+        with lock:
             try:
                 yield
             finally:
-                lock.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
     def read(self) -> dict[str, Any] | None:
         """The state, None when there is none. A damaged file is set aside, with a warning that names it."""
@@ -80,19 +82,3 @@ class StateFile:
             return
         os.sync()
         self.path.unlink(missing_ok=True)
-
-
-def _locked(path: Path) -> TextIO:
-    """The file at `path`, opened and locked until it is closed or the process ends, however that ends."""
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise InputError(
-            f"{path}: another process trains this very run; wait until it ends, or end it"
-        ) from error
-    if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-        return file
-    file.close()  # the holder before removed it between the two steps
-    return _locked(path)

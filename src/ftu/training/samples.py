@@ -68,8 +68,8 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
         """(index, top, left) of the windows that cover each image."""
         for index in range(len(self.ids)):
             height, width = (self.pairs.get(index) or self._read(index))[1].shape
-            for top in cover(height, self.size):
-                yield from ((index, top, left) for left in cover(width, self.size))
+            for top in starts(height, self.size):
+                yield from ((index, top, left) for left in starts(width, self.size))
 
     def _paths(self, index: int) -> tuple[Path, Path]:
         name = f"{self.ids[index]}.png"
@@ -180,7 +180,7 @@ def loader(samples: Samples, batches: EpochBatches, workers: int, pin: bool) -> 
     )
 
 
-def cover(length: int, window: int) -> list[int]:
+def starts(length: int, window: int) -> list[int]:
     """Where the fewest windows start that cover `length` px, evenly spread; one where it is shorter."""
     count = max(-(-length // window), 1)
     return [round(start) for start in np.linspace(0, max(length - window, 0), count)]

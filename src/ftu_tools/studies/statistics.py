@@ -24,8 +24,8 @@ import pandas as pd
 from scipy import stats
 
 from ftu.errors import InputError
+from ftu.masks import metrics
 
-LEVEL = 0.95
 RESAMPLES = 9999
 BOOTSTRAP_SEED = 0  # each interval starts from it, so that equal input gives equal bytes
 
@@ -98,22 +98,15 @@ def interval_over_images(values: np.ndarray) -> Interval:
     """Percentile bootstrap interval of the mean of (images,) values; unknown for one image."""
     if len(values) < 2:
         return UNKNOWN
-    found = stats.bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=LEVEL,
-        method="percentile",
-        rng=np.random.default_rng(BOOTSTRAP_SEED),
-    ).confidence_interval
-    return Interval(float(found.low), float(found.high))
+    return Interval(*metrics.interval(values, draws=RESAMPLES, seed=BOOTSTRAP_SEED))
 
 
 def interval_over_seeds(means: np.ndarray) -> Interval:
     """t interval of the mean of the seeds' (seeds,) means; unknown for one seed."""
     if len(means) < 2:
         return UNKNOWN
-    low, high = np.mean(means) + stats.sem(means) * np.array(stats.t.interval(LEVEL, len(means) - 1))
+    quantiles = np.array(stats.t.interval(metrics.LEVEL / 100, len(means) - 1))
+    low, high = np.mean(means) + stats.sem(means) * quantiles
     return Interval(float(low), float(high))
 
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ftu.files.limits import COARSEST_STRIDE
+
 BLOCKS = 4
-COARSEST_STRIDE = 32
 
 
 class Segmentation(NamedTuple):

@@ -14,7 +14,8 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
 
 from ftu.errors import InputError
-from ftu.networks.common.contract import BLOCKS, COARSEST_STRIDE, Encoder, Segmenter
+from ftu.files.limits import COARSEST_STRIDE
+from ftu.networks.common.contract import BLOCKS, Encoder, Segmenter
 from ftu.networks.encoder_decoder import encoders
 from ftu.networks.encoder_decoder.daformer import DaFormerDecoder, daformer_head
 

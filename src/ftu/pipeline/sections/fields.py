@@ -21,8 +21,6 @@ NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy and torch take
 Block = Annotated[int, Field(ge=1, le=4)]
 
-COARSEST_STRIDE = 32  # of the encoders; the module that knows it imports torch
-
 
 class Section(BaseModel):
     """Unknown keys, missing keys and wrong types are errors; nothing is converted."""

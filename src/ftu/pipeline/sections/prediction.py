@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ftu.files.limits import COARSEST_STRIDE
 from ftu.pipeline.sections.fields import (
-    COARSEST_STRIDE,
     Cores,
     Count,
     NotNegative,

@@ -4,7 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ftu.pipeline.sections.fields import COARSEST_STRIDE, NotNegative, Positive, Section, Seed, Side, Text
+from ftu.files.limits import COARSEST_STRIDE
+from ftu.pipeline.sections.fields import NotNegative, Positive, Section, Seed, Side, Text
 
 
 class Resize(Section):

@@ -1,7 +1,6 @@
 """Worker processes on this machine, each with a pipe of its own: it is known what a dead one was doing."""
 
 import multiprocessing
-import os
 import pickle
 import signal
 import traceback
@@ -12,9 +11,10 @@ from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock
 from typing import TypeVar
 
+from ftu.pipeline.lifetime import end_with_parent
 from ftu.pipeline.workers.tasks import Engine, WorkerDied
 
 Result = TypeVar("Result")
@@ -122,7 +122,10 @@ def _do(idle: SimpleQueue[Worker], function: Callable[..., Result], *row: object
 def _serve(pipe: Connection) -> None:
     """The life of a worker process: (function, row) in, (error, result) out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process ends the others
-    _end_with_parent()
+    stage = multiprocessing.parent_process()
+    assert stage
+    assert stage.pid
+    end_with_parent(stage.pid)  # else it would finish its task first
     while True:
         try:
             task = pipe.recv_bytes()
@@ -144,10 +147,3 @@ def _portable(error: Exception) -> Exception:
         error = RuntimeError(f"{type(error).__name__}: {error}")
     error.add_note(traceback.format_exc())
     return error
-
-
-def _end_with_parent() -> None:
-    """Let a worker end when the stage is killed: else it would finish its task first."""
-    parent = multiprocessing.parent_process()
-    assert parent
-    Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
