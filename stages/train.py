@@ -36,7 +36,7 @@ def train(fold: int, params: Params) -> str:
     device = runtime.choose_device(settings.device, launch.local(settings.processes))
     accelerator = accelerate(device, settings.precision, settings.accumulate)
     runtime.fix_randomness(settings.seed, settings.threads, settings.device)
-    architecture: dict[str, Any] = {**settings.model.model_dump(), "size": size}
+    architecture: dict[str, Any] = {**settings.model.model_dump(exclude={"family"}), "size": size}
     model = build_segmenter(**architecture)
     source = load_encoder_weights(model.encoder, settings.model.encoder, settings.weights)
     warn(non_commercial(source) if accelerator.is_main_process else "")

@@ -31,7 +31,13 @@ CHANGES = {
     "resize": {"side": SIZE},
     "split": {"run": [0]},
     "train": {
-        "model": {"encoder": "coat_lite_tiny", "decoder": "daformer", "width": 32, "fuse": "conv1x1"},
+        "model": {
+            "family": "encoder_decoder",
+            "encoder": "coat_lite_tiny",
+            "decoder": "daformer",
+            "width": 32,
+            "fuse": "conv1x1",
+        },
         "epochs": 2,
         "switch_epoch": 1,
         "aux_loss": "switched",

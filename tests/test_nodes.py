@@ -24,6 +24,7 @@ def prepared(new_project) -> Path:
         split={"count": 2, "run": [0]},
         train={
             "model": {
+                "family": "encoder_decoder",
                 "encoder": "tu-mobilenetv3_small_050", "decoder": "unet", "width": 16, "fuse": "conv1x1"
             },
             "epochs": 2, "switch_epoch": 1, "aux_loss": "switched", "processes": 2, "threads": 1,

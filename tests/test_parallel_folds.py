@@ -18,7 +18,10 @@ TINY = {
     "resize": {"side": 32},
     "stain": {"backend": "none"},
     "train": {
-        "model": {"encoder": "tu-mobilenetv3_small_050", "decoder": "unet", "width": 16, "fuse": "conv1x1"},
+        "model": {
+            "family": "encoder_decoder", "encoder": "tu-mobilenetv3_small_050",
+            "decoder": "unet", "width": 16, "fuse": "conv1x1",
+        },
         "epochs": 2, "switch_epoch": 1, "threads": 1,
     },
 }  # fmt: skip

@@ -13,7 +13,7 @@ from ftu.pipeline.params import RENAMED, Params, load_params
 from ftu.pipeline.sections.fields import Section
 from ftu.pipeline.sections.prediction import Predict
 from ftu.pipeline.sections.preprocessing import Stain, StainTarget
-from ftu.pipeline.sections.training import Model as ModelParams
+from ftu.pipeline.sections.training import FAMILIES, EncoderDecoder, Family, Model
 from ftu.pipeline.sections.training import Train as TrainParams
 from imports import ROOT
 
@@ -92,8 +92,8 @@ def test_parameters_cannot_be_changed():
     ("section", "field", "module", "table", "others"),
     [
         (Predict, "tta", "views", "VIEWS", set()),
-        (ModelParams, "decoder", "segmenter", "DECODERS", set()),
-        (ModelParams, "fuse", "daformer", "FUSES", set()),
+        (EncoderDecoder, "decoder", "segmenter", "DECODERS", set()),
+        (EncoderDecoder, "fuse", "daformer", "FUSES", set()),
         (TrainParams, "checkpoint", "checkpoints", "CHOICES", set()),
         (Stain, "backend", "preprocessing.normalization", "BACKENDS", {"none"}),
     ],
@@ -101,6 +101,14 @@ def test_parameters_cannot_be_changed():
 def test_a_choice_names_what_the_library_offers(section, field, module, table, others):
     offered = set(getattr(import_module(f"ftu.{module}"), table)) | others
     assert set(get_args(section.model_fields[field].annotation)) == offered
+
+
+def test_a_family_of_networks_is_a_class_of_its_name():
+    assert FAMILIES.keys() == set(get_args(Family.model_fields["family"].annotation))
+    for name, section in FAMILIES.items():
+        assert get_args(section.model_fields["family"].annotation) == (name,)
+    read_as = get_args(Model)[0]
+    assert set(FAMILIES.values()) == set(get_args(read_as) or [read_as])
 
 
 # ------------------------------------------------------------------ mistakes
@@ -229,9 +237,8 @@ def test_a_threshold_for_what_data_does_not_name_is_refused(tmp_path, key):
 
 
 def test_the_unet_cannot_read_coat(tmp_path):
-    path = changed(
-        tmp_path, "train.model", {"encoder": "coat_tiny", "decoder": "unet", "width": 64, "fuse": "conv1x1"}
-    )
+    path = changed(tmp_path, "train.model.encoder", "coat_tiny")
+    path = changed(tmp_path, "train.model.decoder", "unet", path)
     refused(path, "train.model: decoder unet", "coat_tiny", "use daformer")
 
 
@@ -253,6 +260,12 @@ def test_a_stain_target_lacks_what_its_kind_needs(tmp_path, kind, ids, file, mes
 
 def test_half_precision_needs_a_gpu(tmp_path):
     refused(changed(tmp_path, "train.precision", "fp16"), "train: precision fp16 needs device cuda")
+
+
+def test_an_unknown_family_is_one_mistake_whatever_its_keys(tmp_path):
+    path = changed(tmp_path, "train.model", {"family": "forest", "trees": 100})
+    known = " or ".join(repr(name) for name in FAMILIES)
+    refused(path, f"{path}: train.model.family: Input should be {known}, got 'forest'\nSee the table")
 
 
 def test_every_mistake_is_told_at_once(tmp_path):

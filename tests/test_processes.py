@@ -66,6 +66,7 @@ def folder(new_project) -> Path:
         split={"count": 2, "run": [0]},
         train={
             "model": {
+                "family": "encoder_decoder",
                 "encoder": "tu-mobilenetv3_small_050", "decoder": "daformer", "width": 16, "fuse": "aspp"
             },
             "epochs": EPOCHS, "switch_epoch": EPOCHS // 2, "aux_loss": "switched",

@@ -18,7 +18,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("interruptible")]
 SWITCH, EPOCHS = 8, 20
 OUTPUTS = ("weights.safetensors", "model.json", "history.csv", "metrics.json")
 TRAIN = {
-    "model": {"encoder": "tu-mobilenetv3_small_050", "decoder": "daformer", "width": 16, "fuse": "conv1x1"},
+    "model": {
+        "family": "encoder_decoder",
+        "encoder": "tu-mobilenetv3_small_050",
+        "decoder": "daformer",
+        "width": 16,
+        "fuse": "conv1x1",
+    },
     "epochs": EPOCHS,
     "switch_epoch": SWITCH,
     "aux_loss": "switched",

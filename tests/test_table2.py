@@ -19,6 +19,7 @@ from ftu_tools.studies.statistics import UNKNOWN, Estimate, Interval
 from imports import ROOT, imported_modules
 from project import commit, copy_repository, run, set_params
 
+ROW = "{kind: cnn, model: {family: encoder_decoder, encoder: %s, decoder: unet, width: 16, fuse: conv1x1}}"
 GRID = grid.read_grid(run_table2.GRIDS / "table2.yaml")
 
 
@@ -59,11 +60,9 @@ def test_table_2_is_the_papers(values, model, expected):
 def test_the_grid_is_the_papers_seven_models_as_docs_models_lists_them():
     assert set(GRID) == set(switched_aux.PUBLIC)
     page = (ROOT / "docs/models.md").read_text()
-    for name, model in GRID.items():
-        assert f"| {name} | `{model.encoder}` | {model.decoder} | {model.width} |" in page
-    assert {name for name, model in GRID.items() if model.family == "transformer"} == set(
-        switched_aux.PRIVATE
-    )
+    for name, row in GRID.items():
+        assert f"| {name} | `{row.model.encoder}` | {row.model.decoder} | {row.model.width} |" in page
+    assert {name for name, row in GRID.items() if row.kind == "transformer"} == set(switched_aux.PRIVATE)
 
 
 def test_the_papers_own_table_contradicts_what_is_said_to_be_contradicted():
@@ -170,9 +169,13 @@ def test_nothing_asked_for_is_everything_and_nothing_twice():
     [
         (None, "cannot be read"),
         ("", "holds no models"),
-        ("a: {family: cnn", "is not valid YAML"),
-        ("a: {family: cnn, encoder: resnet18, decoder: unet, width: 8}", "model a: fuse: Field required"),
-        ("a: {family: tree, encoder: resnet18, decoder: unet, width: 8, fuse: aspp}", "model a: family"),
+        ("a: {kind: cnn", "is not valid YAML"),
+        (f"a: {ROW % 'resnet18'}".replace("cnn", "tree"), "model a: kind: Input should be"),
+        (f"a: {ROW % 'resnet18'}".replace("width", "depth"), "model a: model.width: Field required"),
+        (
+            f"a: {ROW % 'resnet18'}".replace("encoder_decoder", "unet"),
+            "model a: model.family: Input should be",
+        ),
         ("'a,b': {}", "model 'a,b': a name is text without commas"),
     ],
 )
@@ -185,7 +188,7 @@ def test_a_bad_grid_is_told_with_its_row(tmp_path, text, words):
 
 
 def test_a_row_may_start_from_weights_of_its_own(tmp_path):
-    row = "{family: cnn, encoder: resnet18, decoder: unet, width: 16, fuse: conv1x1"
+    row = (ROW % "resnet18").removesuffix("}")
     path = tmp_path / "grid.yaml"
     path.write_text(f"own: {row}, weights: a.pth}}\nother: {row}}}\n")
     models = grid.read_grid(path)
@@ -200,7 +203,7 @@ def test_a_row_may_start_from_weights_of_its_own(tmp_path):
 
 
 def test_the_sample_grid_is_a_grid():
-    assert {model.family for model in grid.read_grid(run_table2.GRIDS / "sample.yaml").values()} == {
+    assert {row.kind for row in grid.read_grid(run_table2.GRIDS / "sample.yaml").values()} == {
         "transformer",
         "cnn",
     }
@@ -332,11 +335,9 @@ def estimate(low: float, high: float) -> Estimate:
     return Estimate(middle, Interval(low, high), UNKNOWN, {42: middle}, images=9)
 
 
-def contrasts(
-    family: switched_aux.Family, switched_none, switched_single, single_none
-) -> switched_aux.Contrasts:
+def contrasts(kind: switched_aux.Kind, switched_none, switched_single, single_none) -> switched_aux.Contrasts:
     return switched_aux.Contrasts(
-        family, *(each and estimate(*each) for each in (switched_none, switched_single, single_none))
+        kind, *(each and estimate(*each) for each in (switched_none, switched_single, single_none))
     )
 
 
@@ -395,12 +396,12 @@ GAPS = [
     result("switched", 43, 0.02),
     result("none", 42, None, model="other", state="not run"),
 ]
-FAMILIES = {"CoaT": GRID["CoaT"], "other": GRID["Resnet101 Unet"]}
+MODELS = {"CoaT": GRID["CoaT"], "other": GRID["Resnet101 Unet"]}
 
 
 def page(results: list[table2_report.Result]) -> str:
     table = table2_report.tidy(results)
-    return table2_report.markdown(table, table2_report.contrasts(table, FAMILIES), setting="Fold 0 of 5.")
+    return table2_report.markdown(table, table2_report.contrasts(table, MODELS), setting="Fold 0 of 5.")
 
 
 def test_the_report_has_the_dice_the_interval_and_the_papers_values():
@@ -462,7 +463,7 @@ def test_equal_results_give_equal_bytes_cached_or_not(tmp_path):
     cached = [each._replace(state="cached") if each.state == "done" else each for each in GAPS]
     assert page(GAPS) == page(cached)
     assert table2_report.tidy(GAPS).to_csv() == table2_report.tidy(cached).to_csv()
-    compared = table2_report.contrasts(table2_report.tidy(GAPS), FAMILIES)
+    compared = table2_report.contrasts(table2_report.tidy(GAPS), MODELS)
     for name in ("one.png", "two.png"):
         table2_report.draw(compared, tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
@@ -521,8 +522,8 @@ REDUCED = {
     "split": {"count": 2, "run": [0]},
     "train": {"epochs": 2, "switch_epoch": 1},
 }
-GOOD = "good: {family: cnn, encoder: tu-resnet10t, decoder: unet, width: 16, fuse: conv1x1}\n"
-OTHER = "other: {family: cnn, encoder: %s, decoder: unet, width: 16, fuse: conv1x1}\n"
+GOOD = f"good: {ROW % 'tu-resnet10t'}\n"
+OTHER = f"other: {ROW}\n"
 
 
 @pytest.mark.slow

@@ -24,7 +24,13 @@ PARAMS = {
     "shift": {"enabled": True},
     "split": {"count": 2, "run": [0, 1]},
     "train": {
-        "model": {"encoder": ENCODER, "decoder": "daformer", "width": 16, "fuse": "conv1x1"},
+        "model": {
+            "family": "encoder_decoder",
+            "encoder": ENCODER,
+            "decoder": "daformer",
+            "width": 16,
+            "fuse": "conv1x1",
+        },
         "epochs": 2,
         "switch_epoch": 1,
         "threads": 1,

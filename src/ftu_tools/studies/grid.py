@@ -20,17 +20,19 @@ from pydantic import ValidationError
 from ftu.errors import InputError
 from ftu.files import yamlfile
 from ftu.pipeline.params import Params, load_params
+from ftu.pipeline.sections.fields import Section
 from ftu.pipeline.sections.training import Model
-from ftu_tools.studies.switched_aux import Family
+from ftu_tools.studies.switched_aux import Kind
 
 State = Literal["done", "cached", "failed", "not run"]
 OWN_KEYS = ("train.model", "train.aux_loss", "train.seed", "split.run")  # what a cell itself sets
 
 
-class GridModel(Model):
+class GridModel(Section):
     """One row of a grid: the network, and the side of the paper's comparison that it stands on."""
 
-    family: Family
+    kind: Kind
+    model: Model  # train.model
     weights: str | None = None  # train.weights of this row, where they are not those of params.yaml
 
 
@@ -90,10 +92,9 @@ def make_cells(
     cells = []
     for model, mode, seed in itertools.product(models, modes, seeds):
         row = grid[model]
-        network = row.model_dump(exclude={"family", "weights"})
         overrides = (
             *settings,
-            *(f"train.model.{key}={value}" for key, value in network.items()),
+            *(f"train.model.{key}={value}" for key, value in row.model.model_dump().items()),
             *([f"train.weights={row.weights}"] if row.weights else []),
             f"train.aux_loss={mode}",
             f"train.seed={seed}",

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from ftu_tools.studies.statistics import Estimate, Interval, Verdict, all_of, inside
 
-Family = Literal["transformer", "cnn"]
+Kind = Literal["transformer", "cnn"]
 PAIRS = (("switched", "none"), ("switched", "single"), ("single", "none"))
 ABOUT_ONE_PERCENT = (0.005, 0.015)  # what rounds to one point of Dice
 
@@ -66,7 +66,7 @@ CONTRADICTED = {
 class Contrasts(NamedTuple):
     """The three paired differences of one model, in the order of PAIRS; None where runs are missing."""
 
-    family: Family
+    kind: Kind
     switched_none: Estimate | None
     switched_single: Estimate | None
     single_none: Estimate | None
@@ -74,12 +74,12 @@ class Contrasts(NamedTuple):
 
 class Judgement(NamedTuple):
     verdict: Verdict
-    parts: dict[str, Verdict]  # of each model that the claim is about; empty for one that compares families
+    parts: dict[str, Verdict]  # of each model that the claim is about; empty for one that compares kinds
 
 
 def judge(models: Mapping[str, Contrasts]) -> dict[str, Judgement]:
     """A judgement for each of CLAIMS."""
-    transformers = {name: each for name, each in models.items() if each.family == "transformer"}
+    transformers = {name: each for name, each in models.items() if each.kind == "transformer"}
     each_of: dict[str, tuple[Mapping[str, Contrasts], Callable[[Contrasts], Verdict]]] = {
         "switched beats none": (transformers, lambda model: _lies(model.switched_none, 0, INF)),
         "switched beats single": (transformers, lambda model: _lies(model.switched_single, 0, INF)),
@@ -115,8 +115,8 @@ def _gains_one_percent(model: Contrasts) -> Verdict:
 def _cnns_move_less(models: Mapping[str, Contrasts]) -> Verdict:
     """Holds when each CNN surely moves less than each transformer, not when one moves more than all."""
     moved = {
-        family: [movement(each) for each in models.values() if each.family == family]
-        for family in ("cnn", "transformer")
+        kind: [movement(each) for each in models.values() if each.kind == kind]
+        for kind in ("cnn", "transformer")
     }
     cnns, transformers = moved["cnn"], moved["transformer"]
     if not cnns or not transformers:

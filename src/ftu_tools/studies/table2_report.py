@@ -58,7 +58,7 @@ def contrasts(table: pd.DataFrame, grid: Mapping[str, GridModel]) -> dict[str, C
     """The paired differences of each model of the (tidy) table, in its order."""
     scored = table[table["dice"].notna()]
     return {
-        model: Contrasts(grid[model].family, *(difference(scored, model, *pair) for pair in PAIRS))
+        model: Contrasts(grid[model].kind, *(difference(scored, model, *pair) for pair in PAIRS))
         for model in table["model"].unique()
     }
 

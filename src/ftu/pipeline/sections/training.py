@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from ftu.pipeline.sections.fields import (
     Block,
@@ -17,7 +17,8 @@ from ftu.pipeline.sections.fields import (
 )
 
 
-class Model(Section):
+class EncoderDecoder(Section):
+    family: Literal["encoder_decoder"]
     encoder: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # a name, not a place in a hub
     decoder: Literal["unet", "deeplabv3plus", "daformer"]
     width: Annotated[int, Field(ge=1, le=8192)]  # channels of the decoder's widest map
@@ -31,6 +32,26 @@ class Model(Section):
                 "use daformer"
             )
         return self
+
+
+class Family(Section):
+    """The one key of `train.model` that says whose the others are."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    family: Literal["encoder_decoder"]
+
+
+FAMILIES = {"encoder_decoder": EncoderDecoder}
+
+
+def _of_its_family(raw: object) -> Section:
+    """What `raw` says, read by the class of its family alone: no error is of another family's keys."""
+    return FAMILIES[Family.model_validate(raw).family].model_validate(raw)
+
+
+# Another family is a class with keys of its own; Family names it, and it joins FAMILIES and (by |) this line.
+Model = Annotated[EncoderDecoder, BeforeValidator(_of_its_family)]
 
 
 class Scheduler(Section):
