@@ -80,6 +80,10 @@ audit: env ## known vulnerabilities of what uv.lock pins; REQUIRED=1 fails, too,
 	printf '%s\n' "$$stars" "SKIPPED: no package was audited (status $$status of uv audit)" "$$stars" >&2; \
 	[ -z "$(REQUIRED)" ]
 
+.PHONY: docs
+docs: env ## write docs/parameters.md from the classes of parameters
+	PYTHONPATH=src python -m ftu_tools.maintenance.parameters_page
+
 SECONDS_OF_FUZZING ?= 30
 
 .PHONY: fuzz
