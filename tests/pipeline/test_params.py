@@ -116,13 +116,13 @@ def test_a_family_of_networks_is_a_class_of_its_name():
 
 @pytest.mark.parametrize("key", ["train.augmentation", "trian", "stain.target.id", "thresholds_"])
 def test_an_unknown_key_is_named_with_its_value(tmp_path, key):
-    refused(changed(tmp_path, key, 7), f"{key}: Extra inputs are not permitted, got 7", "README.md")
+    refused(changed(tmp_path, key, 7), f"{key}: Extra inputs are not permitted, got 7", "docs/parameters.md")
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
 def test_an_old_name_is_told_the_new_one_in_one_line(tmp_path, old, new):
     path = changed(tmp_path, old, 64, changed(tmp_path, new, None))
-    refused(path, f"{path}: {old} is now {new}: rename it\nSee the table")
+    refused(path, f"{path}: {old} is now {new}: rename it\nSee docs/parameters.md.")
     assert new in keys(read(ROOT / "params.yaml"))
 
 
@@ -295,7 +295,7 @@ def test_what_is_not_yaml_is_refused_with_the_line(tmp_path, content):
 @pytest.mark.parametrize("content", [b"", b"just text\n", b"- 1\n"])
 def test_what_is_no_table_of_sections_is_refused(tmp_path, content):
     (tmp_path / "params.yaml").write_bytes(content)
-    refused(tmp_path / "params.yaml", "README.md")
+    refused(tmp_path / "params.yaml", "docs/parameters.md")
 
 
 @pytest.mark.parametrize("content", [b"data: \xff\n", b"data: \x00\n"])

@@ -187,6 +187,16 @@ def test_a_bad_grid_is_told_with_its_row(tmp_path, text, words):
     assert words in str(told.value)
 
 
+@pytest.mark.parametrize("name", GRID)
+def test_a_cell_trains_the_network_of_its_row(name):
+    (cell,) = grid.make_cells(
+        ROOT / "params.yaml", GRID, models=[name], modes=["none"], seeds=[1], folds=[0], settings=[]
+    )
+    assert grid.effective(ROOT / "params.yaml", cell.overrides).train.model == GRID[name].model
+    for key, value in GRID[name].model.model_dump().items():
+        assert f"train.model.{key}={value}" in cell.overrides  # whatever params.yaml says
+
+
 def test_a_row_may_start_from_weights_of_its_own(tmp_path):
     row = (ROW % "resnet18").removesuffix("}")
     path = tmp_path / "grid.yaml"

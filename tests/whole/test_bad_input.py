@@ -68,7 +68,7 @@ def test_every_stage_names_every_bad_parameter_without_torch(new_project, stage)
         "train.epochs: Input should be a valid integer, got 'many'",
         "train.learning_rate: Extra inputs are not permitted, got 0.1",
         "resize.side: Field required",
-        "See the table of parameters in README.md",
+        "See docs/parameters.md",
     )
 
 
@@ -116,7 +116,7 @@ def test_every_stage_names_every_bad_parameter_without_torch(new_project, stage)
     ],
 )
 def test_one_bad_parameter_is_enough(new_project, change, parts):
-    refused(new_project(train=change), "split", "params.yaml", "README.md", *parts)
+    refused(new_project(train=change), "split", "params.yaml", "docs/parameters.md", *parts)
 
 
 # ------------------------------------------------------------------ the data set

@@ -24,11 +24,14 @@ RENAMED = {
 
 
 class Compute(Section):
-    """How the per-image stages run: outputs are the same for any values, so no stage depends on them."""
+    """How the per-image stages run. Outputs are the same for any values, so no stage depends on them."""
 
     executor: Literal["process", "dask"]
-    workers: Cores  # processes
-    scheduler: Text  # dask: the address of a running cluster; '': one on this machine, for the stage alone
+    """Processes of this machine, or Dask (`uv sync --extra dask`): [scaling.md](scaling.md)."""
+    workers: Cores
+    """Processes."""
+    scheduler: Text
+    """dask: the address of a running cluster; `''`: one is started on this machine, for the stage alone."""
 
 
 class Params(Section):
@@ -45,7 +48,8 @@ class Params(Section):
     ensemble: Ensemble
     postprocess: Postprocess
     calibrate: Calibrate
-    thresholds: dict[str, dict[str, Share]]  # data_source -> organ -> probability
+    thresholds: dict[str, dict[str, Share]]
+    """`<source>.<organ>`: foreground is where the probability is above it. params.yaml has the paper's."""
 
     @model_validator(mode="after")
     def _every_organ_has_a_threshold(self) -> Self:
@@ -116,9 +120,7 @@ def load_params(path: Path) -> Params:
         lines = [_describe(key, detail) for key, detail in details.items()]
         if len(lines) > TOLD:
             lines[TOLD:] = [f"... {len(lines) - TOLD} more"]
-        raise InputError(
-            f"{path}: " + "\n".join([*lines, "See the table of parameters in README.md."])
-        ) from error
+        raise InputError(f"{path}: " + "\n".join([*lines, "See docs/parameters.md."])) from error
 
 
 def _key(detail: dict) -> str:

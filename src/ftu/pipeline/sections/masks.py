@@ -8,20 +8,39 @@ from ftu.pipeline.sections.fields import Count, NotNegative, Section, Seed
 
 
 class Postprocess(Section):
+    """How a map of probabilities becomes a mask: [calibration.md](calibration.md)."""
+
     method: Literal["table", "otsu", "quantile"]
-    smallest_object: NotNegative  # um2, 0: any
-    largest_hole: NotNegative  # um2 that are filled, 0: none
+    """Where an image's threshold comes from: `thresholds`; Otsu's, on its own map; the organ's share of
+    foreground in the training masks."""
+    smallest_object: NotNegative
+    """um2: smaller objects are dropped; 0: none."""
+    largest_hole: NotNegative
+    """um2: holes up to this are filled; 0: none."""
     never_empty: Literal["off", "warn", "lower"]
+    """What is done about an empty mask: nothing, a warning, or a lower threshold until it holds an object."""
 
 
 class Calibrate(Section):
+    """Rules chosen on out-of-fold predictions, and what that is worth: [calibration.md](calibration.md)."""
+
     enabled: bool
+    """Choose the rules; otherwise those of `thresholds` and `postprocess` hold."""
     metric: Literal["dice", "dice_shifted"]
-    fewest: Count  # images of an organ and source, below which it keeps the table's threshold
-    flat: NotNegative  # Dice by which a threshold may be worse than the best to count as equally good
-    smallest_objects: Annotated[list[NotNegative], Field(min_length=1)]  # um2, to choose from
-    largest_holes: Annotated[list[NotNegative], Field(min_length=1)]  # um2, to choose from
+    """The score to choose by; `dice_shifted` needs `shift.enabled`."""
+    fewest: Count
+    """Images: an organ and source with fewer keeps the threshold of the table."""
+    flat: NotNegative
+    """Dice: how much worse than the best counts as equally good."""
+    smallest_objects: Annotated[list[NotNegative], Field(min_length=1)]
+    """um2: values of `postprocess.smallest_object` to choose from."""
+    largest_holes: Annotated[list[NotNegative], Field(min_length=1)]
+    """um2: values of `postprocess.largest_hole` to choose from."""
     choose_tta: bool
+    """Choose the views, too, from `predict.tta` and `predict.candidates`."""
     choose_weights: bool
-    bootstrap: Annotated[int, Field(ge=1, le=10**6)]  # draws
+    """Choose the weights of the ensemble, too."""
+    bootstrap: Annotated[int, Field(ge=1, le=10**6)]
+    """Draws behind each interval."""
     seed: Seed
+    """These draws."""

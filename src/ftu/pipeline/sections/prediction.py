@@ -20,9 +20,12 @@ Scale = Annotated[float, Field(ge=0.25, le=4)]  # beyond, the network is shown n
 
 
 class Window(Section):
-    side: Side  # px, 0: that of the square that the network was trained on
-    overlap: Annotated[float, Field(ge=0, lt=1)]  # share of the window
+    side: Side
+    """px: side of the windows over large images; 0: that of the square in training."""
+    overlap: Annotated[float, Field(ge=0, lt=1)]
+    """Share of a window that its neighbour covers, too."""
     blend: Literal["smooth", "centre"]
+    """`smooth`: overlaps are blended. `centre`: only the central half of each window counts."""
 
     @model_validator(mode="after")
     def _no_smaller_than_the_network_takes(self) -> Self:
@@ -32,24 +35,40 @@ class Window(Section):
 
 
 class Predict(Section):
+    """Probabilities, in windows and views: [inference.md](inference.md)."""
+
     tta: Views
-    scales: Annotated[list[Scale], Field(min_length=1)]  # of the sets named *_scales
-    candidates: list[Views]  # further sets, for calibrate to choose from
+    """Views whose mean is taken. `flips`: identity, horizontal, vertical, as in the paper. `d4`: all eight
+    symmetries. `_scales`: each at every one of `scales`, too."""
+    scales: Annotated[list[Scale], Field(min_length=1)]
+    """Factors by which windows are resized, for the sets named `_scales`."""
+    candidates: list[Views]
+    """Further sets of views to predict, for `calibrate` to choose from."""
     window: Window
-    batch_size: Count  # windows and views at a time
+    batch_size: Count
+    """Windows and views at a time."""
     device: Literal["cpu", "cuda"]
+    """What predicting computes on."""
     threads: Cores
+    """Threads. Another number gives other bytes."""
 
 
 class Member(Section):
-    name: Annotated[Text, Field(min_length=1)]  # a DVC experiment, or the folder of a project
+    name: Annotated[Text, Field(min_length=1)]
+    """A DVC experiment, or the folder of a project."""
     weight: Positive
+    """Its weight in the mean."""
 
 
 class Ensemble(Section):
-    own: NotNegative  # the weight of this project's own models
+    """The mean with other experiments: [inference.md](inference.md)."""
+
+    own: NotNegative
+    """Weight of this project's own models."""
     mean: Literal["probability", "logit"]
+    """What the mean is taken of."""
     members: list[Member]
+    """The other experiments; `[]`: none."""
 
     @property
     def others(self) -> dict[str, float]:

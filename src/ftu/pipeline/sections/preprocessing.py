@@ -9,25 +9,44 @@ from ftu.pipeline.sections.fields import NotNegative, Positive, Section, Seed, S
 
 
 class Resize(Section):
-    mode: Literal["fixed", "microns"]  # the whole image at one size, or at one scale
-    side: Annotated[Side, Field(ge=COARSEST_STRIDE)]  # px, of the square that the network sees
-    microns: Positive  # um per px, where mode is microns
+    """What the network sees: its scale and its size. [inference.md](inference.md) says when to take which."""
+
+    mode: Literal["fixed", "microns"]
+    """`fixed`: every image is squeezed to one square, as in the paper. `microns`: brought to one scale, its
+    aspect kept."""
+    side: Annotated[Side, Field(ge=COARSEST_STRIDE)]
+    """px: side of the square that the network sees, the image (`fixed`) or a window of it (`microns`)."""
+    microns: Positive
+    """um per px, where `mode` is `microns`."""
 
 
 class Shift(Section):
+    """Held-out images made to look as if another source had taken them: [shift.md](shift.md)."""
+
     enabled: bool
-    source: Text  # the data_source that the images are made to look like
-    pixel_size: dict[str, Positive]  # organ -> um
-    field: Positive  # um, the widest side
-    blur: NotNegative  # um, standard deviation
+    """Score the held-out images also as if they came from `source`: `dice_shifted`."""
+    source: Text
+    """The source that they are made to look like, one of `data.sources`."""
+    pixel_size: dict[str, Positive]
+    """`<organ>`: um per px of that source."""
+    field: Positive
+    """um: the widest side of its images."""
+    blur: NotNegative
+    """um, standard deviation: the blur of its thicker sections."""
     stain: Literal["none", "pas", "he"]
+    """The dyes that the image's own are swapped for."""
 
 
 class StainTarget(Section):
     kind: Literal["image", "file", "mosaic", "mosaic_by_organ"]
-    ids: list[Text]  # image: exactly one; mosaic: at least one
-    source: Text  # mosaic_by_organ: the data_source to take images of
-    file: Text  # file: an image on disk
+    """The image whose stains all others get. `image`: that of the id in `ids`. `mosaic`: those in `ids`.
+    `mosaic_by_organ`: the first image of each organ of `source`. `file`: the image at `file`."""
+    ids: list[Text]
+    """Training or test images: one where `kind` is `image`, one or more where it is `mosaic`."""
+    source: Text
+    """Where `kind` is `mosaic_by_organ`: the source to take images of."""
+    file: Text
+    """Where `kind` is `file`: the path of an image on disk."""
 
     @model_validator(mode="after")
     def _ids_fit_kind(self) -> Self:
@@ -41,6 +60,11 @@ class StainTarget(Section):
 
 
 class Stain(Section):
+    """Stain normalisation: every image gets the stains of one target."""
+
     backend: Literal["exact", "staintools", "none"]
+    """`exact`: our deterministic solver. `staintools`: the named package, which trains for one second of wall
+    time and does not repeat. `none`: images as they are."""
     target: StainTarget
     seed: Seed
+    """Which pixels the stains are learnt from."""

@@ -19,10 +19,16 @@ from ftu.pipeline.sections.fields import (
 
 class EncoderDecoder(Section):
     family: Literal["encoder_decoder"]
+    """What kind of network: an encoder by name, and a decoder on its maps."""
     encoder: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # a name, not a place in a hub
+    """Any `coat_*` of timm (with daformer), any encoder of segmentation-models-pytorch, `tu-<name>` for
+    timm's. The paper's seven networks stand in [models.md](models.md)."""
     decoder: Literal["unet", "deeplabv3plus", "daformer"]
-    width: Annotated[int, Field(ge=1, le=8192)]  # channels of the decoder's widest map
-    fuse: Literal["conv1x1", "aspp"]  # how daformer joins its maps
+    """What makes masks of the encoder's maps."""
+    width: Annotated[int, Field(ge=1, le=8192)]
+    """Channels of the decoder's widest map."""
+    fuse: Literal["conv1x1", "aspp"]
+    """How daformer joins its maps: the authors' way, or the original's. The others do not read it."""
 
     @model_validator(mode="after")
     def _decoder_can_read_the_encoder(self) -> Self:
@@ -56,39 +62,72 @@ Model = Annotated[EncoderDecoder, BeforeValidator(_of_its_family)]
 
 class Scheduler(Section):
     kind: Literal["plateau", "cosine", "onecycle"]
-    min_lr: Positive  # where every kind ends
-    factor: Annotated[float, Field(gt=0, lt=1)]  # plateau
-    patience: Annotated[int, Field(ge=0)]  # plateau: epochs
-    threshold: NotNegative  # plateau
-    warmup: Annotated[float, Field(gt=0, lt=1)]  # onecycle: share of the steps
+    """How the learning rate changes."""
+    min_lr: Positive
+    """Where it ends, whatever `kind` is."""
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    """plateau: the rate is multiplied by it when the main validation loss has not fallen by `threshold` for
+    more than `patience` epochs."""
+    patience: Annotated[int, Field(ge=0)]
+    """plateau: epochs."""
+    threshold: NotNegative
+    """plateau: a share of the loss."""
+    warmup: Annotated[float, Field(gt=0, lt=1)]
+    """onecycle: the share of the steps in which the rate rises."""
 
 
 class Train(Section):
+    """One model on all folds but one: [training.md](training.md)."""
+
     model: Model
-    weights: Annotated[Text, Field(min_length=1)]  # none, imagenet, or a local file
+    weights: Annotated[Text, Field(min_length=1)]
+    """The encoder's first weights: `none`, `imagenet`, or the path of a file, which has to fit."""
     seed: Seed
+    """First weights, order of images, augmentation."""
     epochs: Annotated[int, Field(ge=2)]
-    batch_size: Count  # images of one step, over all processes
-    accumulate: Count  # rounds in which a step is computed
-    valid_batch_size: Count  # images at a time, in each process
+    """Passes over the training images."""
+    batch_size: Count
+    """Images of one step of the optimiser, over all processes and rounds."""
+    accumulate: Count
+    """Rounds in which a step is computed: more take less memory."""
+    valid_batch_size: Count
+    """Images at a time in validation, in each process."""
     lr: Positive
+    """Learning rate of AdamW."""
     weight_decay: NotNegative
+    """Weight decay of AdamW."""
     scheduler: Scheduler
-    clip: NotNegative  # largest norm of the gradient, 0: any
-    ema: Annotated[float, Field(ge=0, lt=1)]  # decay of the weights' average, 0: none
-    early_stopping: Annotated[int, Field(ge=0)]  # epochs without a better Dice, 0: never
+    clip: NotNegative
+    """Largest norm of the gradient; 0: any."""
+    ema: Annotated[float, Field(ge=0, lt=1)]
+    """Decay of the weights' average over the steps, which then ships; 0: none."""
+    early_stopping: Annotated[int, Field(ge=0)]
+    """Epochs without a better Dice after which training ends; 0: never."""
     aux_loss: Literal["none", "single", "switched"]
-    aux_blocks: Annotated[list[Block], Field(min_length=2, max_length=2)]  # before, after the switch
+    """The loss schedule. `single`: an auxiliary loss on the first of `aux_blocks`. `switched`: then on
+    the second, from `switch_epoch` on."""
+    aux_blocks: Annotated[list[Block], Field(min_length=2, max_length=2)]
+    """Encoder blocks, before and after the switch; 1 to 4 have strides 4, 8, 16, 32."""
     aux_weight: NotNegative
-    switch_epoch: int  # the first epoch of the second phase, counted from 0
+    """Weight of the auxiliary loss beside the main one."""
+    switch_epoch: int
+    """The first epoch of the second phase, counted from 0; in 1 to `epochs` - 1."""
     checkpoint: Literal["best", "best_after_switch"]
+    """Which epoch ships: the best of all, or of the second phase. Both are recorded."""
     device: Literal["cpu", "cuda"]
+    """What training computes on."""
     precision: Literal["fp32", "bf16", "fp16"]
+    """Of the computation; fp16 needs cuda."""
     compile: bool
+    """Compile the network (torch.compile)."""
     processes: Cores
-    threads: Cores  # of each process
-    workers: Annotated[int, Field(ge=0, le=1024)]  # data loading processes, of each process
-    cache: bool  # images in memory
+    """Processes, one for each GPU, over all machines."""
+    threads: Cores
+    """Threads of each process. Another number gives other bytes."""
+    workers: Annotated[int, Field(ge=0, le=1024)]
+    """Processes that load data, of each process; 0: it loads them itself."""
+    cache: bool
+    """Keep the images in memory."""
 
     @model_validator(mode="after")
     def _switch_is_inside(self) -> Self:
@@ -115,20 +154,36 @@ class Train(Section):
 
 
 class Augment(Section):
-    flip: Share  # probability of each of: horizontal flip, vertical flip, transpose, quarter turns
-    crop: Share  # probability
-    crop_scale: Annotated[float, Field(gt=0, le=1)]  # smallest area of a crop
-    rotate: Share  # probability of rotation and scaling
+    """Random changes of training images."""
+
+    flip: Share
+    """Probability of each: horizontal flip, vertical flip, transpose, quarter turns."""
+    crop: Share
+    """Probability of a random crop."""
+    crop_scale: Annotated[float, Field(gt=0, le=1)]
+    """Smallest share of the area that a crop keeps."""
+    rotate: Share
+    """Probability of rotation and scaling."""
     rotate_degrees: Annotated[float, Field(ge=0, le=180)]
+    """Largest angle to either side, in degrees."""
     rotate_scale: Annotated[list[Positive], Field(min_length=2, max_length=2)]
-    contrast: Share  # probability of brightness and contrast
+    """Smallest and largest factor of scaling."""
+    contrast: Share
+    """Probability of a change of brightness and contrast."""
     contrast_limit: Share
-    hue: Share  # probability of hue, saturation and value
-    hue_limit: Share  # of the full range
-    noise: Share  # probability
+    """Largest change of either, as a share."""
+    hue: Share
+    """Probability of a change of hue, saturation and value."""
+    hue_limit: Share
+    """Largest change of each, as a share of its full range."""
+    noise: Share
+    """Probability of additive Gaussian noise."""
     noise_std: Annotated[list[Share], Field(min_length=2, max_length=2)]
-    elastic: Share  # probability
-    grid: Share  # probability
+    """Smallest and largest standard deviation, as shares of the full range."""
+    elastic: Share
+    """Probability of an elastic transform."""
+    grid: Share
+    """Probability of a grid distortion."""
 
     @model_validator(mode="after")
     def _ranges_rise(self) -> Self:
