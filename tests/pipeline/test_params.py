@@ -265,7 +265,7 @@ def test_half_precision_needs_a_gpu(tmp_path):
 def test_an_unknown_family_is_one_mistake_whatever_its_keys(tmp_path):
     path = changed(tmp_path, "train.model", {"family": "forest", "trees": 100})
     known = " or ".join(repr(name) for name in FAMILIES)
-    refused(path, f"{path}: train.model.family: Input should be {known}, got 'forest'\nSee the table")
+    refused(path, f"{path}: train.model.family: Input should be {known}, got 'forest'\nSee docs/")
 
 
 def test_every_mistake_is_told_at_once(tmp_path):
