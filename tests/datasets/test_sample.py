@@ -25,8 +25,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def rows(small_sample: Path) -> list[ImageRow]:
     """Of both tables, read and checked as decode reads them."""
-    train = competition.read_train(small_sample / "train.csv", **KNOWN).assign(set="train")
-    test = competition.read_test(small_sample / "test.csv", **KNOWN).assign(set="test")
+    train, test = competition.read_both(small_sample, **KNOWN)
     return image_rows(pd.concat([train, test]))
 
 

@@ -53,6 +53,21 @@ def test_the_library_that_is_packed_is_whole(tmp_path):
                 assert module.with_suffix(".py").is_file() or all(map(Path.is_file, names)), path
 
 
+def test_the_families_of_the_models_that_are_packed_come_along(tmp_path):
+    """They are imported by name, which no walk of imports sees; an old model.json names none."""
+    architectures = {"own/fold_0": {"encoder": "a"}, "member-1/fold_2": {"family": "encoder_decoder"}}
+    for place, architecture in architectures.items():
+        (tmp_path / place).mkdir(parents=True)
+        jsonfile.write(tmp_path / place / "model.json", {"architecture": architecture})
+    assert bundle.builders(tmp_path) == ["ftu.networks.encoder_decoder.segmenter"]
+    family = {name for name in bundle.needs(*bundle.builders(tmp_path)) if ".encoder_decoder." in name}
+    assert len(family) == 3
+    assert not family & set(bundle.needs(bundle.RUNNER))
+    jsonfile.write(tmp_path / "own/fold_0/model.json", {"architecture": {"family": "../evil"}})
+    with pytest.raises(InputError, match=r"train.model.family: '../evil' is unknown; use one of encoder_dec"):
+        bundle.builders(tmp_path)
+
+
 # ------------------------------------------------------------------ wheels
 
 

@@ -146,7 +146,8 @@ def execute(folder: Path, packed: Path, data: Path, python: str, monkeypatch: py
     data_set, library, working = folder / "input/data set", folder / "library", folder / "working"
     shutil.copytree(packed, data_set)
     shutil.copytree(data, folder / "input/competition")
-    bundle.pack_library(bundle.needs(bundle.RUNNER), data_set / bundle_layout.LIBRARY)
+    code = bundle.needs(bundle.RUNNER, *bundle.builders(data_set))
+    bundle.pack_library(code, data_set / bundle_layout.LIBRARY)
     facts = jsonfile.read(data_set / bundle_layout.FACTS, "")
     pins = {"code_commit": "1", "packages": {python: {"thing": "1.0", "other": "2"}}}
     jsonfile.write(data_set / bundle_layout.FACTS, facts | pins)

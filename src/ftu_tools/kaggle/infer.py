@@ -109,10 +109,8 @@ def submit(data: Path, bundle: Path, out: Path) -> Cost:
     started = time.perf_counter()
     loaded = load(bundle)
     known = loaded.params.data
-    test = competition.read_test(data / "test.csv", organs=known.organs, sources=known.sources).assign(
-        set="test"
-    )
-    rows = image_rows(test)
+    test = competition.read_test(data / "test.csv", organs=known.organs, sources=known.sources)
+    rows = image_rows(competition.located(test, "test"))
     for row in rows:
         loaded.rules.rule(row.data_source, row.organ)
         # Not against the size of pixels in its tags: where they disagree the row counts, and a score is due.
