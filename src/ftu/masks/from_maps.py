@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from ftu.errors import some
 from ftu.files import rle
 from ftu.files.index import ImageRow
 from ftu.masks import cutting
@@ -87,5 +88,5 @@ def guard_in_words(table: pd.DataFrame, never_empty: Guard) -> str:
         rows = table[table["action"] == action]
         names = [f"{row['id']} ({words.format_map(row)})" for row in rows.to_dict("records")]
         if names:
-            lines.append(f"  {action}: {', '.join(names[:5])}" + (" ..." if len(names) > 5 else ""))
+            lines.append(f"  {action}: {some(names)}")
     return "\n".join(lines)
