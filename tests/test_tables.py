@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ftu.datasets import competition
 from ftu.errors import InputError
-from ftu.files import csvfile, folds
+from ftu.files import csvfile, folds, markdown
 from ftu.files.index import ImageRow, image_rows, read_index
 
 KNOWN = {"organs": ["kidney", "lung"], "sources": ["HPA", "Hubmap"]}
@@ -206,3 +206,8 @@ def test_folds_are_read_with_ids_as_text(tmp_path):
     table = folds.read_folds(tmp_path / "f.csv")
     assert table["id"].tolist() == ["00008"]
     assert folds.divide(table, 3) == ([], ["00008"])
+
+
+def test_a_bar_in_a_cell_ends_no_column_of_a_markdown_table():
+    lines = markdown.table(["a", "b"], [(1, "x|y"), ("", 0.5)])
+    assert lines == ["| a | b |", "|---|---|", r"| 1 | x\|y |", "|  | 0.5 |"]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ftu.datasets import competition, image_files
-from ftu.files import png
+from ftu.files import markdown, png
 from ftu.files.index import ImageRow
 from ftu.masks import from_maps, metrics
 from ftu.masks.from_maps import Case, Way
@@ -122,17 +122,15 @@ def report(table: pd.DataFrame, shifted: pd.DataFrame, nested: Nested) -> str:
     for name, estimate in nested.items():
         which = "the shifted images" if name == "nested_shifted" else "these images"
         lines += [f"The rules were chosen on {which}; chosen on other folds: {estimate['dice']:.3f}", ""]
-    lines += ["| part | images | Dice |", "|---|---|---|"]
+    rows = []
     for part in ("organ", "data_source"):
         sizes = table[part].value_counts()
-        lines += [f"| {name} | {sizes[name]} | {dice:.3f} |" for name, dice in scores[part].items()]
+        rows += [(name, sizes[name], dice) for name, dice in scores[part].items()]
     if len(shifted):
         sizes = shifted["organ"].value_counts().to_dict() | {"mean": len(shifted)}
-        lines += [
-            f"| shifted: {name} | {sizes[name]} | {dice:.3f} |"
-            for name, dice in scores["dice_shifted"].items()
-        ]
-    lines += [f"| baseline: {name} | {count} | {dice:.3f} |" for name, dice in scores["baseline"].items()]
+        rows += [(f"shifted: {name}", sizes[name], dice) for name, dice in scores["dice_shifted"].items()]
+    rows += [(f"baseline: {name}", count, dice) for name, dice in scores["baseline"].items()]
+    lines += markdown.table(["part", "images", "Dice"], [(*row, f"{dice:.3f}") for *row, dice in rows])
     if scores["empty"]:
         lines += ["", f"{scores['empty']} of {count} masks are empty."]
     return "\n".join(lines) + "\n"
