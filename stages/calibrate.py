@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ftu.calibration import choose_mixture, held_out, nested_cv, report
-from ftu.calibration.held_out import Case
+from ftu.calibration.held_out import Held
 from ftu.calibration.nested_cv import Choice
 from ftu.files import folds
 from ftu.files.index import read_index
@@ -40,7 +40,7 @@ def main() -> str:
     return f"{len(cases)} images, rules {'chosen' if enabled else 'of the parameters'}"
 
 
-def calibrate(params: Params, cases: Sequence[Case], start: Choice) -> tuple[Choice, report.Report]:
+def calibrate(params: Params, cases: Sequence[Held], start: Choice) -> tuple[Choice, report.Report]:
     """Choose, and say by nested cross-validation what the choice is worth."""
     settings, method = params.calibrate, params.postprocess.threshold
     if settings.metric == "dice_shifted":

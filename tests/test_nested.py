@@ -12,7 +12,7 @@ from ftu.calibration import nested_cv
 from ftu.calibration.choose_mixture import Measured, Mixture
 from ftu.calibration.choose_rules import Settings, lookup
 from ftu.calibration.dice_curves import THRESHOLDS, Curves, Sizes
-from ftu.calibration.held_out import Case
+from ftu.calibration.held_out import Held
 from ftu.calibration.nested_cv import Search, as_given
 from ftu.masks.cutting import Rule
 from ftu.pipeline.workers.pool import HERE
@@ -24,13 +24,13 @@ TRUE = (0.8 - 1.5 * (THRESHOLDS - 0.4) ** 2)[:, None, None] - np.array([[0, 0.01
 IMAGES, FOLDS, REPEATS = 20, 5, 200
 ONE = Mixture("flips", (1.0,))
 SEARCH = Search(as_given(ONE, TABLE), ("flips",), weigh=False, part="oof", settings=SETTINGS)
-CASES = [Case(str(k), "kidney", "HPA", k % FOLDS, "oof", Path("-"), 0.4, 0.2) for k in range(IMAGES)]
+CASES = [Held(str(k), "kidney", "HPA", k % FOLDS, "oof", Path("-"), 0.4, 0.2) for k in range(IMAGES)]
 
 
 class Known(Measured):
     """Curves that are given, not measured."""
 
-    def __init__(self, cases: list[Case], curves: dict[Mixture, list[Curves]]) -> None:
+    def __init__(self, cases: list[Held], curves: dict[Mixture, list[Curves]]) -> None:
         super().__init__(cases, [], mean="probability", pool=HERE)
         self.curves = curves
 

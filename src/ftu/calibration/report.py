@@ -15,7 +15,7 @@ import numpy as np
 from ftu.calibration.choose_mixture import Measured
 from ftu.calibration.choose_rules import flat_region
 from ftu.calibration.dice_curves import THRESHOLDS, Curves
-from ftu.calibration.held_out import Case, by_pair
+from ftu.calibration.held_out import Held, by_pair
 from ftu.calibration.nested_cv import WAYS, Choice, Search
 from ftu.files import jsonfile, markdown
 
@@ -115,7 +115,7 @@ def words(estimates: Mapping[str, dict], final: Choice, outer: Mapping[int, Choi
     return "\n".join(lines) + "\n"
 
 
-def panels(cases: Sequence[Case], curves: Sequence[Curves], final: Choice, search: Search) -> list[Panel]:
+def panels(cases: Sequence[Held], curves: Sequence[Curves], final: Choice, search: Search) -> list[Panel]:
     """A panel for each pair with images, its Dice that of the chosen sizes."""
     settings, default, found = search.settings, search.start.table, []
     for (source, organ), positions in by_pair(cases).items():
