@@ -62,7 +62,7 @@ def calibrate(params: Params, cases: Sequence[Held], start: Choice) -> tuple[Cho
     choose_mixture.check(cases, experiments, search.sets)
     mean, pool = params.ensemble.mean, Pool(**params.compute.model_dump())
     measured = choose_mixture.Measured(cases, experiments, mean=mean, pool=pool)
-    outer, final = nested_cv.run(measured, search)
+    outer, final = nested_cv.choose_by_fold(measured, search)
     scores = nested_cv.scores(measured, search, outer, final, params.postprocess.never_empty)
     estimates = nested_cv.estimates(scores, draws=settings.bootstrap, seed=settings.seed)
     return final, report.compose(measured, search, outer, final, estimates)

@@ -142,7 +142,7 @@ def choices(
     return dict(zip(folds, outer, strict=True)), final
 
 
-def run(measured: Measured, search: Search) -> tuple[dict[int, Choice], Choice]:
+def choose_by_fold(measured: Measured, search: Search) -> tuple[dict[int, Choice], Choice]:
     """`choices` of the search; how many images a pair has is counted over all folds."""
     keep = too_few(measured.cases, search.settings.fewest)
     return choices(measured.cases, lambda positions: choose(measured, positions, search, keep))
@@ -155,10 +155,10 @@ def scores(
     final: Choice,
     never_empty: Guard,
 ) -> pd.DataFrame:
-    """The `tidy` table of all cases under what `run` chose: the Dice of each in each of WAYS."""
+    """The `tidy` table of all cases under what `choose_by_fold` chose: the Dice of each in each of WAYS."""
     cases = measured.cases
     one = partial(
-        score,
+        dice_of,
         experiments=measured.experiments,
         mean=measured.mean,
         method=search.settings.method,
@@ -168,7 +168,7 @@ def scores(
     return tidy(cases, measured.pool.each(one, cases, chosen, doing="score"))
 
 
-def score(
+def dice_of(
     case: Held,
     chosen: Sequence[Choice],
     experiments: Sequence[Experiment],

@@ -49,7 +49,7 @@ def cases(
     return found
 
 
-def cut(case: Case, way: Way) -> Cut:
+def native_cut(case: Case, way: Way) -> Cut:
     """The (H, W) mask at native size and how it came about; only this image's maps are read."""
     row = case.row
     probability = native_probability(case.groups, height=row.img_height, width=row.img_width, mean=way.mean)
@@ -63,7 +63,7 @@ def answer(case: Case, way: Way) -> dict[str, str | float]:
 
     `asked` and `used` are thresholds (probability) before and after the guard.
     """
-    row, made = case.row, cut(case, way)
+    row, made = case.row, native_cut(case, way)
     return {
         "id": row.id,
         "rle": rle.encode(made.mask),

@@ -53,7 +53,7 @@ def trials(
 
 def score(trial: Trial, way: Way) -> dict[str, str | float]:
     """The row of one image: SCORES, and the Dice of BASELINES when the trial has an image."""
-    row, made, truth = trial.case.row, from_maps.cut(trial.case, way), png.read_mask(trial.truth)
+    row, made, truth = trial.case.row, from_maps.native_cut(trial.case, way), png.read_mask(trial.truth)
     scores = {"dice": metrics.dice(made.mask, truth)}
     if trial.image:
         with image_files.rgb_rows(trial.image) as rows:
@@ -71,7 +71,7 @@ def score(trial: Trial, way: Way) -> dict[str, str | float]:
 def picture(trial: Trial, way: Way, dice: float) -> Picture:
     """Image, truth and prediction of a trial that has an image, SHOWN px at most, its score for a title."""
     assert trial.image
-    row, made = trial.case.row, from_maps.cut(trial.case, way)
+    row, made = trial.case.row, from_maps.native_cut(trial.case, way)
     shrink = min(1.0, SHOWN / max(made.mask.shape))
     shape = (max(1, round(row.img_height * shrink)), max(1, round(row.img_width * shrink)))
     masks = (image_files.resize_mask(mask, shape) for mask in (png.read_mask(trial.truth), made.mask))
