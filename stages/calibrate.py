@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ftu.calibration import choose_mixture, held_out, nested_cv, report
-from ftu.calibration.held_out import Case
+from ftu.calibration.held_out import Held
 from ftu.calibration.nested_cv import Choice
 from ftu.files import folds
 from ftu.files.index import read_index
@@ -40,7 +40,7 @@ def main() -> str:
     return f"{len(cases)} images, rules {'chosen' if enabled else 'of the parameters'}"
 
 
-def calibrate(params: Params, cases: Sequence[Case], start: Choice) -> tuple[Choice, report.Report]:
+def calibrate(params: Params, cases: Sequence[Held], start: Choice) -> tuple[Choice, report.Report]:
     """Choose, and say by nested cross-validation what the choice is worth."""
     settings, method = params.calibrate, params.postprocess.method
     if settings.metric == "dice_shifted":
@@ -56,7 +56,7 @@ def calibrate(params: Params, cases: Sequence[Case], start: Choice) -> tuple[Cho
     choose_mixture.check(cases, experiments, search.sets)
     mean, pool = params.ensemble.mean, Pool(**params.compute.model_dump())
     measured = choose_mixture.Measured(cases, experiments, mean=mean, pool=pool)
-    outer, final = nested_cv.run(measured, search)
+    outer, final = nested_cv.choose_by_fold(measured, search)
     scores = nested_cv.scores(measured, search, outer, final, params.postprocess.never_empty)
     estimates = nested_cv.estimates(scores, draws=settings.bootstrap, seed=settings.seed)
     return final, report.compose(measured, search, outer, final, estimates)

@@ -7,7 +7,7 @@ from blobs import write_map
 from ftu.calibration import choose_mixture
 from ftu.calibration.choose_mixture import Measured, Mixture, greedy, shares
 from ftu.calibration.dice_curves import PLAIN
-from ftu.calibration.held_out import Case
+from ftu.calibration.held_out import Held
 from ftu.errors import InputError
 from ftu.files.png import write_mask
 from ftu.pipeline.workers.pool import HERE
@@ -45,7 +45,7 @@ def pair(tmp_path):
         for name, sign in (("a", 1), ("b", -1)):
             path = tmp_path / name / "fold_0" / "oof" / "flips" / f"{number}.tif"
             write_map(path, np.clip(0.25 + 0.5 * truth + sign * error, 0, 1))
-        cases.append(Case(str(number), "kidney", "HPA", 0, "oof", tmp_path / f"{number}.png", 1.0, 0.2))
+        cases.append(Held(str(number), "kidney", "HPA", 0, "oof", tmp_path / f"{number}.png", 1.0, 0.2))
     experiments = [Experiment(name, tmp_path / name, (0,), 1.0, "flips") for name in "ab"]
     return cases, experiments
 

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter1d
 from ftu.calibration import choose_rules
 from ftu.calibration.choose_rules import Settings, carry_over, choose_table, flat_region
 from ftu.calibration.dice_curves import PLAIN, THRESHOLDS, Curves, Sizes
-from ftu.calibration.held_out import Case, foreground, refuse_lone_folds, too_few
+from ftu.calibration.held_out import Held, foreground, refuse_lone_folds, too_few
 from ftu.errors import InputError
 from ftu.masks.cutting import Rule
 
@@ -22,8 +22,8 @@ SETTINGS = Settings("table", SIZES, flat=0.01, fewest=3)
 shares = st.floats(0, 1)
 
 
-def case(number: int, organ: str = "kidney", source: str = "HPA", share: float = 0.2) -> Case:
-    return Case(str(number), organ, source, number % 5, "oof", Path("-"), 0.4, share)
+def case(number: int, organ: str = "kidney", source: str = "HPA", share: float = 0.2) -> Held:
+    return Held(str(number), organ, source, number % 5, "oof", Path("-"), 0.4, share)
 
 
 def hill(top: float, *, best: float = 0.8, smallest: int = 0, largest: int = 0) -> Curves:

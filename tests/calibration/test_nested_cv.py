@@ -12,7 +12,7 @@ from ftu.calibration import nested_cv
 from ftu.calibration.choose_mixture import Measured, Mixture
 from ftu.calibration.choose_rules import Settings, lookup
 from ftu.calibration.dice_curves import THRESHOLDS, Curves, Sizes
-from ftu.calibration.held_out import Case
+from ftu.calibration.held_out import Held
 from ftu.calibration.nested_cv import Search, as_given
 from ftu.masks.cutting import Rule
 from ftu.pipeline.workers.pool import HERE
@@ -24,13 +24,13 @@ TRUE = (0.8 - 1.5 * (THRESHOLDS - 0.4) ** 2)[:, None, None] - np.array([[0, 0.01
 IMAGES, FOLDS, REPEATS = 20, 5, 200
 ONE = Mixture("flips", (1.0,))
 SEARCH = Search(as_given(ONE, TABLE), ("flips",), weigh=False, part="oof", settings=SETTINGS)
-CASES = [Case(str(k), "kidney", "HPA", k % FOLDS, "oof", Path("-"), 0.4, 0.2) for k in range(IMAGES)]
+CASES = [Held(str(k), "kidney", "HPA", k % FOLDS, "oof", Path("-"), 0.4, 0.2) for k in range(IMAGES)]
 
 
 class Known(Measured):
     """Curves that are given, not measured."""
 
-    def __init__(self, cases: list[Case], curves: dict[Mixture, list[Curves]]) -> None:
+    def __init__(self, cases: list[Held], curves: dict[Mixture, list[Curves]]) -> None:
         super().__init__(cases, [], mean="probability", pool=HERE)
         self.curves = curves
 
@@ -53,7 +53,7 @@ def true_dice(choice: nested_cv.Choice) -> float:
 
 def run(curves: list[Curves]):
     """The nested and the in-sample score, and the true ones of what was chosen."""
-    outer, final = nested_cv.run(Known(CASES, {ONE: curves}), SEARCH)
+    outer, final = nested_cv.choose_by_fold(Known(CASES, {ONE: curves}), SEARCH)
     pairs = list(zip(CASES, curves, strict=True))
     honest = np.mean([lookup(*pair, outer[pair[0].fold].table, SETTINGS) for pair in pairs])
     flattered = np.mean([lookup(*pair, final.table, SETTINGS) for pair in pairs])
@@ -73,10 +73,10 @@ def test_the_nested_estimate_is_unbiased_and_the_in_sample_one_is_optimistic():
 def test_what_a_fold_is_scored_by_does_not_depend_on_its_images():
     rng = np.random.default_rng(2)
     curves, others = drawn(rng), drawn(rng)
-    before, _ = nested_cv.run(Known(CASES, {ONE: curves}), SEARCH)
+    before, _ = nested_cv.choose_by_fold(Known(CASES, {ONE: curves}), SEARCH)
     for fold in range(FOLDS):
         mixed = [others[k] if case.fold == fold else curves[k] for k, case in enumerate(CASES)]
-        after, _ = nested_cv.run(Known(CASES, {ONE: mixed}), SEARCH)
+        after, _ = nested_cv.choose_by_fold(Known(CASES, {ONE: mixed}), SEARCH)
         assert after[fold].table["HPA"]["kidney"] == before[fold].table["HPA"]["kidney"]
         assert any(after[k].table != before[k].table for k in before)
 
@@ -99,7 +99,7 @@ def test_views_and_weights_are_chosen_by_the_deciding_part():
     start = as_given(Mixture("a", (1.0, 0.1)), TABLE | {"Hubmap": {"kidney": Rule(0.4, 0, 0, math.nan)}})
     for part, views in (("oof", "a"), ("shifted", "b")):
         search = Search(start, ("a", "b"), weigh=part == "shifted", part=part, settings=SETTINGS)
-        outer, final = nested_cv.run(Mixed([*CASES, *shifted], {}), search)
+        outer, final = nested_cv.choose_by_fold(Mixed([*CASES, *shifted], {}), search)
         assert {choice.mixture.tta for choice in (*outer.values(), final)} == {views}
         assert final.mixture.weights == ((1.0, 0.1) if part == "oof" else (0.5, 0.5))
     assert final.why["weights"] == "greedy selection on 20 images"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ftu.datasets import competition
 from ftu.errors import InputError
-from ftu.files import csvfile, folds
+from ftu.files import csvfile, folds, markdown
 from ftu.files.index import ImageRow, image_rows, read_index
 
 KNOWN = {"organs": ["kidney", "lung"], "sources": ["HPA", "Hubmap"]}
@@ -221,3 +221,8 @@ def test_an_index_that_leads_out_of_the_data_set_is_refused(tmp_path, image):
     table.drop(columns="rle").assign(image=image).to_csv(tmp_path / "images.csv", index=False)
     with pytest.raises(InputError, match=r"id 00008: image .* leads out of the data set's folder"):
         read_index(tmp_path / "images.csv")
+
+
+def test_a_bar_in_a_cell_ends_no_column_of_a_markdown_table():
+    lines = markdown.table(["a", "b"], [(1, "x|y"), ("", 0.5)])
+    assert lines == ["| a | b |", "|---|---|", r"| 1 | x\|y |", "|  | 0.5 |"]

@@ -107,7 +107,7 @@ def test_a_word_for_nothing_is_no_rle():
 
 def test_many_ids_are_counted():
     test = pd.DataFrame({"id": [f"{i:03}" for i in range(30)], "img_height": 2, "img_width": 2})
-    with pytest.raises(InputError, match=r"has no row for id 000, 001, .*, 019, \.\.\. \(30 in all\)"):
+    with pytest.raises(InputError, match=r"has no row for id 000, 001, .*, 004 and 25 more$"):
         check_submission(build_submission([], []), test)
 
 

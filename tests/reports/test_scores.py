@@ -179,7 +179,7 @@ def test_resizing_comes_before_the_cut(tmp_path):
     write_probability(tmp_path / "map.tif", np.tile(np.linspace(0, 1, 8), (8, 1)))
     ramp = map_file.read(tmp_path / "map.tif")
     row, rule = ImageRow("7", "test", "lung", "HPA", 64, 64, 2.0), Rule(0.3, 0, 0, math.nan)
-    mask = from_maps.cut(from_maps.Case(row, [([tmp_path / "map.tif"], 1.0)], rule), WAY).mask
+    mask = from_maps.native_cut(from_maps.Case(row, [([tmp_path / "map.tif"], 1.0)], rule), WAY).mask
     native = cv2.resize(ramp, (64, 64), interpolation=cv2.INTER_LINEAR)
     np.testing.assert_array_equal(mask, native > 0.3)
     stairs = cv2.resize((ramp > 0.3).astype(np.uint8), (64, 64), interpolation=cv2.INTER_NEAREST)

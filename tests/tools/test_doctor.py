@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from ftu.errors import some
 from ftu.files import png
 from ftu.pipeline.atomic import whole_file, whole_folder
 from ftu.pipeline.params import load_params
 from ftu_tools.doctor import doctor, due_stages, leftovers, machine, needs
-from ftu_tools.doctor.findings import Finding, error, named, ok, size
+from ftu_tools.doctor.findings import Finding, error, ok, size
 from imports import ROOT
 from project import copy_repository, run, set_params
 
@@ -54,8 +55,8 @@ def test_sizes_are_for_people(count, words):
 
 
 def test_many_names_are_cut_short():
-    assert named(["a", "b", "c"], 2) == "a, b and 1 more"
-    assert named(["a", "b"], 2) == "a, b"
+    assert some(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert some(["a", "b"], 2) == "a, b"
 
 
 # ------------------------------------------------------------------ machine

@@ -411,7 +411,7 @@ MODELS = {"CoaT": GRID["CoaT"], "other": GRID["Resnet101 Unet"]}
 
 def page(results: list[table2_report.Result]) -> str:
     table = table2_report.tidy(results)
-    return table2_report.markdown(table, table2_report.contrasts(table, MODELS), setting="Fold 0 of 5.")
+    return table2_report.text(table, table2_report.contrasts(table, MODELS), setting="Fold 0 of 5.")
 
 
 def test_the_report_has_the_dice_the_interval_and_the_papers_values():

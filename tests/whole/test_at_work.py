@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from ftu.calibration import choose_mixture, nested_cv
-from ftu.calibration.held_out import Case
+from ftu.calibration.held_out import Held
 from ftu.datasets import sample
 from ftu.errors import InputError
 from ftu.files import png
@@ -147,7 +147,7 @@ def test_reading_a_target_of_several_images_has_a_bar(has_bar, tmp_path) -> None
 
 def test_checking_maps_and_choosing_have_bars(has_bar, tmp_path) -> None:
     write_map(tmp_path)
-    case = Case("a", "lung", "HPA", 0, "oof", Path("a.png"), 1.0, 0.5)
+    case = Held("a", "lung", "HPA", 0, "oof", Path("a.png"), 1.0, 0.5)
     own = Experiment("own", tmp_path, (0,), 1.0, "flips")
     assert has_bar("check maps", lambda: choose_mixture.check([case], [own], ["flips"]))
     assert has_bar("choose", lambda: nested_cv.choices([case], lambda positions: positions))  # pyright: ignore

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from ftu.calibration.dice_curves import Curves, Sizes, curves, grid, on_grid
-from ftu.calibration.held_out import Case
+from ftu.calibration.held_out import Held
 from ftu.files import png
 from ftu.pipeline.workers.pool import Pool
 from ftu.probabilities import ensemble, map_file
@@ -61,7 +61,7 @@ class Measured:
     """The curves of all cases for any mixture, each measured once: outer folds ask for much the same."""
 
     def __init__(
-        self, cases: Sequence[Case], experiments: Sequence[Experiment], *, mean: Mean, pool: Pool
+        self, cases: Sequence[Held], experiments: Sequence[Experiment], *, mean: Mean, pool: Pool
     ) -> None:
         self.cases, self.experiments, self.pool = cases, experiments, pool
         self.mean: Mean = mean
@@ -85,7 +85,7 @@ class Measured:
         return [self._known[one, sizes] for one in mixtures]
 
 
-def measure(case: Case, mixtures: Sequence[Sequence[Experiment]], mean: Mean, sizes: Sizes) -> list[Curves]:
+def measure(case: Held, mixtures: Sequence[Sequence[Experiment]], mean: Mean, sizes: Sizes) -> list[Curves]:
     """The curves of one case, for each of several mixtures."""
     native = png.read_mask(case.truth)
     height, width = grid(*native.shape)
@@ -99,7 +99,7 @@ def measure(case: Case, mixtures: Sequence[Sequence[Experiment]], mean: Mean, si
     return found
 
 
-def check(cases: Sequence[Case], experiments: Sequence[Experiment], sets: Sequence[str]) -> None:
+def check(cases: Sequence[Held], experiments: Sequence[Experiment], sets: Sequence[str]) -> None:
     """Raise InputError unless every experiment has whole maps of every case in every set of views."""
     due = [
         (experiment._replace(tta=tta), case) for experiment in experiments for tta in sets for case in cases

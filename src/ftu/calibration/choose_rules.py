@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ftu.calibration.dice_curves import THRESHOLDS, Curves, Sizes
-from ftu.calibration.held_out import Case, Pair, by_pair, foreground
+from ftu.calibration.held_out import Held, Pair, by_pair, foreground
 from ftu.masks.cutting import Method, Rule
 from ftu.masks.rules import Table
 
@@ -73,7 +73,7 @@ CHOICES: dict[str, Callable[[Sequence[Curves], Rule, Settings], tuple[Rule, str]
 
 
 def choose_table(
-    cases: Sequence[Case],
+    cases: Sequence[Held],
     curves: Sequence[Curves],
     default: Table,
     settings: Settings,
@@ -117,12 +117,12 @@ def carry_over(chosen: Rule, default: Rule, absent: Rule) -> Rule:
     return chosen._replace(threshold=min(absent.threshold * ratio, 1.0))
 
 
-def mean_dice(cases: Sequence[Case], curves: Sequence[Curves], table: Table, settings: Settings) -> float:
+def mean_dice(cases: Sequence[Held], curves: Sequence[Curves], table: Table, settings: Settings) -> float:
     """What a table scores on these cases, by their curves."""
     return float(np.mean([lookup(*one, table, settings) for one in zip(cases, curves, strict=True)]))
 
 
-def lookup(case: Case, curve: Curves, table: Table, settings: Settings) -> float:
+def lookup(case: Held, curve: Curves, table: Table, settings: Settings) -> float:
     """The Dice of one case under its rule, at the closest threshold and sizes that its curves hold."""
     rule = table[case.data_source][case.organ]
     s, h = settings.sizes.nearest(rule)

@@ -19,7 +19,7 @@ from ftu.pipeline.workers.pool import Pool
 Pair = tuple[str, str]  # data_source, organ
 
 
-class Case(NamedTuple):
+class Held(NamedTuple):
     """One image with a truth and out-of-fold predictions."""
 
     id: str
@@ -38,7 +38,7 @@ class Case(NamedTuple):
 
 def held_out(
     index: pd.DataFrame, table: pd.DataFrame, folds: Collection[int], masks: Path, *, pool: Pool
-) -> list[Case]:
+) -> list[Held]:
     """The training images that these folds hold out.
 
     `index` and `table` are data/images.csv and data/folds.csv, `masks` is the folder of the truths.
@@ -48,12 +48,12 @@ def held_out(
     truths = [masks / f"{row.id}.png" for row in rows]
     shares = pool.each(share, truths, doing="foreground")
     return [
-        Case(row.id, row.organ, row.data_source, int(dealt[row.id]), "oof", truth, row.pixel_size, foreground)
+        Held(row.id, row.organ, row.data_source, int(dealt[row.id]), "oof", truth, row.pixel_size, foreground)
         for row, truth, foreground in zip(rows, truths, shares, strict=True)
     ]
 
 
-def shifted(cases: Sequence[Case], index: pd.DataFrame, masks: Path) -> list[Case]:
+def shifted(cases: Sequence[Held], index: pd.DataFrame, masks: Path) -> list[Held]:
     """Those of `cases` that were made to look like the other source, of organs that it has no image of.
 
     `index` is data/shifted/shifted.csv. Raises InputError when there are none.
@@ -82,7 +82,7 @@ def share(truth: Path) -> float:
     return float(png.read_mask(truth).mean())
 
 
-def foreground(cases: Iterable[Case]) -> dict[str, float]:
+def foreground(cases: Iterable[Held]) -> dict[str, float]:
     """The mean share of foreground by organ, over the images as they were taken."""
     shares = defaultdict(list)
     for case in cases:
@@ -91,12 +91,12 @@ def foreground(cases: Iterable[Case]) -> dict[str, float]:
     return {organ: float(np.mean(shares[organ])) for organ in sorted(shares)}
 
 
-def ids(cases: Iterable[Case], fold: int) -> list[str]:
+def ids(cases: Iterable[Held], fold: int) -> list[str]:
     """Of the images that a fold holds out, as they were taken."""
     return [case.id for case in cases if case.fold == fold and case.part == "oof"]
 
 
-def refuse_lone_folds(cases: Iterable[Case]) -> None:
+def refuse_lone_folds(cases: Iterable[Held]) -> None:
     """Raise InputError when one fold holds all images of an organ: no other knows its foreground."""
     folds = defaultdict(set)
     for case in cases:
@@ -108,12 +108,12 @@ def refuse_lone_folds(cases: Iterable[Case]) -> None:
         )
 
 
-def too_few(cases: Iterable[Case], fewest: int) -> set[Pair]:
+def too_few(cases: Iterable[Held], fewest: int) -> set[Pair]:
     """The pairs with some images, but fewer than `fewest`."""
     return {pair for pair, indices in by_pair(cases).items() if len(indices) < fewest}
 
 
-def by_pair(cases: Iterable[Case]) -> dict[Pair, list[int]]:
+def by_pair(cases: Iterable[Held]) -> dict[Pair, list[int]]:
     """The positions of the cases of each source and organ, sorted by both."""
     found = defaultdict(list)
     for position, case in enumerate(cases):

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ftu.calibration.choose_mixture import Bag, Measured, Mixture, greedy, shares
 from ftu.calibration.choose_rules import Settings, choose_table, mean_dice
 from ftu.calibration.dice_curves import PLAIN, Sizes
-from ftu.calibration.held_out import Case, Pair, too_few
+from ftu.calibration.held_out import Held, Pair, too_few
 from ftu.errors import InputError
 from ftu.files import png
 from ftu.masks import metrics
@@ -133,7 +133,7 @@ def choose(measured: Measured, positions: Sequence[int], search: Search, keep: s
 
 
 def choices(
-    cases: Sequence[Case], choose: Callable[[Sequence[int]], Choice]
+    cases: Sequence[Held], choose: Callable[[Sequence[int]], Choice]
 ) -> tuple[dict[int, Choice], Choice]:
     """For each fold what is chosen without it, and what is chosen on all cases; `choose` takes positions."""
     folds = sorted({case.fold for case in cases})
@@ -142,7 +142,7 @@ def choices(
     return dict(zip(folds, outer, strict=True)), final
 
 
-def run(measured: Measured, search: Search) -> tuple[dict[int, Choice], Choice]:
+def choose_by_fold(measured: Measured, search: Search) -> tuple[dict[int, Choice], Choice]:
     """`choices` of the search; how many images a pair has is counted over all folds."""
     keep = too_few(measured.cases, search.settings.fewest)
     return choices(measured.cases, lambda positions: choose(measured, positions, search, keep))
@@ -155,10 +155,10 @@ def scores(
     final: Choice,
     never_empty: Guard,
 ) -> pd.DataFrame:
-    """The `tidy` table of all cases under what `run` chose: the Dice of each in each of WAYS."""
+    """The `tidy` table of all cases under what `choose_by_fold` chose: the Dice of each in each of WAYS."""
     cases = measured.cases
     one = partial(
-        score,
+        dice_of,
         experiments=measured.experiments,
         mean=measured.mean,
         method=search.settings.method,
@@ -168,8 +168,8 @@ def scores(
     return tidy(cases, measured.pool.each(one, cases, chosen, doing="score"))
 
 
-def score(
-    case: Case,
+def dice_of(
+    case: Held,
     chosen: Sequence[Choice],
     experiments: Sequence[Experiment],
     mean: Mean,
@@ -191,7 +191,7 @@ def score(
     return [dice[way] for way in ways]
 
 
-def tidy(cases: Sequence[Case], scores: Sequence[Sequence[float]]) -> pd.DataFrame:
+def tidy(cases: Sequence[Held], scores: Sequence[Sequence[float]]) -> pd.DataFrame:
     """A row per case: id, data_source, organ, part, and its Dice in each of WAYS."""
     facts = pd.DataFrame([(case.id, case.data_source, case.organ, case.part) for case in cases])
     facts.columns = ["id", "data_source", "organ", "part"]

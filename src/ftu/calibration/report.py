@@ -15,9 +15,9 @@ import numpy as np
 from ftu.calibration.choose_mixture import Measured
 from ftu.calibration.choose_rules import flat_region
 from ftu.calibration.dice_curves import THRESHOLDS, Curves
-from ftu.calibration.held_out import Case, by_pair
+from ftu.calibration.held_out import Held, by_pair
 from ftu.calibration.nested_cv import WAYS, Choice, Search
-from ftu.files import jsonfile
+from ftu.files import jsonfile, markdown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,27 +95,27 @@ def facts(choice: Choice) -> dict:
 
 def words(estimates: Mapping[str, dict], final: Choice, outer: Mapping[int, Choice]) -> str:
     """Scores, then the choice with the thresholds of the outer folds beside it, as Markdown."""
-    lines = ["| images | count | nested | in-sample | table | gain |", "|---|---|---|---|---|---|"]
-    for name, row in estimates.items():
-        cells = [_interval(row[way]) for way in (*WAYS, "gain")]
-        lines.append(f"| {name} | {row['images']} | " + " | ".join(cells) + " |")
+    rows = [
+        (name, row["images"], *(_interval(row[way]) for way in (*WAYS, "gain")))
+        for name, row in estimates.items()
+    ]
+    lines = markdown.table(["images", "count", "nested", "in-sample", "table", "gain"], rows)
     weights = ", ".join(f"{weight:g}" for weight in final.mixture.weights)
     lines += ["", READING, "", f"Views: {final.mixture.tta} ({final.why['tta']})."]
     lines += [f"Weights, own first: {weights} ({final.why['weights']}).", ""]
-    lines += ["| source | organ | threshold | without each fold | object, um2 | hole, um2 | why |"]
-    lines += ["|---|---|---|---|---|---|---|"]
+    rows = []
     for source, organs in final.table.items():
         for organ, rule in organs.items():
             others = ", ".join(f"{choice.table[source][organ].threshold:g}" for choice in outer.values())
+            sizes = f"{rule.smallest_object:g}", f"{rule.largest_hole:g}"
             why = final.why["rules"][source][organ]
-            lines.append(
-                f"| {source} | {organ} | {rule.threshold:.3g} | {others} | {rule.smallest_object:g} | "
-                f"{rule.largest_hole:g} | {why} |"
-            )
+            rows.append((source, organ, f"{rule.threshold:.3g}", others, *sizes, why))
+    columns = ["source", "organ", "threshold", "without each fold", "object, um2", "hole, um2", "why"]
+    lines += markdown.table(columns, rows)
     return "\n".join(lines) + "\n"
 
 
-def panels(cases: Sequence[Case], curves: Sequence[Curves], final: Choice, search: Search) -> list[Panel]:
+def panels(cases: Sequence[Held], curves: Sequence[Curves], final: Choice, search: Search) -> list[Panel]:
     """A panel for each pair with images, its Dice that of the chosen sizes."""
     settings, default, found = search.settings, search.start.table, []
     for (source, organ), positions in by_pair(cases).items():

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from ftu.errors import some
 from ftu.files import rle
 from ftu.files.index import ImageRow
 from ftu.masks import cutting
@@ -48,7 +49,7 @@ def cases(
     return found
 
 
-def cut(case: Case, way: Way) -> Cut:
+def native_cut(case: Case, way: Way) -> Cut:
     """The (H, W) mask at native size and how it came about; only this image's maps are read."""
     row = case.row
     probability = native_probability(case.groups, height=row.img_height, width=row.img_width, mean=way.mean)
@@ -62,7 +63,7 @@ def answer(case: Case, way: Way) -> dict[str, str | float]:
 
     `asked` and `used` are thresholds (probability) before and after the guard.
     """
-    row, made = case.row, cut(case, way)
+    row, made = case.row, native_cut(case, way)
     return {
         "id": row.id,
         "rle": rle.encode(made.mask),
@@ -87,5 +88,5 @@ def guard_in_words(table: pd.DataFrame, never_empty: Guard) -> str:
         rows = table[table["action"] == action]
         names = [f"{row['id']} ({words.format_map(row)})" for row in rows.to_dict("records")]
         if names:
-            lines.append(f"  {action}: {', '.join(names[:5])}" + (" ..." if len(names) > 5 else ""))
+            lines.append(f"  {action}: {some(names)}")
     return "\n".join(lines)

@@ -6,16 +6,15 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from ftu.errors import InputError
+from ftu.errors import InputError, some
 from ftu.files import csvfile, rle
 
 COLUMNS = ["id", "rle"]
-NAMED = 20  # ids that one sentence names
 
 
 def check_submission(submission: pd.DataFrame, test: pd.DataFrame, *, name: str = "submission") -> None:
@@ -55,13 +54,13 @@ def _about_columns(columns: list[str]) -> Iterator[str]:
 def _about_ids(found: list[str], expected: list[str]) -> Iterator[str]:
     empty = [str(line) for line, image_id in enumerate(found, start=2) if not image_id]
     if empty:
-        yield f"line {_first(empty)} has no id"
+        yield f"line {some(empty)} has no id"
     if missing := sorted(set(expected) - set(found)):
-        yield f"has no row for id {_first(missing)}"
+        yield f"has no row for id {some(missing)}"
     if unknown := sorted(set(found) - set(expected) - {""}):
-        yield f"id {_first(unknown)} is not in the test table"
+        yield f"id {some(unknown)} is not in the test table"
     if repeated := sorted(image_id for image_id, times in Counter(found).items() if times > 1 and image_id):
-        yield f"id {_first(repeated)} stands in more than one row"
+        yield f"id {some(repeated)} stands in more than one row"
     if sorted(found) == sorted(expected) and found != expected:
         ours, theirs = next(pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1])
         yield f"id {ours} stands where the test table has {theirs}; keep its order"
@@ -76,11 +75,6 @@ def _about_rles(rows: pd.DataFrame, sizes: Mapping[str, tuple[int, int]]) -> Ite
                 rle.check(text, height=height, width=width)
             except ValueError as error:
                 yield f"id {image_id}: rle: {error}; correct the row"
-
-
-def _first(names: Sequence[str]) -> str:
-    """The first of many names, and how many there are."""
-    return ", ".join(names[:NAMED]) + (f", ... ({len(names)} in all)" if len(names) > NAMED else "")
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ftu.datasets import image_files
-from ftu.errors import InputError
+from ftu.errors import InputError, some
 from ftu.files import png
 from ftu.files.index import ImageRow
 from ftu.preprocessing import stain
@@ -134,7 +134,7 @@ def quality_rows(rows: Iterable[ImageRow], qualities: Iterable[dict]) -> list[di
 def warning(rows: Sequence[dict]) -> str:
     """A sentence on the images that passed through unchanged, empty when there are none."""
     unchanged = [row for row in rows if row["reason"]]
-    named = ", ".join(f"{row['id']} ({row['reason']})" for row in unchanged[:5])
+    named = some(f"{row['id']} ({row['reason']})" for row in unchanged)
     return f"{len(unchanged)} of {len(rows)} images unchanged: {named}" if unchanged else ""
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ftu.datasets import image_files
-from ftu.errors import InputError
+from ftu.errors import InputError, some
 from ftu.files import png
 from ftu.files.index import ImageRow
 from ftu.preprocessing import resize
@@ -116,4 +116,4 @@ def warnings(rows: Sequence[ImageRow], made: Sequence[Made], looks: Mapping[str,
         ),
     ):
         if names:
-            yield f"{len(names)} of {len(made)} images {what}: {', '.join(names[:5])}"
+            yield f"{len(names)} of {len(made)} images {what}: {some(names)}"

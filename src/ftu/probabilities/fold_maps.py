@@ -7,7 +7,7 @@ and test. Sets are those of views: of each image there is a map for every set th
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ftu.errors import InputError
+from ftu.errors import InputError, some
 from ftu.files import jsonfile
 
 FACTS = "prediction.json"
@@ -47,8 +47,7 @@ def check_fold(folder: Path, model: Path, *, tta: str, due: Mapping[str, Iterabl
 def _check_set(folder: Path, expected: set[str]) -> None:
     found = {path.stem for path in folder.glob("*.tif")}
     if found != expected:
-        odd = ", ".join(sorted(found ^ expected)[:5])
         raise InputError(
-            f"{folder}: holds {len(found)} images where {len(expected)} are due (at odds: {odd}); "
-            "run `dvc repro`"
+            f"{folder}: holds {len(found)} images where {len(expected)} are due "
+            f"(at odds: {some(sorted(found ^ expected))}); run `dvc repro`"
         )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from fsspec import AbstractFileSystem
 
-from ftu.errors import InputError
+from ftu.errors import InputError, some
 
 COLUMNS = ["id", "set", "img_height", "img_width"]  # of data/images.csv: those that must agree
 
@@ -34,7 +34,7 @@ def check_alike(name: str, params: Mapping[str, Any], index: pd.DataFrame, wante
         set(table[COLUMNS].itertuples(index=False, name=None)) for table in (index, wanted.images)
     )
     if odd := sorted(theirs ^ ours):
-        which = ", ".join(f"{row[0]} ({row[1]}, {row[2]} x {row[3]} px)" for row in odd[:3])
+        which = some((f"{row[0]} ({row[1]}, {row[2]} x {row[3]} px)" for row in odd), 3)
         raise InputError(
             f"ensemble.members: {name!r} was made on other images: {len(odd)} rows of data/images.csv stand "
             f"in one project alone ({which}); take it out, or run it on the same data set"
@@ -59,7 +59,7 @@ def check_maps(name: str, files: AbstractFileSystem, folds: Sequence[int], wante
             if lacking:
                 raise InputError(
                     f"ensemble.members: {name!r}, folds {list(folds)}: no map under {part}/{tta} of "
-                    f"{', '.join(sorted(lacking)[:5])} ({len(lacking)} images); run it with the same "
+                    f"{some(sorted(lacking))} ({len(lacking)} images); run it with the same "
                     "split, or on all of its folds, or take it out"
                 )
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ftu.datasets import image_files
-from ftu.files import png
+from ftu.files import markdown, png
 from ftu.files.index import ImageRow
 from ftu.masks import from_maps, metrics
 from ftu.masks.from_maps import Case, Way
@@ -53,7 +53,7 @@ def trials(
 
 def score(trial: Trial, way: Way) -> dict[str, str | float]:
     """The row of one image: SCORES, and the Dice of BASELINES when the trial has an image."""
-    row, made, truth = trial.case.row, from_maps.cut(trial.case, way), png.read_mask(trial.truth)
+    row, made, truth = trial.case.row, from_maps.native_cut(trial.case, way), png.read_mask(trial.truth)
     scores = {"dice": metrics.dice(made.mask, truth)}
     if trial.image:
         with image_files.rgb_rows(trial.image) as rows:
@@ -71,7 +71,7 @@ def score(trial: Trial, way: Way) -> dict[str, str | float]:
 def picture(trial: Trial, way: Way, dice: float) -> Picture:
     """Image, truth and prediction of a trial that has an image, SHOWN px at most, its score for a title."""
     assert trial.image
-    row, made = trial.case.row, from_maps.cut(trial.case, way)
+    row, made = trial.case.row, from_maps.native_cut(trial.case, way)
     shrink = min(1.0, SHOWN / max(made.mask.shape))
     shape = (max(1, round(row.img_height * shrink)), max(1, round(row.img_width * shrink)))
     masks = (image_files.resize_mask(mask, shape) for mask in (png.read_mask(trial.truth), made.mask))
@@ -122,17 +122,15 @@ def report(table: pd.DataFrame, shifted: pd.DataFrame, nested: Nested) -> str:
     for name, estimate in nested.items():
         which = "the shifted images" if name == "nested_shifted" else "these images"
         lines += [f"The rules were chosen on {which}; chosen on other folds: {estimate['dice']:.3f}", ""]
-    lines += ["| part | images | Dice |", "|---|---|---|"]
+    rows = []
     for part in ("organ", "data_source"):
         sizes = table[part].value_counts()
-        lines += [f"| {name} | {sizes[name]} | {dice:.3f} |" for name, dice in scores[part].items()]
+        rows += [(name, sizes[name], dice) for name, dice in scores[part].items()]
     if len(shifted):
         sizes = shifted["organ"].value_counts().to_dict() | {"mean": len(shifted)}
-        lines += [
-            f"| shifted: {name} | {sizes[name]} | {dice:.3f} |"
-            for name, dice in scores["dice_shifted"].items()
-        ]
-    lines += [f"| baseline: {name} | {count} | {dice:.3f} |" for name, dice in scores["baseline"].items()]
+        rows += [(f"shifted: {name}", sizes[name], dice) for name, dice in scores["dice_shifted"].items()]
+    rows += [(f"baseline: {name}", count, dice) for name, dice in scores["baseline"].items()]
+    lines += markdown.table(["part", "images", "Dice"], [(*row, f"{dice:.3f}") for *row, dice in rows])
     if scores["empty"]:
         lines += ["", f"{scores['empty']} of {count} masks are empty."]
     return "\n".join(lines) + "\n"

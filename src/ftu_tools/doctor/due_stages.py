@@ -5,7 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftu_tools.doctor.findings import Finding, error, named, ok
+from ftu.errors import some
+from ftu_tools.doctor.findings import Finding, error, ok
 
 if TYPE_CHECKING:
     from dvc.stage import Stage
@@ -35,7 +36,7 @@ def stages(project: Path) -> Iterator[Finding]:
     yield ok("stages", f"dvc repro would run {count} of {whole}" if count else "dvc repro has nothing to do")
     alike: dict[str, list[str]] = {}  # as the folds of a stage often are
     for name, reasons in changed.items():
-        alike.setdefault(named(reasons, REASONS), []).append(name)
+        alike.setdefault(some(reasons, REASONS), []).append(name)
     for words, names in alike.items():
         yield ok("stages", f"  {', '.join(names)}: {words}")
     if following:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ftu.cache import checksummed
-from ftu.errors import InputError
+from ftu.errors import InputError, some
 from ftu.pipeline.atomic import in_work
-from ftu_tools.doctor.findings import Finding, named, ok, size, warning
+from ftu_tools.doctor.findings import Finding, ok, size, warning
 from ftu_tools.doctor.needs import occupied
 
 
@@ -19,7 +19,7 @@ def running(temporary: Path) -> Iterator[Finding]:
     """Whether a dvc works on the project: then another would wait or fail. `temporary` is .dvc/tmp."""
     held = holders([temporary / "lock"]) or writers(temporary / "rwlock")
     if held:
-        yield warning("locks", f"{named(held)} works on this project; wait, or use dvc --wait-for-lock repro")
+        yield warning("locks", f"{some(held)} works on this project; wait, or use dvc --wait-for-lock repro")
     else:
         yield ok("locks", "no dvc works on this project")
 
@@ -46,7 +46,7 @@ def trainings(folder: Path) -> Iterator[Finding]:
         if checksummed.payload(path.read_bytes()) is None:
             yield warning("training", f"{words}, is damaged; it will start again, rm {path}")
         elif held := holders([path.with_suffix(".lock")]):
-            yield ok("training", f"{words}, and {named(held)} is at it")
+            yield ok("training", f"{words}, and {some(held)} is at it")
         else:
             yield ok(
                 "training", f"{words}; dvc repro goes on, with the code, values and data that it began with"
@@ -67,7 +67,7 @@ def leases(folder: Path) -> Iterator[Finding]:
     """The cards and folds that are taken."""
     for path in sorted(folder.glob("*")):
         if held := holders([path]):
-            yield ok("leases", f"{path.stem} is taken by {named(held)}")
+            yield ok("leases", f"{path.stem} is taken by {some(held)}")
 
 
 def items(folder: Path) -> Iterator[Finding]:
@@ -86,7 +86,7 @@ def leftovers(root: Path, folders: Sequence[Path]) -> Iterator[Finding]:
     found = [path for path in places if not any(map(in_work, [path, *path.parents]))]
     outermost = [path for path in found if not any(other in path.parents for other in found)]
     if outermost:
-        words = f"{named(sorted(map(str, outermost)))}, {size(sum(map(occupied, outermost)))}, of killed runs"
+        words = f"{some(sorted(map(str, outermost)))}, {size(sum(map(occupied, outermost)))}, of killed runs"
         yield warning("leftovers", f"{words}; dvc repro clears them away when it writes there next")
 
 

@@ -13,7 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ftu_tools.doctor.findings import Finding, error, named, ok, size, warning
+from ftu.errors import some
+from ftu_tools.doctor.findings import Finding, error, ok, size, warning
 
 CGROUP = Path("/sys/fs/cgroup")
 PER_WORKER = 400e6  # bytes that a process of the per-image stages takes
@@ -47,14 +48,14 @@ def packages(lock: Path, wanted: Path) -> Iterator[Finding]:
     names = [match[0].lower() for text in asked if (match := re.match(r"[A-Za-z0-9._-]+", text))]
     found = {name: installed(name) for name in names}
     if missing := [name for name, number in found.items() if not number]:
-        yield error("packages", f"{named(missing)} not installed; make env")
+        yield error("packages", f"{some(missing)} not installed; make env")
     differ = [
         f"{name} {number} (uv.lock: {', '.join(sorted(locked[name]))})"
         for name, number in found.items()
         if number and number.split("+")[0] not in locked.get(name, {number.split("+")[0]})
     ]
     if differ:
-        yield warning("packages", f"{named(differ)}; make env, or other bytes may come out")
+        yield warning("packages", f"{some(differ)}; make env, or other bytes may come out")
     if not missing and not differ:
         yield ok(
             "packages",
@@ -186,7 +187,7 @@ def gpus(told: dict[str, Any], params: dict[str, Any] | None) -> Iterator[Findin
         yield error("gpus", f"torch cannot be used ({failure}); make env")
         return
     found = told["gpus"]
-    names = named([f"{gpu['name']} ({size(gpu['memory'])})" for gpu in found])
+    names = some([f"{gpu['name']} ({size(gpu['memory'])})" for gpu in found])
     wanted = [part for part in ("train", "predict") if params and params[part]["device"] == "cuda"]
     keys = " and ".join(f"{part}.device" for part in wanted)
     if wanted and not found:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftu_tools.doctor.findings import Finding, error, named, ok, size, warning
+from ftu.errors import some
+from ftu_tools.doctor.findings import Finding, error, ok, size, warning
 
 if TYPE_CHECKING:
     from ftu.files.index import ImageRow
@@ -49,7 +50,7 @@ def data(root: Path, rows: Sequence["ImageRow"], sample: Path) -> Iterator[Findi
     missing = [row.id for row in rows if not (root / row.image).is_file()]
     train = sum(row.set == "train" for row in rows)
     if missing:
-        words = f"{root}: {len(missing)} of {len(rows)} images are not there: {named(missing)}"
+        words = f"{root}: {len(missing)} of {len(rows)} images are not there: {some(missing)}"
         yield error("data", f"{words}; unpack the data set again, or take their rows out of the tables")
     else:
         yield ok("data", f"{root}: {train} training and {len(rows) - train} test images, tables valid")
@@ -98,7 +99,7 @@ def disk(due: float, outputs: Sequence[Path]) -> Iterator[Finding]:
     """Whether the folders of outputs can be written, and have room for what is not there of `due` bytes."""
     if closed := [str(path) for path in outputs if path.exists() and not os.access(path, os.W_OK)]:
         yield error(
-            "disk", f"{named(closed)} cannot be written; chmod u+w, or clone into a folder of your own"
+            "disk", f"{some(closed)} cannot be written; chmod u+w, or clone into a folder of your own"
         )
     free, there = shutil.disk_usage(".").free, sum(map(occupied, outputs))
     words = f"{size(free)} free; a whole run takes up to {size(due)}, of which {size(there)} is there"

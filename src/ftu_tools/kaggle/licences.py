@@ -5,39 +5,29 @@ from email.parser import HeaderParser
 from pathlib import Path
 from zipfile import ZipFile
 
-INTRODUCTION = """\
-# Licences
+from ftu.files.markdown import table
 
-| part | licence |
-|---|---|
-| the code in src/ftu | MIT |
-"""
 MODELS = """
 Models. Weights that training started from pass their terms on to the weights that came of it; what was
 trained on the competition's images is under the competition's rules besides.
-
-| model | encoder | first weights | their licence |
-|---|---|---|---|
 """
 PACKAGES = """
 Packages, unchanged; each holds its own licence.
-
-| wheel | licence |
-|---|---|
 """
 
 
 def text(models: Mapping[str, dict], wheels: Path) -> str:
     """The document, in Markdown: a row for each of `models` (path -> model.json) and each of the wheels."""
-    lines = [INTRODUCTION, MODELS]
-    for path, facts in models.items():
-        first = facts["encoder_weights"]
-        lines.append(
-            f"| {path} | {facts['architecture']['encoder']} | {first['source']} | {first['licence']} |\n"
-        )
-    lines.append(PACKAGES)
-    lines += [f"| {path.name} | {of_wheel(path)} |\n" for path in sorted(wheels.glob("*.whl"))]
-    return "".join(lines)
+    weights = [
+        (path, facts["architecture"]["encoder"], first["source"], first["licence"])
+        for path, facts in models.items()
+        for first in [facts["encoder_weights"]]
+    ]
+    packages = [(path.name, of_wheel(path)) for path in sorted(wheels.glob("*.whl"))]
+    lines = ["# Licences", "", *table(["part", "licence"], [("the code in src/ftu", "MIT")])]
+    lines += [MODELS, *table(["model", "encoder", "first weights", "their licence"], weights)]
+    lines += [PACKAGES, *table(["wheel", "licence"], packages)]
+    return "\n".join(lines) + "\n"
 
 
 def of_wheel(path: Path) -> str:

@@ -18,7 +18,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from ftu.datasets import competition
-from ftu.errors import InputError
+from ftu.errors import InputError, some
 from ftu.files import csvfile, jsonfile, yamlfile
 from ftu.pipeline.params import load_params
 from ftu.pipeline.stage import run, warn
@@ -153,7 +153,7 @@ def compare(found: Path, expected: Path) -> int:
     """How many rows two CSVs have; InputError, naming ids that differ, unless they have the same bytes."""
     ours, theirs = (dict(csvfile.read_csv(path).to_numpy()) for path in (found, expected))
     if odd := [name for name in ours | theirs if ours.get(name) != theirs.get(name)]:
-        raise InputError(f"{len(odd)} of {len(theirs)} rows are not the pipeline's: {', '.join(odd[:5])}")
+        raise InputError(f"{len(odd)} of {len(theirs)} rows are not the pipeline's: {some(odd)}")
     if found.read_bytes() != expected.read_bytes():
         raise InputError("the rows are the pipeline's, but the bytes of the CSV are not")
     return len(theirs)

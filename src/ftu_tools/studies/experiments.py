@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from ftu.datasets.competition import check_root
-from ftu.errors import InputError
+from ftu.errors import InputError, some
 
 # What decides over a result, besides the parameters: what stages depend on.
 CODE = ("src/ftu", "stages", "dvc.yaml", "*.dvc")
@@ -47,7 +47,7 @@ def check_committed(paths: Sequence[str]) -> None:
         raise InputError("the project has no commit, and experiments hang on one; git add -A && git commit")
     changed = _git("status", "--porcelain", "--untracked-files=all", "--", *paths).stdout.splitlines()
     if changed:
-        names = ", ".join(line[3:] for line in changed[:5]) + (" ..." if len(changed) > 5 else "")
+        names = some(line[3:] for line in changed)
         raise InputError(
             f"{names}: changed and not committed, so a result could not be traced to its code; commit it"
         )

@@ -135,7 +135,7 @@ def collect(cell: Cell, state: State, finished: dict[str, str]) -> table2_report
 def report(results: Sequence[table2_report.Result], models: dict[str, grid.GridModel], setting: str) -> None:
     table = table2_report.tidy(results)
     compared = table2_report.contrasts(table, models)
-    words = table2_report.markdown(table, compared, setting=setting)
+    words = table2_report.text(table, compared, setting=setting)
     with whole_files(paths.REPORTS) as folder:
         table.to_csv(folder / "table2.csv", index=False)
         (folder / "table2.md").write_text(words)

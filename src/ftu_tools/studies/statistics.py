@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ftu.errors import InputError
+from ftu.errors import InputError, some
 from ftu.masks import metrics
 
 RESAMPLES = 9999
@@ -88,8 +88,8 @@ def difference(table: pd.DataFrame, model: str, mode: str, baseline: str) -> Est
         return None
     if unpaired := sorted(set(first.index) ^ set(second.index)):
         raise InputError(
-            f"{model}: {mode} and {baseline} were scored on different images: {_some(unpaired)} stand in one "
-            "only; run both on the same data and folds"
+            f"{model}: {mode} and {baseline} were scored on different images: id {some(unpaired)} stand in "
+            "one only; run both on the same data and folds"
         )
     return _estimate(first[seeds] - second[seeds])
 
@@ -130,12 +130,13 @@ def _by_image(table: pd.DataFrame, model: str, mode: str) -> pd.DataFrame:
     rows = table[(table["model"] == model) & (table["mode"] == mode)]
     repeated = rows[rows.duplicated(["seed", "id"])]
     if len(repeated):
-        raise InputError(f"{model}, {mode}: {_some(sorted(repeated['id']))} stands more than once; keep one")
+        ids = some(sorted(repeated["id"]))
+        raise InputError(f"{model}, {mode}: id {ids} stands more than once; keep one")
     dice = rows.pivot(index="id", columns="seed", values="dice")
     lacking = dice.index[dice.isna().any(axis=1)]
     if len(lacking):
         raise InputError(
-            f"{model}, {mode}: {_some(list(lacking))} has no Dice for some of the seeds "
+            f"{model}, {mode}: id {some(lacking)} has no Dice for some of the seeds "
             f"{', '.join(map(str, dice.columns))}; run all seeds on the same data and folds"
         )
     return dice
@@ -151,7 +152,3 @@ def _estimate(dice: pd.DataFrame) -> Estimate:
         seed_means={int(seed): float(mean) for seed, mean in means.items()},  # pyright: ignore[reportArgumentType]
         images=len(dice),
     )
-
-
-def _some(ids: list[str]) -> str:
-    return "id " + ", ".join(map(str, ids[:5])) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")

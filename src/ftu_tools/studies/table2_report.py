@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ftu.files import markdown
 from ftu_tools.studies import switched_aux
 from ftu_tools.studies.grid import Cell, GridModel, State
 from ftu_tools.studies.statistics import Estimate, Interval, difference, score
@@ -63,7 +64,7 @@ def contrasts(table: pd.DataFrame, grid: Mapping[str, GridModel]) -> dict[str, C
     }
 
 
-def markdown(table: pd.DataFrame, compared: Mapping[str, Contrasts], *, setting: str) -> str:
+def text(table: pd.DataFrame, compared: Mapping[str, Contrasts], *, setting: str) -> str:
     """The whole report; `setting` says in words what was run."""
     judged = switched_aux.judge(compared)
     lines = ["# The paper's Table 2, here", "", setting, "", "## What holds here", ""]
@@ -107,9 +108,8 @@ def seeds_in_words(compared: Mapping[str, Contrasts]) -> str:
 
 def scores_table(table: pd.DataFrame) -> list[str]:
     """Per model and mode: Dice with its interval and its spread over seeds, and the paper's values."""
-    lines = _head(
-        "model", "mode", "Dice", "95 % over images", "spread of seeds", "images", "seeds", *PUBLISHED
-    )
+    columns = ["model", "mode", "Dice", "95 % over images", "spread of seeds", "images", "seeds", *PUBLISHED]
+    lines = []
     scored = table[table["dice"].notna()]
     for (model, mode), rows in table.groupby(["model", "mode"], sort=False):
         found = score(scored, str(model), str(mode))
@@ -119,15 +119,14 @@ def scores_table(table: pd.DataFrame) -> list[str]:
         published = [
             _paper(values, str(model), str(mode)) for values in (switched_aux.PUBLIC, switched_aux.PRIVATE)
         ]
-        lines.append(_row(str(model), str(mode), *words, _seeds(rows), *published))
-    return lines
+        lines.append((model, mode, *words, _seeds(rows), *published))
+    return markdown.table(columns, lines)
 
 
 def differences_table(compared: Mapping[str, Contrasts]) -> list[str]:
     """Per model and pair of modes: the difference with both intervals, seed by seed, and the paper's."""
-    lines = _head(
-        "model", "pair", "difference", "95 % over images", "over seeds", "both", "seed by seed", *PUBLISHED
-    )
+    columns = ["model", "pair", "difference", "95 % over images", "over seeds", "both", "seed by seed"]
+    lines = []
     for model, (_, *estimates) in compared.items():
         for pair, found in zip(PAIRS, estimates, strict=True):
             words = ["-"] * 5
@@ -140,8 +139,8 @@ def differences_table(compared: Mapping[str, Contrasts]) -> list[str]:
                 _paper_difference(values, model, *pair)
                 for values in (switched_aux.PUBLIC, switched_aux.PRIVATE)
             ]
-            lines.append(_row(model, " - ".join(pair), *words, *published))
-    return lines
+            lines.append((model, " - ".join(pair), *words, *published))
+    return markdown.table([*columns, *PUBLISHED], lines)
 
 
 def missing_cells(table: pd.DataFrame) -> list[str]:
@@ -176,14 +175,6 @@ def _draw_estimate(axes: Axes, found: Estimate, height: float, colour: str) -> N
     for interval, width in ((found.over_images, 3), (found.reach, 1)):
         if interval.is_known():
             axes.plot(interval, (height, height), color=colour, linewidth=width, alpha=0.7)
-
-
-def _head(*names: str) -> list[str]:
-    return [_row(*names), "|" + "---|" * len(names)]
-
-
-def _row(*words: str) -> str:
-    return "| " + " | ".join(words) + " |"
 
 
 def _seeds(rows: pd.DataFrame) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ftu.cache.hashes import sha256
-from ftu.errors import InputError
+from ftu.errors import InputError, some
 from ftu.networks.common.contract import Encoder
 
 # What the files of torchvision, timm and smp carry for their classifier alone. The norms are CoaT's last
@@ -86,9 +86,8 @@ def _load_file(net: nn.Module, path: Path) -> None:
     misshapen = sorted(key for key in own if key in state and state[key].shape != own[key].shape)
     for what, keys in {"lacks": missing, "has unknown": unknown, "has of another shape": misshapen}.items():
         if keys:
-            named = ", ".join(keys[:8]) + (", ..." if len(keys) > 8 else "")
             raise InputError(
-                f"train.weights: {path} does not fit the encoder: it {what} {len(keys)} keys ({named}); "
+                f"train.weights: {path} does not fit the encoder: it {what} {len(keys)} keys ({some(keys)}); "
                 "give the file of this very encoder"
             )
     nn.Module.load_state_dict(net, {key: state.get(key, value) for key, value in own.items()})
