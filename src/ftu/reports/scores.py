@@ -43,7 +43,7 @@ def trials(
 ) -> list[Trial]:
     """A trial for each row, of the maps under `part`, truths in `masks`, and images of the data set `root`.
 
-    Raises InputError as masking.cases does.
+    Raises InputError as from_maps.cases does.
     """
     return [
         Trial(case, masks / f"{case.row.id}.png", root / case.row.image if root else None)

@@ -86,7 +86,7 @@ def load_experiment(folder: Path, name: str, weight: float) -> Trained:
 
 
 def answers(loaded: Loaded, rows: Sequence[ImageRow], data: Path) -> Iterator[dict[str, str | float]]:
-    """What `masking.answer` says of each row, in order."""
+    """What `from_maps.answer` says of each row, in order."""
     params = loaded.params
     way = from_maps.Way(params.ensemble.mean, loaded.rules.method, params.postprocess.never_empty)
     for row in tqdm(rows, desc="images", mininterval=PATIENCE, maxinterval=PATIENCE):
