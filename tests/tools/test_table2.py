@@ -239,7 +239,7 @@ def test_what_is_finished_is_not_run_and_a_failure_stops_nothing():
 @pytest.fixture
 def repository(tmp_path, monkeypatch) -> Path:
     """A git repository with code, a document, and an experiment called `old` on its first commit."""
-    for name in ("src/ftu/code.py", TOOL, "stages/stage.py", "dvc.yaml", "README.md"):
+    for name in ("src/ftu/code.py", TOOL, HOW, "stages/stage.py", "dvc.yaml", "README.md"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("first\n")
     run(tmp_path, "git", "init", "-q")
@@ -254,11 +254,12 @@ def repository(tmp_path, monkeypatch) -> Path:
 
 
 PATHS, TOOL = experiments.decisive("data/sample"), "src/ftu_tools/report.py"
+HOW = "src/ftu/pipeline/stage.py"
 
 
 def test_an_experiment_counts_while_the_code_is_the_same(repository):
     assert list(experiments.finished(PATHS)) == ["old"]
-    for name in ("README.md", TOOL):  # a word in a report makes no result old
+    for name in ("README.md", TOOL, HOW):  # a word in a report makes no result old
         (repository / name).write_text("second\n")
         commit(repository)
         assert list(experiments.finished(PATHS)) == ["old"]
@@ -279,7 +280,7 @@ def test_what_decides_over_results_must_be_committed(repository, name):
 
 
 def test_what_decides_over_nothing_need_not_be_committed(repository):
-    for name in ("README.md", TOOL):
+    for name in ("README.md", TOOL, HOW):
         (repository / name).write_text("second\n")
     experiments.check_committed(PATHS)
 
