@@ -138,10 +138,12 @@ def declared(stage: str, *kinds: str) -> set[str]:
     block, fold = item(stage)
     entries = [entry for kind in kinds for entry in block.get(kind, [])]
     paths = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
-    return {
-        path.replace("${data.root}", read("params.yaml")["data"]["root"]).replace("${item.fold}", fold)
-        for path in paths
-    }
+    params = read("params.yaml")
+    values = {"data.root": params["data"]["root"], "item.fold": fold}
+    values["train.model.family"] = params["train"]["model"]["family"]
+    for name, value in values.items():
+        paths = [path.replace(f"${{{name}}}", value) for path in paths]
+    return set(paths)
 
 
 def test_every_stage_and_every_fold_is_locked():

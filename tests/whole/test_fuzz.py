@@ -417,14 +417,16 @@ def test_a_damaged_probability_map_is_never_read_as_another(tmp_path, way):
     assert refused
 
 
-@pytest.mark.parametrize("reader", ["read_rgb", "read_image", "read_mask"])
+@pytest.mark.parametrize(
+    "reader", ["files.png.read_rgb", "datasets.image_files.read_image", "files.png.read_mask"]
+)
 @pytest.mark.parametrize("way", ["truncate", "flip"])
 def test_a_damaged_png_is_never_read_as_another(tmp_path, reader, way):
-    if reader == "read_mask":
+    if reader == "files.png.read_mask":
         png.write_mask(tmp_path / "a.png", (picture()[..., 0] > 128).astype(np.uint8))
     else:
         png.write_rgb(tmp_path / "a.png", picture())
-    _, other, refused = outcomes(f"images.{reader}", tmp_path / "a.png", way, 500)
+    _, other, refused = outcomes(reader, tmp_path / "a.png", way, 500)
     assert other == 0
     assert refused
 
