@@ -89,8 +89,7 @@ def test_both_blocks_were_active(folder):
 
 def test_the_model_says_what_it_is(folder, model):
     _, facts = model
-    network = CHANGES["train"]["model"] | {"size": SIZE}
-    assert facts["architecture"] == {key: value for key, value in network.items() if key != "family"}
+    assert facts["architecture"] == CHANGES["train"]["model"] | {"size": SIZE}
     assert facts["encoder_weights"] == {"source": "none", "licence": "none"}
     assert facts["checkpoint"] == "best_after_switch"
     scores = json.loads((folder / "models/fold_0/metrics.json").read_text())

@@ -1,4 +1,4 @@
-"""Encoders by name: timm's CoaT family, and every encoder of smp (`tu-<name>` is timm's through smp).
+"""Encoders by name: timm's CoaT, and every encoder of smp (`tu-<name>` is timm's through smp).
 
 An encoder gives a list of maps, each half the size of the one before; the last four have strides 4, 8, 16 and
 the output stride: 32, or 16 where the last stage is dilated instead.
@@ -36,7 +36,7 @@ def takes_one_size(name: str) -> bool:
     return bool(facts and facts.fixed_input_size)
 
 
-FAMILIES: dict[str, Callable[[str, int, int], Encoder]] = {"coat_": coat}
+OWN_BUILDERS: dict[str, Callable[[str, int, int], Encoder]] = {"coat_": coat}
 
 
 def build_encoder(name: str, size: int, output_stride: int) -> Encoder:
@@ -44,9 +44,9 @@ def build_encoder(name: str, size: int, output_stride: int) -> Encoder:
 
     Raises InputError when neither timm nor smp has it.
     """
-    family = next((build for prefix, build in FAMILIES.items() if name.startswith(prefix)), smp_encoder)
+    build = next((own for prefix, own in OWN_BUILDERS.items() if name.startswith(prefix)), smp_encoder)
     try:
-        return family(name, size, output_stride)
+        return build(name, size, output_stride)
     except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(
             f"train.model.encoder: {name!r} cannot be built ({_reason(name, error)}); name a coat_* of timm, "
