@@ -74,7 +74,7 @@ REQUIRED ?=
 # uv's status: 0 nothing is known, 1 something is; any other, it could not find out.
 .PHONY: audit
 audit: env ## known vulnerabilities of what uv.lock pins; REQUIRED=1 fails, too, where the database cannot be asked
-	@timeout 120 uv audit --frozen --preview-features audit-command $(ACCEPTED:%=--ignore=%); \
+	@UV_HTTP_RETRIES=$${UV_HTTP_RETRIES:-1} UV_HTTP_TIMEOUT=20 timeout 120 uv audit --frozen --preview-features audit-command $(ACCEPTED:%=--ignore=%); \
 	status=$$?; [ $$status -le 1 ] && exit $$status; \
 	stars=$$(printf '*%.0s' {1..72}); \
 	printf '%s\n' "$$stars" "SKIPPED: no package was audited (status $$status of uv audit)" "$$stars" >&2; \

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ftu.cache import per_image
-from ftu.files.index import image_rows, read_index
+from ftu.files.index import image_file, image_rows, read_index
 from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_file, whole_folder
 from ftu.pipeline.params import load_params
@@ -24,7 +24,7 @@ def main() -> str:
     with whole_folder(paths.RESIZED) as folder:
         for name in ("train", "test", "masks"):
             (folder / name).mkdir()
-        sources = [root / row.image for row in rows]
+        sources = [image_file(root, row) for row in rows]
         targets = [folder / row.set / f"{row.id}.png" for row in rows]
         sizes = [shapes[row.id] for row in rows]
         images = keep(resize.resize_image_file, reads=1, writes=1)

@@ -406,3 +406,9 @@ def test_what_lies_beside_a_file_changes_no_pixel(tmp_path):
         tiff.build_overviews([2, 4], Resampling.nearest)
     assert path.with_name("image.tiff.ovr").exists()
     np.testing.assert_array_equal(image_files.read_resized(path, (64, 64)), before)
+
+
+def test_memory_that_runs_out_while_rows_are_read_is_no_damage(tmp_path):
+    png.write_rgb(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(InputError, match="does not fit into memory"), png.rgb_rows(tmp_path / "a.png"):
+        raise MemoryError

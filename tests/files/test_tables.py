@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ftu.datasets import competition
 from ftu.errors import InputError
 from ftu.files import csvfile, folds, markdown
-from ftu.files.index import ImageRow, image_rows, read_index
+from ftu.files.index import ImageRow, image_file, image_rows, read_index
 
 KNOWN = {"organs": ["kidney", "lung"], "sources": ["HPA", "Hubmap"]}
 ROWS = [
@@ -212,14 +212,17 @@ def test_folds_are_read_with_ids_as_text(tmp_path):
 def test_an_index_of_an_earlier_version_names_no_files(tmp_path):
     table = competition.located(competition.read_train(written(tmp_path, good()), **KNOWN), "train")
     table.drop(columns=["rle", "image"]).to_csv(tmp_path / "images.csv", index=False)
-    assert {row.image for row in image_rows(read_index(tmp_path / "images.csv"))} == {""}
+    rows = image_rows(read_index(tmp_path / "images.csv"))
+    assert {row.image for row in rows} == {""}
+    with pytest.raises(InputError, match=r"images\.csv is of an earlier version.*dvc repro -f -s decode"):
+        image_file(tmp_path, rows[0])
 
 
 @pytest.mark.parametrize("image", ["/etc/passwd", "train_images/../../a.tiff"])
 def test_an_index_that_leads_out_of_the_data_set_is_refused(tmp_path, image):
     table = competition.located(competition.read_train(written(tmp_path, good()), **KNOWN), "train")
     table.drop(columns="rle").assign(image=image).to_csv(tmp_path / "images.csv", index=False)
-    with pytest.raises(InputError, match=r"id 00008: image .* leads out of the data set's folder"):
+    with pytest.raises(InputError, match=r"id 00008: image .* leads out of the data set; run"):
         read_index(tmp_path / "images.csv")
 
 

@@ -68,6 +68,16 @@ def test_the_families_of_the_models_that_are_packed_come_along(tmp_path):
         bundle.builders(tmp_path)
 
 
+def test_a_model_json_that_names_no_network_is_told_by_its_place(tmp_path):
+    (tmp_path / "own/fold_0").mkdir(parents=True)
+    jsonfile.write(tmp_path / "own/fold_0/model.json", {"architecture": {"family": ["x"] * 10**4}})
+    with pytest.raises(
+        InputError, match=r"own/fold_0/model\.json: train\.model\.family: .* is unknown"
+    ) as error:
+        bundle.builders(tmp_path)
+    assert len(str(error.value)) < 500
+
+
 # ------------------------------------------------------------------ wheels
 
 
@@ -253,6 +263,18 @@ def test_the_target_is_that_of_the_training_images_alone(project):
 def test_a_target_may_be_a_visible_test_image(project):
     change(project, "stain", target={"kind": "image", "ids": ["test3"], "source": "HPA", "file": ""})
     assert set(np.unique(png.read_rgb(pack(project) / bundle_layout.TARGET))) == {130}
+
+
+def test_an_experiment_of_an_earlier_version_is_refused_in_one_line_that_names_it(project):
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("side:", "size:").replace("family: encoder_decoder", ""))
+    with pytest.raises(InputError) as error:
+        pack_experiment.pack(projects.find("", project), project / "packed")
+    assert str(error.value).startswith(
+        f"{projects.find('', project).name}: its params.yaml is not of this version"
+    )
+    assert "train it again with this code, or bundle it from a checkout of its own commit" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_no_target_is_packed_where_stains_stay(project):

@@ -134,6 +134,14 @@ def test_what_is_over_the_limits_is_said(cost, limit):
     assert infer.report(cost).endswith(f"warning: over Kaggle's {limit}")
 
 
+def test_a_bundle_of_another_version_is_to_be_made_again(packed, data, tmp_path):
+    old = shutil.copytree(packed, tmp_path / "old")
+    path = old / "own" / bundle_layout.PARAMS
+    path.write_text(path.read_text().replace("side:", "size:"))
+    with pytest.raises(InputError, match=r"own: was packed by another version \(.*\); run `make bundle`$"):
+        infer.submit(data, old, tmp_path / "a.csv")
+
+
 # ------------------------------------------------------------------ the notebook
 
 PIP = (

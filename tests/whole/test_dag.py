@@ -117,7 +117,15 @@ def test_what_editors_and_python_leave_in_a_package_changes_no_stage(tmp_path: P
     Path("code/a.py").touch()
     Path("dvc.yaml").write_text("stages: {stage: {cmd: 'true', deps: [code]}}")
     Repo.init(no_scm=True).reproduce()  # pyright: ignore[reportCallIssue] # DVC gives it its repo
-    for name in ("a.py~", ".a.py.swp", ".ipynb_checkpoints/a.py", "__pycache__/a.pyc", "a.tmp-1.py"):
+    for name in (
+        "a.py~",
+        ".a.py.swp",
+        ".a.py.swo",
+        ".#a.py",
+        ".ipynb_checkpoints/a.py",
+        "__pycache__/a.pyc",
+        "a.tmp-1.py",
+    ):
         Path("code", name).parent.mkdir(exist_ok=True)
         Path("code", name).touch()
         assert Repo().status() == {}, name

@@ -1,6 +1,6 @@
 """A folder of entries on disk, each found by a key and checked when it is read.
 
-An entry is one file, a sealed payload. It is written to a name of its own and moved into place, so that two
+An entry is one file, its checksum first. It is written to a name of its own and moved into place, so that two
 runs may write the same one. What power loss or a bad disk has damaged breaks the seal, so no write waits for
 the disk. Reading an entry sets its time, by which the unused are known.
 """

@@ -40,10 +40,20 @@ def read_index(path: Path) -> pd.DataFrame:
     for image_id, name in zip(table["id"], table["image"], strict=True):
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise InputError(
-                f"{path}: id {image_id}: image {name[:200]!r} leads out of the data set's folder"
+                f"{path}: id {image_id}: image {name[:200]!r} leads out of the data set; run `dvc repro`"
             )
     numbers(path, table, "pixel_size", float)
     return with_sizes(path, table).astype({"pixel_size": float})  # which rounds as Python does
+
+
+def image_file(root: Path, row: ImageRow) -> Path:
+    """The raw image of a row in the data set at `root`; InputError where the index does not say it."""
+    if not row.image:
+        raise InputError(
+            "data/images.csv is of an earlier version and does not say where images lie; run "
+            "`dvc repro -f -s decode`, then `dvc repro`"
+        )
+    return root / row.image
 
 
 def image_rows(index: pd.DataFrame) -> list[ImageRow]:

@@ -79,7 +79,9 @@ def _opened(path: Path, count: int | None = None) -> Iterator[DatasetReader]:
             if not fits or gdal.size_fault(path, png):
                 raise _damaged(path)
             yield png
-    except (RasterioError, MemoryError) as error:
+    except MemoryError as error:
+        raise InputError(f"{path}: does not fit into memory ({error}); cut the image into parts") from error
+    except RasterioError as error:
         raise _damaged(path) from error
 
 

@@ -6,6 +6,7 @@ the last of them has closed it or has ended, however that was, so that no lease 
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -22,7 +23,8 @@ def take(path: Path, *, wait: bool = False) -> TextIO | None:
     except BlockingIOError:
         file.close()
         return None
-    if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-        return file
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file
     file.close()  # the holder before removed it between the two steps: a lock on it would be no lock
     return take(path, wait=wait)

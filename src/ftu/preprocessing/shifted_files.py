@@ -10,7 +10,7 @@ import pandas as pd
 from ftu.datasets import image_files
 from ftu.errors import InputError, some
 from ftu.files import png
-from ftu.files.index import ImageRow
+from ftu.files.index import ImageRow, image_file
 from ftu.preprocessing import resize
 from ftu.preprocessing.domain_shift import Look, shift
 from ftu.preprocessing.normalization import Work
@@ -87,7 +87,7 @@ def make(
     for part in to:
         part.mkdir()
     names = [f"{row.id}.png" for row in rows]
-    raw = [root / row.image for row in rows]
+    raw = [image_file(root, row) for row in rows]
     columns = [[base / name for name in names] for base in (masks, *to)]
     facts = [row._replace(image="") for row in rows]  # where a file lies is no part of what is made of it
     return each(raw, *columns, facts, [looks[row.organ] for row in rows], doing="shift images")

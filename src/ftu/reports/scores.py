@@ -8,7 +8,7 @@ import pandas as pd
 
 from ftu.datasets import image_files
 from ftu.files import markdown, png
-from ftu.files.index import ImageRow
+from ftu.files.index import ImageRow, image_file
 from ftu.masks import from_maps, metrics
 from ftu.masks.from_maps import Case, Way
 from ftu.masks.rules import Rules
@@ -46,7 +46,7 @@ def trials(
     Raises InputError as from_maps.cases does.
     """
     return [
-        Trial(case, masks / f"{case.row.id}.png", root / case.row.image if root else None)
+        Trial(case, masks / f"{case.row.id}.png", image_file(root, case.row) if root else None)
         for case in from_maps.cases(rows, part, experiments, rules)
     ]
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from ftu.errors import InputError
 from ftu.files import jsonfile, limits
-from ftu.networks.common import build as build_networks
+from ftu.networks.common import saved
 from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.stage import run, warn
 from ftu.probabilities import projects
@@ -33,6 +33,7 @@ ANOTHER_LICENCE = (
     "ftu.preprocessing.staintools_backend"  # drags in GPL code; never imported by the other backends
 )
 NOTEBOOK = Path(__file__).parent / "notebook"  # what Kaggle is to run, and the metadata of both halves
+DECISIVE = ("src/ftu", ":(exclude)src/ftu/pipeline", "stages")  # of the code, over what a model is
 USER = "your-kaggle-name"  # in those, until one is given
 
 
@@ -49,8 +50,7 @@ def needs(*modules: str) -> list[str]:
 
 def builders(data: Path) -> list[str]:
     """The modules that build the packed models: they are imported by the name of their family."""
-    found = [jsonfile.read(path, "")["architecture"] for path in data.glob("*/fold_*/model.json")]
-    return sorted({build_networks.family(architecture).__name__ for architecture in found})
+    return sorted({saved.builder(path.parent).__name__ for path in data.glob("*/fold_*/model.json")})
 
 
 def file_of(module: str) -> Path:
@@ -99,7 +99,7 @@ def build(
 def doubt(own: projects.Source, project: Path) -> str:
     """A warning where the models may not be what this code and these parameters make, empty otherwise."""
     if own.commit:
-        made_here = _git(project, "diff", "--stat", own.commit, "HEAD", "--", "src", "stages") == ""
+        made_here = _git(project, "diff", "--stat", own.commit, "HEAD", "--", *DECISIVE) == ""
         return "" if made_here else f"{own.name} was made by other code; check out its commit to bundle that"
     status = [sys.executable, "-m", "dvc", "status", "--quiet"]
     if subprocess.run(status, cwd=project, capture_output=True, check=False).returncode == 0:

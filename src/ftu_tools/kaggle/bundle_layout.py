@@ -6,6 +6,7 @@ from typing import Any
 
 from ftu.errors import InputError
 from ftu.files import limits
+from ftu.pipeline.params import Params, load_params
 
 FACTS = "bundle.json"  # what was packed, from which commit, and how it is to be run
 LICENCES = "LICENSES.md"
@@ -20,6 +21,11 @@ PARAMS = "params.yaml"
 TARGET = "target.png"  # the image whose stains all others get, where stains are normalised
 
 
+def first_line(error: InputError) -> str:
+    """What it says first, without the file: a copy that will be gone."""
+    return str(error).splitlines()[0].partition(": ")[2]
+
+
 def check(bundle: Path, facts: Mapping[str, Any]) -> None:
     """Raise InputError unless bundle.json names its folders, and they lie in the bundle.
 
@@ -30,3 +36,13 @@ def check(bundle: Path, facts: Mapping[str, Any]) -> None:
     for place in places:
         if fault := limits.name_fault(place) if isinstance(place, str) else f"{place!r:.100} is no folder":
             raise InputError(f"{bundle / FACTS}: {fault}; make the bundle again")
+
+
+def params_of(bundle: Path, place: str) -> Params:
+    """The parameters of a packed experiment; InputError where they are not of this version."""
+    try:
+        return load_params(bundle / place / PARAMS)
+    except InputError as error:
+        raise InputError(
+            f"{bundle / place}: was packed by another version ({first_line(error)}); run `make bundle`"
+        ) from error

@@ -27,7 +27,7 @@ from ftu.masks import from_maps, rules, submission
 from ftu.masks.rules import Rules
 from ftu.networks.common import saved
 from ftu.pipeline.atomic import whole_file
-from ftu.pipeline.params import Params, load_params
+from ftu.pipeline.params import Params
 from ftu.pipeline.stage import run
 from ftu.prediction.one_image import Trained, predict
 from ftu.preprocessing import normalization, resize
@@ -60,7 +60,7 @@ def load(bundle: Path) -> Loaded:
     """Everything in a bundle; InputError names what is missing, damaged or does not fit."""
     facts = jsonfile.read(bundle / bundle_layout.FACTS, "give the folder that `make bundle` wrote")
     bundle_layout.check(bundle, facts)
-    params = load_params(bundle / facts["own"] / bundle_layout.PARAMS)
+    params = bundle_layout.params_of(bundle, facts["own"])
     known = rules.read(bundle / bundle_layout.RULES, organs=params.data.organs, sources=params.data.sources)
     if set(known.members) != set(facts["members"]):
         raise InputError(
@@ -74,7 +74,7 @@ def load(bundle: Path) -> Loaded:
 
 def load_experiment(folder: Path, name: str, weight: float) -> Trained:
     """One experiment with the networks of all its folds."""
-    params = load_params(folder / bundle_layout.PARAMS)
+    params = bundle_layout.params_of(folder.parent, folder.name)
     stain, target = params.stain, folder / bundle_layout.TARGET
     work = normalization.prepare(stain.backend, lambda: png.read_rgb(target), seed=stain.seed)
     networks = {fold: saved.load(folder / f"fold_{fold}") for fold in params.split.run}

@@ -24,7 +24,7 @@ def text(models: Mapping[str, dict], wheels: Path) -> str:
         for first in [facts["encoder_weights"]]
     ]
     packages = [(path.name, of_wheel(path)) for path in sorted(wheels.glob("*.whl"))]
-    lines = ["# Licences", "", *table(["part", "licence"], [("the code in src/ftu", "MIT")])]
+    lines = ["# Licences", "", *table(["part", "licence"], [("the code in src", "MIT")])]
     lines += [MODELS, *table(["model", "encoder", "first weights", "their licence"], weights)]
     lines += [PACKAGES, *table(["wheel", "licence"], packages)]
     return "\n".join(lines) + "\n"

@@ -23,7 +23,14 @@ def pack(found: Source, folder: Path) -> Params:
     Raises InputError when a part is missing, when weights are not those of their model.json, and when the
     stain backend cannot travel.
     """
-    params = load_params(found.get("params.yaml", folder / bundle_layout.PARAMS))
+    path = found.get("params.yaml", folder / bundle_layout.PARAMS)
+    try:
+        params = load_params(path)
+    except InputError as error:
+        raise InputError(
+            f"{found.name}: its params.yaml is not of this version; train it again with this code, or bundle "
+            f"it from a checkout of its own commit ({bundle_layout.first_line(error)})"
+        ) from error
     if params.stain.backend == "staintools":
         raise InputError(
             f"{found.name}: stain.backend staintools cannot be bundled: it does not repeat itself, and needs "

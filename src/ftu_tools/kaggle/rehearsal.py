@@ -170,7 +170,7 @@ def main() -> None:
     bundle = arguments.bundle
     facts = jsonfile.read(bundle / "dataset" / bundle_layout.FACTS, "run `make bundle`")
     bundle_layout.check(bundle / "dataset", facts)
-    root = Path(load_params(bundle / "dataset" / facts["own"] / bundle_layout.PARAMS).data.root)
+    root = Path(bundle_layout.params_of(bundle / "dataset", facts["own"]).data.root)
     competition.check_root(root)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

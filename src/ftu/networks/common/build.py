@@ -31,5 +31,5 @@ def family(architecture: Mapping[str, Any]) -> ModuleType:
     name = architecture.get("family", OLDEST)
     known = sorted(path.parent.name for path in Path(__file__).parents[1].glob("*/segmenter.py"))
     if name not in known:
-        raise InputError(f"train.model.family: {name!r} is unknown; use one of {', '.join(known)}")
+        raise InputError(f"train.model.family: {name!r:.100} is unknown; use one of {', '.join(known)}")
     return import_module(f"ftu.networks.{name}.segmenter")

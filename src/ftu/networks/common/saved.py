@@ -57,7 +57,7 @@ def load(folder: Path) -> tuple[Segmenter, dict]:
     """
     facts = jsonfile.read(folder / FACTS, "the fold was not trained: run `dvc repro`")
     try:
-        Facts[_family(folder, facts).Architecture].model_validate(facts)
+        Facts[builder(folder).Architecture].model_validate(facts)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -85,12 +85,13 @@ def load(folder: Path) -> tuple[Segmenter, dict]:
     return model, facts
 
 
-def _family(folder: Path, facts: dict) -> ModuleType:
-    architecture = facts.get("architecture")
+def builder(folder: Path) -> ModuleType:
+    """The module that builds the network whose model.json lies there; InputError for an unknown family."""
+    architecture = jsonfile.read(folder / FACTS, "run `dvc repro`").get("architecture")
     try:
         return build.family(architecture if isinstance(architecture, dict) else {})
     except InputError as error:
-        raise InputError(f"{folder / FACTS}: {error}") from error
+        raise InputError(f"{folder / FACTS}: {error}, or the version that made it") from error
 
 
 def _misfits(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> list[str]:

@@ -23,9 +23,9 @@ class Window(Section):
     side: Side
     """px: side of the windows over large images; 0: that of the square in training."""
     overlap: Annotated[float, Field(ge=0, lt=1)]
-    """Share of a window that its neighbour covers, too."""
+    """`smooth`: the least share of a window that its neighbour covers, too; `centre` takes half of it."""
     blend: Literal["smooth", "centre"]
-    """`smooth`: overlaps are blended. `centre`: only the central half of each window counts."""
+    """`smooth`: overlaps are blended. `centre`: only the middle half of each side counts."""
 
     @model_validator(mode="after")
     def _no_smaller_than_the_network_takes(self) -> Self:

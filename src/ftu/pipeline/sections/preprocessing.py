@@ -40,7 +40,7 @@ class Shift(Section):
 class StainTarget(Section):
     kind: Literal["image", "file", "mosaic", "mosaic_by_organ"]
     """The image whose stains all others get. `image`: that of the id in `ids`. `mosaic`: those in `ids`.
-    `mosaic_by_organ`: the first image of each organ of `source`. `file`: the image at `file`."""
+    `mosaic_by_organ`: the first training image of each organ of `source`. `file`: the image at `file`."""
     ids: list[Text]
     """Training or test images: one where `kind` is `image`, one or more where it is `mosaic`."""
     source: Text

@@ -64,7 +64,7 @@ class Scheduler(Section):
     kind: Literal["plateau", "cosine", "onecycle"]
     """How the learning rate changes."""
     min_lr: Positive
-    """Where it ends, whatever `kind` is."""
+    """cosine and onecycle: where it ends. plateau: below it the rate does not fall."""
     factor: Annotated[float, Field(gt=0, lt=1)]
     """plateau: the rate is multiplied by it when the main validation loss has not fallen by `threshold` for
     more than `patience` epochs."""
@@ -102,7 +102,8 @@ class Train(Section):
     ema: Annotated[float, Field(ge=0, lt=1)]
     """Decay of the weights' average over the steps, which then ships; 0: none."""
     early_stopping: Annotated[int, Field(ge=0)]
-    """Epochs without a better Dice after which training ends; 0: never."""
+    """Epochs without a better Dice after which training ends, counted from `switch_epoch` at the earliest; 0:
+    never."""
     aux_loss: Literal["none", "single", "switched"]
     """The loss schedule. `single`: an auxiliary loss on the first of `aux_blocks`. `switched`: then on
     the second, from `switch_epoch` on."""
