@@ -153,7 +153,7 @@ def test_other_code_makes_everything_again(project):
     """A module in use or a library: each may decide the bytes, and none is believed not to."""
     own_code(project)
     assert found(project, "resize") == (IMAGES + MASKS, IMAGES + MASKS)  # another folder, the same code
-    own_code(project, "images")
+    own_code(project, "datasets/image_files")
     assert found(project, "resize") == (IMAGES + MASKS, 0)
     assert found(project, "resize") == (IMAGES + MASKS, IMAGES + MASKS)
     other = "import importlib.metadata as m; v = m.version; m.version = lambda name: v(name) + '.0'\n"
@@ -222,5 +222,5 @@ def test_what_staintools_made_stays_what_it_is(project):
     for name in index["id"][:2]:
         path = f"data/normalized/train/{name}.png"
         assert after[path] == before[path] is not None
-    own_code(project, "staintools_backend")
+    own_code(project, "preprocessing/staintools_backend")
     assert found(project, "normalize") == (3, 0)  # though it is imported only where it is asked for

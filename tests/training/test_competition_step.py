@@ -7,7 +7,7 @@ import torch
 import toy
 from ftu.datasets import synthetic
 from ftu.files import png
-from ftu.networks.encoder_decoder.segmenter import build_segmenter
+from ftu.networks.common.build import build
 from ftu.pipeline.params import load_params
 from ftu.training import loop
 from ftu.training.augmentation import strict_augmentation
@@ -47,7 +47,7 @@ def loaders(params, tmp_path_factory):
 def test_one_step_moves_what_has_a_gradient_and_no_head_that_is_not_tapped(params, loaders):
     settings = params.train
     torch.manual_seed(settings.seed)
-    model = build_segmenter(**settings.model.model_dump(), size=params.resize.side)
+    model = build({**settings.model.model_dump(), "size": params.resize.side})
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     weights = schedules.switched(
         0, blocks=settings.aux_blocks, weight=settings.aux_weight, switch_epoch=settings.switch_epoch

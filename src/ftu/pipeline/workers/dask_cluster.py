@@ -34,7 +34,7 @@ CONFIG = {
 }
 LOCAL: dict[str, Any] = {
     "threads_per_worker": 1,
-    "dashboard_address": None,
+    "dashboard_address": "127.0.0.1:0",  # None is port 8787, with a warning where that is taken
     "memory_limit": 0,  # Dask would pause and end workers before memory is short
     "local_directory": tempfile.gettempdir(),
     "security": True,  # else every user of the machine could run code here
