@@ -1,6 +1,6 @@
 """Probabilities of one fold's model: its held-out images, and the test images."""
 
-from ftu.files import folds, png
+from ftu.files import folds
 from ftu.files.index import read_index
 from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_folder
@@ -14,7 +14,7 @@ def main() -> str:
 
 
 def predict(fold: int, params: Params) -> str:
-    from ftu.files import jsonfile
+    from ftu.files import jsonfile, png
     from ftu.networks.common import devices, saved
     from ftu.prediction import sliding_window, views
     from ftu.probabilities import fold_maps
