@@ -30,7 +30,7 @@ from ftu.networks.common import devices
 from ftu.networks.common.standardize import MEAN, STD
 from ftu.networks.encoder_decoder.segmenter import build_segmenter
 from ftu.pipeline.params import load_params
-from ftu.training.augmentation import augmentation
+from ftu.training.augmentation.compose import augmentation
 from ftu.training.samples import Samples, TrainBatches, loader
 from side_by_side import installed, medians
 
@@ -104,10 +104,9 @@ def recipe(size: int) -> Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarra
 
 
 def steps(size: int) -> A.Compose:
-    """The albumentations object inside our augmentation."""
-    inside = recipe(size).__closure__
-    assert inside
-    return inside[0].cell_contents
+    """The albumentations object inside our augmentation: all of it but changes of colour."""
+    cells = [cell.cell_contents for cell in recipe(size).__closure__ or ()]
+    return next(content for content in cells if isinstance(content, A.Compose))
 
 
 def ours(folder: Path, ids: list[str], words: argparse.Namespace, device: torch.device) -> Loader:

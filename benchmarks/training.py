@@ -39,7 +39,7 @@ from ftu.networks.encoder_decoder.segmenter import build_segmenter
 from ftu.pipeline.params import load_params
 from ftu.training import loop
 from ftu.training.accelerator import accelerate
-from ftu.training.augmentation import augmentation
+from ftu.training.augmentation.compose import augmentation
 from ftu.training.losses import schedules
 from ftu.training.run import Run
 from ftu.training.samples import EpochBatches, Samples, TrainBatches, loader
@@ -235,9 +235,10 @@ def engine_epoch(
     run = Run(
         network(words), accelerate(device, precision, accumulate=1), words.size, words.steps,  # pyright: ignore[reportArgumentType]
         seed=0, epochs=1000, lr=1e-4, weight_decay=0.01, scheduler=recipe.train.scheduler.model_dump(),
-        clip=0.0, ema=0.0, compile=bool(compiled), switch_epoch=500,
+        clip=0.0, ema=0.0, compile=bool(compiled), switch_epoch=500, decay_norms=True,
+        lr_decoder=1.0, aux_target="exact", recompute=False,
     )  # fmt: skip
-    weights = schedules.choose(words.aux, [2, 1], 0.2, 500)(0)
+    weights = schedules.choose(words.aux, [2, 1], 0.2, 500, {"bce": 1.0})(0)
     return partial(loop.train_epoch, run, data(words, device, folder), 0, weights)
 
 

@@ -11,6 +11,8 @@ from ftu.training.losses import schedules
 
 LOADING = {"batch_size", "accumulate", "valid_batch_size", "workers"}
 RUNNING = {"seed", "epochs", "lr", "weight_decay", "scheduler", "clip", "ema", "compile", "switch_epoch"}
+RUNNING |= {"decay_norms", "lr_decoder", "aux_target", "recompute"}
+SAMPLING = {"seed", "cache", "balance", "organ_weights"}
 
 
 def main() -> str:
@@ -35,20 +37,23 @@ def train(number: int, params: Params) -> str:
     source = first_weights.load_encoder_weights(model.encoder, settings.model.encoder, settings.weights)
     warn(first_weights.non_commercial(source) if accelerator.is_main_process else "")
 
+    table = folds.read_folds(paths.FOLDS)
     samples = fold.samples(
         paths.NORMALIZED / "train",
         paths.RESIZED / "masks",
-        *folds.divide(folds.read_folds(paths.FOLDS), number),
+        *folds.divide(table, number),
+        organs=dict(zip(table["id"], table["organ"], strict=True)),
         **params.resize.model_dump(include={"side", "mode"}),
         augment=params.augment.model_dump(),
-        **settings.model_dump(include={"seed", "cache"}),
+        **settings.model_dump(include=SAMPLING),
     )
     loaders = batches(*samples, accelerator, **settings.model_dump(include=LOADING))
     files = [paths.FOLDS, *samples[0].files(), *samples[1].files()]
     values = params.model_dump(include={"augment", "resize", "train"})
     key = resume.run_key(files, fold=number, params=values, weights=source)
     blocks, switch = settings.aux_blocks, settings.switch_epoch
-    schedule = schedules.choose(settings.aux_loss, blocks, settings.aux_weight, switch)
+    main = settings.loss.model_dump()
+    schedule = schedules.choose(settings.aux_loss, blocks, settings.aux_weight, switch, main)
     state = resume.StateFile(paths.state(number, key), writes=accelerator.is_main_process)
     with state.held(), explain_out_of_memory(settings.batch_size, side):
         steps = len(samples[0]) // settings.batch_size

@@ -184,7 +184,7 @@ def test_the_shipped_weights_are_those_of_the_epoch_that_was_chosen(choices, cho
     size, pixels, masks = SIZE, data / "normalized/train", data / "resized/masks"
     samples = Samples(pixels, masks, held_out, size, None, 0, cache=False)
     passes = ValidBatches(len(held_out), batch_size=8, rank=0, processes=1)
-    again = loop.validate(segmenter, loader(samples, passes, 0, pin=False), toy.cpu())
+    again = loop.validate(segmenter, loader(samples, passes, 0, pin=False), toy.cpu(), {"bce": 1.0})
     assert facts["checkpoint"] == choice
     assert again["valid_dice"] == pytest.approx(kept["dice"], abs=1e-3)
     assert again["valid_dice"] == pytest.approx(row["valid_dice"], abs=1e-3)

@@ -103,7 +103,7 @@ def test_an_auxiliary_loss_says_nothing_to_the_blocks_past_its_own(network, bloc
 
 def test_all_terms_together_reach_every_parameter_with_finite_gradients(network):
     name, segmenter, _, output = network
-    weights = {"main": 1.0} | {f"aux_{block}": 0.2 for block in range(1, BLOCKS + 1)}
+    weights = {"bce": 1.0} | {f"aux_{block}": 0.2 for block in range(1, BLOCKS + 1)}
     loss = total_loss(loss_terms(output, drawn()[1], weights), weights)
     names, values = zip(*segmenter.named_parameters(), strict=True)
     for key, gradient in zip(
@@ -135,7 +135,7 @@ def test_any_size_will_do(name, size):
     assert [logits.shape[-1] for logits in output.aux_logits] == [
         padded // stride for stride in strides(name)
     ]
-    weights = {"main": 1.0, "aux_1": 0.2}
+    weights = {"bce": 1.0, "aux_1": 0.2}
     assert total_loss(loss_terms(output, masks, weights), weights).isfinite()
 
 

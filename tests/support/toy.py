@@ -1,7 +1,7 @@
 """A training that takes a moment: bright squares on a dark ground, and networks of a few thousand weights."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,6 +40,7 @@ PLATEAU: dict[str, Any] = {
     "threshold": 1e-4,
     "warmup": 0.25,
 }
+BCE = {"bce": 1.0}
 State = dict[str, Tensor]
 
 
@@ -168,6 +169,9 @@ def prepare(
     patience: int = 0,
     switch_epoch: int | None = None,
     scheduler: dict[str, Any] | None = None,
+    main: Mapping[str, float] = BCE,
+    importance: Mapping[str, float] | None = None,
+    shares: Mapping[str, float] | None = None,
     **changes: Any,
 ) -> Toy:
     """A training of all images, validated on the first six, that has not begun."""
@@ -177,7 +181,7 @@ def prepare(
         Samples, folder / "images", folder / "masks", size=SIZE, augment=None, seed=seed, cache=cache
     )
     loaders = batches(
-        part(ids=IDS),
+        part(ids=IDS, importance=importance, shares=shares),
         part(ids=IDS[:6]),
         accelerator,
         batch_size=batch_size,
@@ -187,6 +191,7 @@ def prepare(
     )
     switch = epochs // 2 if switch_epoch is None else switch_epoch
     settings: dict[str, Any] = {"lr": 1e-3, "weight_decay": 0.01, "clip": 0.0, "ema": 0.0, "compile": False}
+    settings |= {"decay_norms": True, "lr_decoder": 1.0, "aux_target": "exact", "recompute": False}
     run = Run(
         model,
         accelerator,
@@ -198,7 +203,7 @@ def prepare(
         scheduler=PLATEAU | (scheduler or {}),
         **(settings | changes),
     )
-    return Toy(run, loaders, schedules.choose(aux_loss, blocks, weight, switch), patience)
+    return Toy(run, loaders, schedules.choose(aux_loss, blocks, weight, switch, main), patience)
 
 
 def train(folder: Path, aux_loss: str = "none", **settings: Any) -> Toy:

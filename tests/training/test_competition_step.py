@@ -10,7 +10,7 @@ from ftu.files import png
 from ftu.networks.common.build import build
 from ftu.pipeline.params import load_params
 from ftu.training import loop
-from ftu.training.augmentation import strict_augmentation
+from ftu.training.augmentation.compose import strict_augmentation
 from ftu.training.losses import schedules
 from ftu.training.run import Run
 from ftu.training.samples import Samples, batches
@@ -49,9 +49,8 @@ def test_one_step_moves_what_has_a_gradient_and_no_head_that_is_not_tapped(param
     torch.manual_seed(settings.seed)
     model = build({**settings.model.model_dump(), "size": params.resize.side})
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    weights = schedules.switched(
-        0, blocks=settings.aux_blocks, weight=settings.aux_weight, switch_epoch=settings.switch_epoch
-    )
+    numbers = settings.aux_blocks, settings.aux_weight, settings.switch_epoch
+    weights = schedules.choose("switched", *numbers, settings.loss.model_dump())(0)
     run = Run(model, toy.cpu(), params.resize.side, 1, **settings.model_dump(include=RUNNING))
     gradients = {}
 

@@ -209,7 +209,7 @@ def test_an_auxiliary_term_reaches_its_block_and_those_before_it_alone(block):
     segmenter = toy.resnet()
     norms = GradientNorms(block_parameters(segmenter, toy.SIZE))
     masks = torch.ones(2, 1, toy.SIZE, toy.SIZE)
-    weights = {"main": 0.0, f"aux_{block}": 1.0}
+    weights = {"bce": 0.0, f"aux_{block}": 1.0}
     total_loss(
         loss_terms(segmenter(torch.rand(2, 3, toy.SIZE, toy.SIZE)), masks, weights), weights
     ).backward()

@@ -17,17 +17,17 @@ from ftu.networks.common import devices
 from ftu.networks.common.contract import Segmentation
 from ftu.training import accelerator, loop
 from ftu.training.checkpoints import Checkpoints
-from ftu.training.losses.schedules import AUX_TERMS
-from toy import IDS, assert_same, assert_same_run, prepare, train
+from ftu.training.losses.schedules import AUX_TERMS, MAIN_TERMS
+from toy import BCE, IDS, assert_same, assert_same_run, prepare, train
 
 GRADIENTS = [f"gradient_{block}" for block in range(1, 5)]
 COLUMNS = (
     ["epoch", "lr", "active_block", "train_total", "train_main"]
-    + [f"train_{term}" for term in AUX_TERMS]
+    + [f"train_{term}" for term in (*MAIN_TERMS, *AUX_TERMS)]
     + GRADIENTS
     + ["valid_main", "valid_dice", "ema_main", "ema_dice"]
 )
-EVERY_STEP = ["train_total", "train_main", *GRADIENTS, "valid_main", "valid_dice"]
+EVERY_STEP = ["train_total", "train_main", "train_bce", *GRADIENTS, "valid_main", "valid_dice"]
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def test_validation_is_the_metric_and_the_loss_per_image(batch_size):
     masks[0], logits[0] = 0, -1.0  # two empty masks
     masks[1] = 0  # an empty truth alone
     parts = zip(*(part.split(batch_size) for part in (logits, masks, torch.arange(5))), strict=True)
-    row = loop.validate(Given(), Dealt(parts, 5), toy.cpu())  # pyright: ignore[reportArgumentType]
+    row = loop.validate(Given(), Dealt(parts, 5), toy.cpu(), BCE)  # pyright: ignore[reportArgumentType]
     predicted, truth = (logits[:, 0] > 0).byte().numpy(), masks[:, 0].byte().numpy()
     dice = [metrics.dice(one, other) for one, other in zip(predicted, truth, strict=True)]
     assert row["valid_dice"] == pytest.approx(np.mean(dice), abs=1e-12)
@@ -221,7 +221,7 @@ def test_validation_is_the_metric_and_the_loss_per_image(batch_size):
 def test_validation_changes_no_weight_and_no_statistic(plain):
     model, (_, valid) = plain.run.segmenter, plain.loaders
     before = copy.deepcopy(model.state_dict())
-    first, again = (loop.validate(model, valid, toy.cpu()) for _ in range(2))
+    first, again = (loop.validate(model, valid, toy.cpu(), BCE) for _ in range(2))
     assert first == again
     assert_same(model.state_dict(), before)
     assert first["valid_dice"] == plain.history["valid_dice"].iloc[-1]
@@ -379,3 +379,27 @@ def test_patience_watches_the_dice_of_the_average_where_there_is_one(squares, mo
     assert made.history["ema_dice"].tolist() == [0.9, 0.8, 0.7]
     assert made.run.checkpoints.scores()["best"] == {"epoch": 0, "dice": 0.9}
     assert made.run.checkpoints.scores()["best_after_switch"] == {"epoch": 1, "dice": 0.8}
+
+
+def test_loss_terms_of_weight_0_train_as_if_they_were_not_there(squares):
+    idle = BCE | dict.fromkeys(["dice", "focal", "lovasz"], 0.0)
+    assert_same_run(train(squares, "switched"), train(squares, "switched", main=idle))
+
+
+def test_each_main_term_has_its_column_and_train_main_is_their_weighted_sum(squares):
+    weights = {"bce": 1.0, "dice": 0.5, "focal": 2.0, "lovasz": 0.25}
+    history = train(squares, main=weights).history
+    expected = sum(weight * history[f"train_{name}"] for name, weight in weights.items())
+    np.testing.assert_allclose(history["train_main"], expected, rtol=1e-6)
+    assert (history["valid_main"] > history["valid_main"].min() / 2).all()
+
+
+def test_importance_of_1_is_none_and_of_0_learns_nothing_of_an_image(squares):
+    plain = train(squares, "single").history
+    equal = train(squares, "single", importance=dict.fromkeys(IDS, 1.0)).history
+    np.testing.assert_allclose(equal["train_total"], plain["train_total"], rtol=1e-5)
+    made = prepare(squares, importance=dict.fromkeys(IDS, 0.0), weight_decay=0.0)
+    before = {name: parameter.clone() for name, parameter in made.run.segmenter.named_parameters()}
+    loop.train_epoch(made.run, made.loaders[0], 0, BCE)
+    for name, parameter in made.run.segmenter.named_parameters():
+        assert torch.equal(parameter, before[name]), name

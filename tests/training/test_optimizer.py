@@ -17,7 +17,7 @@ from ftu.pipeline.sections.training import Scheduler
 from ftu.training import loop
 from ftu.training.optimizer import SCHEDULERS, build_optimizer, build_scheduler, by_epoch
 from ftu.training.run import average
-from toy import assert_same, assert_same_run, prepare, train
+from toy import BCE, assert_same, assert_same_run, prepare, train
 
 LR, MIN_LR = 1e-3, 1e-6
 NUMBERS: dict[str, Any] = {"min_lr": MIN_LR, "factor": 0.5, "patience": 1, "threshold": 1e-3, "warmup": 0.25}
@@ -25,7 +25,7 @@ GRADIENTS = [f"gradient_{block}" for block in range(1, 5)]
 
 
 def scheduled(kind: str, steps: int, **changes: float):
-    optimizer = build_optimizer(nn.Linear(1, 1), lr=LR, weight_decay=0.01)
+    optimizer = build_optimizer(nn.Linear(1, 1), lr=LR, weight_decay=0.01, decay_norms=True, lr_decoder=1.0)
     return optimizer, build_scheduler(optimizer, steps, kind=kind, **(NUMBERS | changes))
 
 
@@ -55,7 +55,7 @@ def test_plateau_alone_waits_for_the_epoch(kind, expected):
 def test_a_parameter_without_a_gradient_is_not_decayed():
     model = nn.Linear(1, 1)
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    optimizer = build_optimizer(model, lr=1.0, weight_decay=0.5)
+    optimizer = build_optimizer(model, lr=1.0, weight_decay=0.5, decay_norms=True, lr_decoder=1.0)
     model.weight.grad = torch.zeros_like(model.weight)
     optimizer.step()
     assert model.weight.item() == pytest.approx(before[0].item() / 2)
@@ -66,7 +66,7 @@ def test_a_parameter_without_a_gradient_is_not_decayed():
 def test_plateau_is_that_of_torch(losses, patience, factor):
     how = {"factor": factor, "patience": patience, "threshold": 0.01}
     optimizer, scheduler = scheduled("plateau", 1, **how)
-    other = build_optimizer(nn.Linear(1, 1), lr=LR, weight_decay=0.01)
+    other = build_optimizer(nn.Linear(1, 1), lr=LR, weight_decay=0.01, decay_norms=True, lr_decoder=1.0)
     torchs = ReduceLROnPlateau(
         other, "min", factor, patience, threshold=0.01, threshold_mode="rel", cooldown=0, min_lr=MIN_LR
     )
@@ -303,7 +303,7 @@ def test_the_average_is_what_is_validated_and_kept(squares):
         best = first + int(np.argmax(history["ema_dice"][first:]))
         assert (kept[choice].epoch, kept[choice].dice) == (best, history["ema_dice"][best])
         assert_same(kept[choice].state, made.shipped[best])
-    again = loop.validate(made.run.shipped, made.loaders[1], toy.cpu())
+    again = loop.validate(made.run.shipped, made.loaders[1], toy.cpu(), BCE)
     assert again == {"valid_main": history["ema_main"].iloc[-1], "valid_dice": history["ema_dice"].iloc[-1]}
 
 
@@ -331,3 +331,70 @@ def test_a_compiled_network_trains_as_the_plain_one_does(squares):
     for idle in ("aux_heads.2.weight", "aux_heads.3.weight"):  # zeros for a gradient would let them decay
         assert torch.equal(compiled.states[-1][idle], compiled.states[0][idle])
         assert torch.equal(compiled.states[-1][idle], eager.states[-1][idle])
+
+
+def groups_of(model, **changes):
+    settings = {"lr": LR, "weight_decay": 0.5, "decay_norms": True, "lr_decoder": 1.0} | changes
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [
+        ({names[id(parameter)] for parameter in group["params"]}, group["lr"], group["weight_decay"])
+        for group in build_optimizer(model, **settings).param_groups
+    ]
+
+
+def test_with_the_papers_settings_all_parameters_are_one_group():
+    model = toy.resnet()
+    assert groups_of(model) == [({name for name, _ in model.named_parameters()}, LR, 0.5)]
+
+
+def test_norms_and_biases_do_not_decay_and_what_is_not_the_encoders_has_its_own_rate():
+    model = toy.resnet()
+    matrices = {name for name, parameter in model.named_parameters() if parameter.ndim > 1}
+    for names, lr, decay in groups_of(model, decay_norms=False, lr_decoder=10.0):
+        assert all((name in matrices) == (decay > 0) for name in names)
+        assert all(name.startswith("encoder.") == (lr == LR) for name in names)
+        assert lr in (LR, 10 * LR)
+    norms = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    assert norms
+    assert not norms & matrices
+    assert not {name for name in matrices if name.endswith("bias")}
+
+
+@pytest.mark.parametrize("kind", list(SCHEDULERS))
+def test_every_schedule_keeps_the_ratio_of_the_rates(kind):
+    """Down to the plateau's smallest rate, which is one for all."""
+    settings = {"lr": LR, "weight_decay": 0.0, "decay_norms": True, "lr_decoder": 5.0}
+    optimizer = build_optimizer(toy.plain(), **settings)
+    scheduler = build_scheduler(
+        optimizer, 20, kind=kind, min_lr=1e-9, factor=0.5, patience=1, threshold=0.0, warmup=0.2
+    )
+    encoder = LR
+    for _ in range(19):
+        optimizer.step()
+        if by_epoch(scheduler):
+            scheduler.step(1.0)  # pyright: ignore[reportArgumentType]
+        else:
+            scheduler.step()
+        encoder, decoder = (group["lr"] for group in optimizer.param_groups)
+        assert decoder == pytest.approx(5 * encoder, rel=1e-3)
+    assert encoder < LR / 2
+
+
+def test_a_decoders_rate_moves_it_further(squares):
+    """Adam's first step moves each weight by the rate."""
+    steps = {}
+    for factor in (1.0, 5.0):
+        made = prepare(squares, epochs=2, lr_decoder=factor, weight_decay=0.0, batch_size=8)
+        before = {name: value.clone() for name, value in made.run.segmenter.state_dict().items()}
+        loop.train_epoch(made.run, made.loaders[0], 0, BCE)
+        after = made.run.segmenter.state_dict()
+        steps[factor] = {
+            part: max(
+                float((after[name] - before[name]).abs().max())
+                for name, _ in made.run.segmenter.named_parameters()
+                if name.startswith(part)
+            )
+            for part in ("encoder", "decoder")
+        }
+    assert steps[5.0]["encoder"] == pytest.approx(steps[1.0]["encoder"], rel=1e-3)
+    assert steps[5.0]["decoder"] == pytest.approx(5 * steps[1.0]["decoder"], rel=1e-3)

@@ -14,7 +14,8 @@ import toy
 from ftu.errors import InputError
 from ftu.files import png
 from ftu.networks.common.standardize import MEAN, STD, image_tensor
-from ftu.training.augmentation import strict_augmentation
+from ftu.training.augmentation.compose import strict_augmentation
+from ftu.training.fold import even_shares
 from ftu.training.samples import Samples, TrainBatches, ValidBatches, batches, loader
 
 SIZE, COUNT = 32, 6
@@ -32,8 +33,11 @@ AUGMENT = {
     "hue_limit": 0.4,
     "noise": 0.5,
     "noise_std": [0.02, 0.1],
-    "elastic": 0.5,
-    "grid": 0.5,
+    "distort": 0.5,
+    "scale_window": [1.0, 1.0],
+    "colour": "multiplicative",
+    "colour_picks": 2,
+    "noise_limit": 0.1,
 }
 
 
@@ -324,3 +328,32 @@ def test_validation_sees_all_of_an_image_of_any_size(tmp_path, height, width, co
         part = seen[top : top + SIZE, left : left + SIZE]
         part[:] = window[0, : part.shape[0], : part.shape[1]].numpy()
     np.testing.assert_array_equal(seen, mask)
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=30))
+def test_even_shares_give_each_organ_as_much(organs):
+    shares = even_shares({str(number): organ for number, organ in enumerate(organs)})
+    sums = {
+        organ: sum(shares[str(k)] for k, one in enumerate(organs) if one == organ) for organ in set(organs)
+    }
+    assert all(total == pytest.approx(1) for total in sums.values())
+
+
+def test_images_are_drawn_as_often_as_their_shares_say():
+    made = TrainBatches(
+        4, batch_size=4, accumulate=1, seed=0, rank=0, processes=1, shares=np.array([1.0, 1.0, 2.0, 4.0])
+    )
+    drawn = []
+    for epoch in range(500):
+        made.epoch = epoch
+        drawn += [index for batch in made for _, index in batch]
+    counts = np.bincount(drawn, minlength=4) / len(drawn)
+    np.testing.assert_allclose(counts, np.array([1, 1, 2, 4]) / 8, atol=0.035)
+
+
+def test_draws_by_share_are_dealt_alike_to_any_number_of_processes():
+    shares = np.array([1.0, 3.0, 1.0, 1.0, 2.0, 1.0, 1.0, 1.0])
+    settings = {"batch_size": 4, "seed": 5, "shares": shares}
+    one = [sorted(batch) for batch in TrainBatches(8, accumulate=1, rank=0, processes=1, **settings)]
+    two = [TrainBatches(8, accumulate=1, rank=rank, processes=2, **settings) for rank in (0, 1)]
+    assert [sorted(first + second) for first, second in zip(*two, strict=True)] == one

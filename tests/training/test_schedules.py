@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftu.pipeline.sections.training import Train
+from ftu.pipeline.sections.training import Loss, Train
 from ftu.training.losses import schedules
+from ftu.training.losses.terms import TERMS
 
 PAPER = {"blocks": (2, 1), "weight": 0.2, "switch_epoch": 60}
 blocks = st.tuples(st.integers(1, 4), st.integers(1, 4))
@@ -26,12 +27,11 @@ def test_active_blocks_of_the_papers_120_epochs(name, expected):
 
 
 @given(name=st.sampled_from(list(schedules.SCHEDULES)), chosen=blocks, weight=weights, data=st.data())
-def test_the_main_loss_counts_in_full_and_at_most_one_block_beside_it(name, chosen, weight, data):
+def test_at_most_one_block_is_supervised(name, chosen, weight, data):
     epochs = data.draw(st.integers(2, 200))
     switch = data.draw(st.integers(1, epochs - 1))
     epoch = data.draw(st.integers(0, epochs - 1))
     terms = schedules.SCHEDULES[name](epoch, blocks=chosen, weight=weight, switch_epoch=switch)
-    assert terms.pop("main") == 1
     assert set(terms) <= set(schedules.AUX_TERMS)
     assert list(terms.values()) == ([] if name == "none" else [weight])
 
@@ -49,11 +49,11 @@ def test_switched_is_single_before_the_switch_and_single_of_the_other_block_afte
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_a_term_names_its_block(number):
-    assert schedules.active_block({"main": 1.0, f"aux_{number}": 0.2}) == number
+    assert schedules.active_block({"bce": 1.0, f"aux_{number}": 0.2}) == number
 
 
 def test_a_term_of_no_weight_is_not_active():
-    assert schedules.active_block({"main": 1.0, "aux_2": 0.0}) == 0
+    assert schedules.active_block({"bce": 1.0, "aux_2": 0.0}) == 0
 
 
 def test_params_name_the_schedules_that_there_are():
@@ -61,8 +61,19 @@ def test_params_name_the_schedules_that_there_are():
 
 
 @given(
-    name=st.sampled_from(list(schedules.SCHEDULES)), chosen=blocks, weight=weights, epoch=st.integers(0, 99)
+    name=st.sampled_from(list(schedules.SCHEDULES)),
+    chosen=blocks,
+    weight=weights,
+    main=st.dictionaries(st.sampled_from(schedules.MAIN_TERMS), st.sampled_from([0.0, 0.5, 1.0])),
+    epoch=st.integers(0, 99),
 )
-def test_a_chosen_schedule_is_a_function_of_the_epoch_alone(name, chosen, weight, epoch):
+def test_a_chosen_schedule_is_the_main_terms_that_count_and_a_function_of_the_epoch_alone(
+    name, chosen, weight, main, epoch
+):
     expected = schedules.SCHEDULES[name](epoch, blocks=chosen, weight=weight, switch_epoch=60)
-    assert schedules.choose(name, chosen, weight, 60)(epoch) == expected
+    counted = {term: count for term, count in main.items() if count}
+    assert schedules.choose(name, chosen, weight, 60, main)(epoch) == counted | expected
+
+
+def test_params_name_the_main_terms_that_there_are():
+    assert tuple(Loss.model_fields) == schedules.MAIN_TERMS == tuple(TERMS)

@@ -127,7 +127,7 @@ def test_an_aux_loss_is_one_word(project: Path) -> None:
     assert stages_run(output) == sorted(FOLDS)
     for fold in (0, 1):
         assert list(pd.read_csv(project / f"models/fold_{fold}/history.csv")["active_block"]) == [2, 1]
-    shown = run(project, "dvc", "exp", "show", "--only-changed", "--csv")  # a table for people cuts columns off
+    shown = run(project, "dvc", "exp", "show", "--csv")  # the table for people leaves columns out
     assert set(pd.read_csv(io.StringIO(shown))["train.aux_loss"]) == {"none", "switched"}
     assert "dice" in run(project, "dvc", "metrics", "diff", "--all")  # all: so short a run may score alike
     assert "history" in run(project, "dvc", "plots", "diff", "--json")

@@ -19,6 +19,8 @@ SHOWN, TOLD = 200, 50  # characters of a wrong value; lines of errors
 RENAMED = {
     "resize.size": "resize.side",
     "predict.window.size": "predict.window.side",
+    "augment.elastic": "augment.distort",  # one of the two, at the probability given
+    "augment.grid": "augment.distort",
     "postprocess.threshold": "postprocess.method",  # it named no number
 }
 
@@ -66,6 +68,28 @@ class Params(Section):
                 raise ValueError(
                     f"thresholds.{source}: {', '.join(sorted(unknown))} is not in data.organs or data.sources"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _organs_are_known(self) -> Self:
+        if unknown := sorted(set(self.train.organ_weights) - set(self.data.organs)):
+            raise ValueError(f"train.organ_weights: {', '.join(unknown)} is not in data.organs; correct it")
+        return self
+
+    @model_validator(mode="after")
+    def _windows_are_drawn(self) -> Self:
+        if self.resize.mode == "microns":
+            return self
+        if self.train.balance == "foreground":
+            raise ValueError(
+                "train.balance foreground lays windows over masks, and resize.mode fixed shows whole images; "
+                "use mode microns, or balance organ or none"
+            )
+        if self.augment.scale_window != [1, 1]:
+            raise ValueError(
+                f"augment.scale_window {self.augment.scale_window} needs resize.mode microns; with fixed use "
+                "[1, 1], and augment.crop or rotate_scale"
+            )
         return self
 
     @model_validator(mode="after")

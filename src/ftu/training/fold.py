@@ -1,5 +1,6 @@
 """One fold from its files to a trained model: what the stage train does with the values that it was given."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ import pandas as pd
 from ftu.files import jsonfile, png
 from ftu.networks.common import saved
 from ftu.training import loop
-from ftu.training.augmentation import strict_augmentation
+from ftu.training.augmentation.compose import strict_augmentation
 from ftu.training.resume import StateFile
 from ftu.training.run import Run
 from ftu.training.samples import Batches, Samples
@@ -27,19 +28,32 @@ def samples(
     augment: Mapping[str, Any],
     seed: int,
     cache: bool,
+    organs: Mapping[str, str],
+    balance: str,
+    organ_weights: Mapping[str, float],
 ) -> tuple[Samples, Samples]:
     """The images to learn from, augmented, and those that are held out, of the PNGs in two folders.
 
-    `mode` and `side` (px) are those of resize, `augment` is what `augmentation` takes. Raises InputError for
-    an image that is not as they say.
+    `mode` and `side` (px) are those of resize, `augment` is what `augmentation` takes. `organs` is that of
+    each image; `balance` organ draws each organ as often, foreground every second window over a mask;
+    `organ_weights` weight an organ's loss. Raises InputError for an image that is not as they say.
     """
     windows = mode == "microns"  # then images have any size
     if not windows:
         names = [f"{name}.png" for name in (*learnt, *held_out)]
         png.check_squares([folder / name for folder in (images, masks) for name in names], side)
-    drawn = strict_augmentation(side, windows=windows, **augment)
+    drawn = strict_augmentation(side, windows=windows, foreground=balance == "foreground", **augment)
     part = partial(Samples, images, masks, cache=cache)
-    return part(learnt, side, drawn, seed), part(held_out, side, None, seed)
+    importance = {name: organ_weights.get(organs[name], 1.0) for name in learnt} if organ_weights else None
+    shares = even_shares({name: organs[name] for name in learnt}) if balance == "organ" else None
+    train = part(learnt, side, drawn, seed, importance=importance, shares=shares)
+    return train, part(held_out, side, None, seed)
+
+
+def even_shares(organs: Mapping[str, str]) -> dict[str, float]:
+    """How often to draw each image (name -> organ) so that each organ is drawn as often as the others."""
+    counts = Counter(organs.values())
+    return {name: 1 / counts[organ] for name, organ in organs.items()}
 
 
 def fit(

@@ -3,7 +3,7 @@
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from accelerate import Accelerator
@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from ftu.errors import InputError
 from ftu.training.gradient_norms import GradientNorms
-from ftu.training.losses.schedules import AUX_TERMS, active_block
-from ftu.training.losses.terms import loss_terms, total_loss
+from ftu.training.losses.schedules import AUX_TERMS, MAIN_TERMS, active_block
+from ftu.training.losses.terms import loss_terms, main_loss, total_loss
 from ftu.training.optimizer import by_epoch
 from ftu.training.run import Row, Run
 from ftu.training.samples import EpochBatches
@@ -47,10 +47,10 @@ def fit(
         }
         row |= train_epoch(run, train_batches, epoch, weights)
         run.share_statistics()
-        row |= validate(run.segmenter, valid_batches, run.accelerator)
+        row |= validate(run.segmenter, valid_batches, run.accelerator, weights)
         row |= {"ema_main": math.nan, "ema_dice": math.nan}
         if run.average:
-            averaged = validate(run.average.module, valid_batches, run.accelerator)
+            averaged = validate(run.average.module, valid_batches, run.accelerator, weights)
             row |= {name.replace("valid", "ema"): value for name, value in averaged.items()}
         refuse_divergence(row["valid_main"], row["lr"], f"epoch {epoch}: valid_main")
         if by_epoch(run.scheduler):
@@ -64,13 +64,15 @@ def train_epoch(run: Run, batches: DataLoader, epoch: int, weights: dict[str, fl
     """One pass over the training images: the mean of each loss term, nan for a term without a weight, and the
     mean norm of each encoder block's gradient."""
     at_epoch(batches, epoch)
+    importance = batches.dataset.importance  # pyright: ignore[reportAttributeAccessIssue]
     sums, norms, accelerator = {}, GradientNorms(run.blocks), run.accelerator
     steps = []
     run.objective.train()
     for images, masks, indices in batches:
         with accelerator.accumulate(run.objective):
             masks = masks.to(accelerator.device, non_blocking=True)
-            terms = run.objective(channels_last(images, accelerator), masks, weights)
+            counts = None if importance is None else importance[indices].to(accelerator.device)
+            terms = run.objective(channels_last(images, accelerator), masks, weights, counts)
             total = total_loss(terms, weights)
             accelerator.backward(total)
             if accelerator.sync_gradients:
@@ -82,26 +84,30 @@ def train_epoch(run: Run, batches: DataLoader, epoch: int, weights: dict[str, fl
             run.optimizer.zero_grad()
         if accelerator.sync_gradients:
             run.after_step()
-        for name, value in ({"total": total} | terms).items():
+        for name, value in ({"total": total, "main": main_loss(terms, weights)} | terms).items():
             sums[name] = sums.get(name, 0.0) + value.detach().double()
         steps.append((total.detach(), indices, run.optimizer.param_groups[0]["lr"]))
     losses = torch.stack([loss for loss, _, _ in steps]).tolist()  # once: each look waits for the GPU
     for number, (loss, (_, indices, lr)) in enumerate(zip(losses, steps, strict=True)):
         ids = [batches.dataset.ids[index] for index in indices]  # pyright: ignore[reportAttributeAccessIssue]
         refuse_divergence(loss, lr, f"epoch {epoch}, batch {number} (images {', '.join(ids)}): train_total")
-    names = ("total", "main", *AUX_TERMS)
+    names = ("total", "main", *MAIN_TERMS, *AUX_TERMS)
     means = [float(sums.get(name, math.nan)) / len(batches) for name in names]
     means = mean_of_processes(means, accelerator)
     return dict(zip((f"train_{name}" for name in names), means, strict=True)) | norms.means()
 
 
 @torch.no_grad()
-def validate(model: nn.Module, batches: DataLoader, accelerator: Accelerator) -> Row:
-    """The main validation loss per window and the mean Dice of the images at threshold 0.5, at network size.
+def validate(
+    model: nn.Module, batches: DataLoader, accelerator: Accelerator, weights: Mapping[str, float]
+) -> Row:
+    """The main validation loss (of the main terms in `weights`) per window, and the mean Dice of the images
+    at threshold 0.5, at network size.
 
     An image that takes several windows has one Dice, over all of them.
     """
     model.eval()
+    main = {name: weight for name, weight in weights.items() if name in MAIN_TERMS}
     images_in_all = len(batches.dataset.ids)  # pyright: ignore[reportAttributeAccessIssue]
     areas = torch.zeros(images_in_all, 2, dtype=torch.float64, device=accelerator.device)
     losses = torch.zeros(2, dtype=torch.float64, device=accelerator.device)
@@ -109,7 +115,8 @@ def validate(model: nn.Module, batches: DataLoader, accelerator: Accelerator) ->
         masks = masks.to(accelerator.device)
         with accelerator.autocast():
             output = model(channels_last(images, accelerator))
-        loss = loss_terms(output, masks, {"main": 1.0})["main"]
+        terms = loss_terms(output, masks, main)
+        loss = main_loss(terms, main)
         losses += torch.stack([loss.double() * len(images), torch.ones_like(loss).double() * len(images)])
         areas.index_add_(0, indices.to(areas.device), _areas(output.logits > 0, masks > 0.5))
     losses, areas = sum_of_processes(losses, accelerator), sum_of_processes(areas, accelerator)

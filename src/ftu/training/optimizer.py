@@ -7,13 +7,26 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 
-def build_optimizer(model: nn.Module, *, lr: float, weight_decay: float) -> AdamW:
-    """AdamW over all parameters; those without a gradient stay as they are, decay included.
+def build_optimizer(
+    model: nn.Module, *, lr: float, weight_decay: float, decay_norms: bool, lr_decoder: float
+) -> AdamW:
+    """AdamW over all parameters of a Segmenter; those without a gradient stay as they are, decay included.
 
-    On a GPU in one kernel; on a CPU that would change the last bits, and gain little.
+    Vectors and scalars, which are biases and of norms, decay only with `decay_norms`. What is not the
+    encoder's has `lr` times `lr_decoder`. On a GPU in one kernel; on a CPU that would change the last bits,
+    and gain little.
     """
     fused = all(parameter.is_cuda for parameter in model.parameters())
-    return AdamW(model.parameters(), lr, weight_decay=weight_decay, fused=fused or None)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        factor = 1.0 if name.startswith("encoder.") else lr_decoder
+        decay = weight_decay if decay_norms or parameter.ndim > 1 else 0.0
+        groups.setdefault((factor, decay), []).append(parameter)
+    listed = [
+        {"params": parameters, "lr": lr * factor, "weight_decay": decay}
+        for (factor, decay), parameters in groups.items()
+    ]
+    return AdamW(listed, lr, weight_decay=weight_decay, fused=fused or None)
 
 
 def plateau(optimizer: Optimizer, steps: int, *, min_lr: float, **how: float) -> LRScheduler:  # noqa: ARG001
@@ -32,7 +45,7 @@ def onecycle(optimizer: Optimizer, steps: int, *, min_lr: float, warmup: float, 
 
     Source: Smith and Topin 2018, https://arxiv.org/abs/1708.07120; momentum is left alone, as AdamW has it.
     """
-    highest, rise = optimizer.param_groups[0]["lr"], 25.0
+    highest, rise = [group["lr"] for group in optimizer.param_groups], 25.0
     steps = max(steps, 3)  # torch divides by the lengths of the rise and the fall, each less one
     return OneCycleLR(
         optimizer,
@@ -40,7 +53,7 @@ def onecycle(optimizer: Optimizer, steps: int, *, min_lr: float, warmup: float, 
         total_steps=steps,
         pct_start=max(warmup, 2 / steps),
         div_factor=rise,
-        final_div_factor=highest / rise / min_lr,
+        final_div_factor=highest[0] / rise / min_lr,
         cycle_momentum=False,
     )
 

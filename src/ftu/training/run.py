@@ -17,6 +17,7 @@ from ftu.training.checkpoints import Checkpoints
 from ftu.training.gradient_norms import block_parameters
 from ftu.training.losses.terms import Objective
 from ftu.training.optimizer import build_optimizer, build_scheduler, by_epoch
+from ftu.training.recompute import forget_between
 from ftu.training.resume import StateFile
 
 Row = dict[str, float | int]
@@ -42,23 +43,32 @@ class Run:
         ema: float,
         compile: bool,  # noqa: A002
         switch_epoch: int,
+        decay_norms: bool,
+        lr_decoder: float,
+        aux_target: str,
+        recompute: bool,
     ) -> None:
         """For images of `size` px and `steps` optimiser steps in an epoch.
 
         `clip` is the largest norm of the whole gradient, `ema` the decay of the average; 0 is without.
+        `recompute` forgets what the encoder's blocks compute on the way, and computes it again to go back.
         """
         self.accelerator, self.epochs, self.switch_epoch, self.clip = accelerator, epochs, switch_epoch, clip
         self.segmenter = segmenter.to(accelerator.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.blocks = block_parameters(segmenter, size)
+        if recompute:
+            forget_between(segmenter.encoder)
         self.average = AveragedModel(segmenter, multi_avg_fn=average(ema), use_buffers=True) if ema else None
         if (
             compile
         ):  # but the auxiliary heads: compiled, an idle one would get zeros for its gradient, not none
             for part in (segmenter.encoder, segmenter.decoder, segmenter.head):
                 part.compile()
-        optimizer = build_optimizer(segmenter, lr=lr, weight_decay=weight_decay)
+        optimizer = build_optimizer(
+            segmenter, lr=lr, weight_decay=weight_decay, decay_norms=decay_norms, lr_decoder=lr_decoder
+        )
         self.scheduler: LRScheduler = build_scheduler(optimizer, steps * epochs, **scheduler)
-        self.objective, self.optimizer = accelerator.prepare(Objective(segmenter), optimizer)
+        self.objective, self.optimizer = accelerator.prepare(Objective(segmenter, aux_target), optimizer)
         self.rows: list[Row] = []
         self.checkpoints = Checkpoints(switch_epoch)
         set_seed(seed, device_specific=True)  # other draws in each process, of dropout for one

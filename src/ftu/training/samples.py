@@ -4,7 +4,7 @@ A sample is asked for as (epoch, index), so that the epoch reaches the loader's 
 of a sample does not depend on how many there are, nor on how many processes train.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ftu.errors import InputError
 from ftu.files import png
 from ftu.networks.common.standardize import image_tensor
-from ftu.training.augmentation import Augmentation, sample_seed
+from ftu.training.augmentation.compose import Augmentation, sample_seed
 
 
 class Samples(Dataset[tuple[Tensor, Tensor, int]]):
@@ -27,6 +27,8 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
     `augment`), all the windows that cover it, one sample each.
     With `cache` every image and mask is read once, at the start, and kept as uint8: 4 bytes a px, 2.4 MB
     at 768 px. Loader workers that are forked share them.
+    `importance` weights the loss of each image, by id; `shares` says how often each is drawn, relative to the
+    others. None: all alike.
     """
 
     def __init__(
@@ -39,9 +41,13 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
         seed: int,
         *,
         cache: bool,
+        importance: Mapping[str, float] | None = None,
+        shares: Mapping[str, float] | None = None,
     ) -> None:
         self.ids, self.image_folder, self.mask_folder = list(ids), image_folder, mask_folder
         self.size, self.augment, self.seed = size, augment, seed
+        self.importance = torch.tensor([importance[name] for name in ids]) if importance else None
+        self.shares = np.array([shares[name] for name in ids]) if shares else None
         everything = tqdm(range(len(ids) if cache else 0), desc="read", disable=None, leave=False)
         self.pairs = {index: self._read(index) for index in everything}
         whole = [(index, 0, 0) for index in range(len(ids))]
@@ -101,21 +107,35 @@ class TrainBatches(EpochBatches):
 
     Each step is dealt to `accumulate` rounds of all processes, so that a step is made of the same images for
     any number of rounds and processes. A last incomplete step is left out: batch normalisation wants full
-    ones, and another order in the next epoch leaves out others.
+    ones, and another order in the next epoch leaves out others. With `shares` an epoch is as many draws with
+    replacement, each image as often as its share says.
     """
 
     def __init__(
-        self, length: int, *, batch_size: int, accumulate: int, seed: int, rank: int, processes: int
+        self,
+        length: int,
+        *,
+        batch_size: int,
+        accumulate: int,
+        seed: int,
+        rank: int,
+        processes: int,
+        shares: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self.length, self.batch_size, self.seed = length, batch_size, seed
         self.accumulate, self.rank, self.processes = accumulate, rank, processes
+        self.chances = None if shares is None else shares / shares.sum()
 
     def __len__(self) -> int:
         return self.length // self.batch_size * self.accumulate
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        rng = np.random.default_rng((self.seed, self.epoch))
+        if self.chances is None:
+            order = rng.permutation(self.length)
+        else:
+            order = rng.choice(self.length, self.length, p=self.chances)
         size = self.batch_size // (self.accumulate * self.processes)
         for number in range(len(self)):
             start = (number * self.processes + self.rank) * size
@@ -161,7 +181,8 @@ def batches(
             "images of this fold; use a smaller one"
         )
     share = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
-    steps = TrainBatches(len(train), batch_size=batch_size, accumulate=accumulate, seed=train.seed, **share)
+    drawn = {"seed": train.seed, "shares": train.shares}
+    steps = TrainBatches(len(train), batch_size=batch_size, accumulate=accumulate, **drawn, **share)
     passes = ValidBatches(len(valid), batch_size=valid_batch_size, **share)
     pin = accelerator.device.type == "cuda"
     return loader(train, steps, workers, pin), loader(valid, passes, workers, pin)

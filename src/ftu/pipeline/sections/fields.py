@@ -17,6 +17,7 @@ Cores = Annotated[int, Field(ge=1, le=1024)]  # of one machine: threads, process
 Side = Annotated[int, Field(ge=0, le=2**15)]  # px; the square has as many pixels as an image may have
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+Scaling = Annotated[float, Field(ge=0.1, le=10)]  # a factor of lengths
 NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy and torch take
 Block = Annotated[int, Field(ge=1, le=4)]

@@ -10,6 +10,7 @@ from ftu.pipeline.sections.fields import (
     Count,
     NotNegative,
     Positive,
+    Scaling,
     Section,
     Seed,
     Share,
@@ -76,6 +77,25 @@ class Scheduler(Section):
     """onecycle: the share of the steps in which the rate rises."""
 
 
+class Loss(Section):
+    """Terms of the main loss, of the full-resolution logits, and their weights; 0: the term is left out."""
+
+    bce: NotNegative
+    """Binary cross-entropy, the paper's loss."""
+    dice: NotNegative
+    """1 - soft Dice of each image."""
+    focal: NotNegative
+    """Focal loss, exponent 2."""
+    lovasz: NotNegative
+    """Lovasz hinge of each image."""
+
+    @model_validator(mode="after")
+    def _something_is_learnt(self) -> Self:
+        if not any((self.bce, self.dice, self.focal, self.lovasz)):
+            raise ValueError("every term has weight 0: nothing would be learnt; give one a weight")
+        return self
+
+
 class Train(Section):
     """One model on all folds but one: [training.md](training.md)."""
 
@@ -96,6 +116,10 @@ class Train(Section):
     """Learning rate of AdamW."""
     weight_decay: NotNegative
     """Weight decay of AdamW."""
+    decay_norms: bool
+    """Weight decay also on norms and biases, as in the authors' code."""
+    lr_decoder: Positive
+    """Factor of the learning rate for what is not the encoder's."""
     scheduler: Scheduler
     clip: NotNegative
     """Largest norm of the gradient; 0: any."""
@@ -104,6 +128,12 @@ class Train(Section):
     early_stopping: Annotated[int, Field(ge=0)]
     """Epochs without a better Dice after which training ends, counted from `switch_epoch` at the earliest; 0:
     never."""
+    loss: Loss
+    organ_weights: dict[str, NotNegative]
+    """`<organ>`: weight of the loss of its images; those not named count 1."""
+    balance: Literal["none", "organ", "foreground"]
+    """`none`: an epoch shows each image once. `organ`: as many draws, each organ as often as the others.
+    `foreground`: where `resize.mode` is `microns`, every second window is laid over foreground."""
     aux_loss: Literal["none", "single", "switched"]
     """The loss schedule. `single`: an auxiliary loss on the first of `aux_blocks`. `switched`: then on
     the second, from `switch_epoch` on."""
@@ -111,6 +141,9 @@ class Train(Section):
     """Encoder blocks, before and after the switch; 1 to 4 have strides 4, 8, 16, 32."""
     aux_weight: NotNegative
     """Weight of the auxiliary loss beside the main one."""
+    aux_target: Literal["exact", "area", "nearest"]
+    """The mask at a block's stride. `exact`: the pixel at the middle of each cell. `area`: the share of
+    foreground. `nearest`: the top left pixel, as in the authors' code, which shifts it by half a cell."""
     switch_epoch: int
     """The first epoch of the second phase, counted from 0; in 1 to `epochs` - 1."""
     checkpoint: Literal["best", "best_after_switch"]
@@ -119,6 +152,8 @@ class Train(Section):
     """What training computes on."""
     precision: Literal["fp32", "bf16", "fp16"]
     """Of the computation; fp16 needs cuda."""
+    recompute: bool
+    """Keep less of the encoder in memory, and compute it again on the way back: slower, the same weights."""
     compile: bool
     """Compile the network (torch.compile)."""
     processes: Cores
@@ -163,32 +198,44 @@ class Augment(Section):
     """Probability of a random crop."""
     crop_scale: Annotated[float, Field(gt=0, le=1)]
     """Smallest share of the area that a crop keeps."""
+    scale_window: Annotated[list[Scaling], Field(min_length=2, max_length=2)]
+    """Smallest and largest side of the window that is drawn where `resize.mode` is `microns`, in sides of the
+    network's: log-uniform, and then brought to that. `[1, 1]`: one scale."""
     rotate: Share
     """Probability of rotation and scaling."""
     rotate_degrees: Annotated[float, Field(ge=0, le=180)]
     """Largest angle to either side, in degrees."""
-    rotate_scale: Annotated[list[Positive], Field(min_length=2, max_length=2)]
-    """Smallest and largest factor of scaling."""
+    rotate_scale: Annotated[list[Scaling], Field(min_length=2, max_length=2)]
+    """Smallest and largest factor of scaling, one for both axes, drawn log-uniformly."""
+    distort: Share
+    """Probability of a distortion: elastic or of a grid, each as often."""
+    colour: Literal["multiplicative", "additive"]
+    """`multiplicative`: colours times factors, as in the authors' code; black stays black. `additive`:
+    amounts are added, and pale tissue is often clipped."""
+    colour_picks: Annotated[int, Field(ge=0, le=16)]
+    """multiplicative: picks, with replacement, out of nothing, noise, gain, and hue with saturation; 0:
+    none."""
     contrast: Share
-    """Probability of a change of brightness and contrast."""
+    """additive: probability of a change of brightness and contrast."""
     contrast_limit: Share
-    """Largest change of either, as a share."""
+    """Largest change of the gain (additive: of brightness and contrast), as a share."""
     hue: Share
-    """Probability of a change of hue, saturation and value."""
+    """additive: probability of a change of hue, saturation and value."""
     hue_limit: Share
-    """Largest change of each, as a share of its full range."""
+    """Largest change of hue and saturation, as a share of what they are (additive: of the full range, and of
+    value, too)."""
     noise: Share
-    """Probability of additive Gaussian noise."""
+    """additive: probability of Gaussian noise."""
+    noise_limit: Share
+    """multiplicative: the noise is uniform in plus or minus this share of the full range, the same in the
+    three channels of a pixel."""
     noise_std: Annotated[list[Share], Field(min_length=2, max_length=2)]
-    """Smallest and largest standard deviation, as shares of the full range."""
-    elastic: Share
-    """Probability of an elastic transform."""
-    grid: Share
-    """Probability of a grid distortion."""
+    """additive: smallest and largest standard deviation of the noise, as shares of the full range."""
 
     @model_validator(mode="after")
     def _ranges_rise(self) -> Self:
-        for name, (low, high) in {"rotate_scale": self.rotate_scale, "noise_std": self.noise_std}.items():
+        ranges = {name: getattr(self, name) for name in ("scale_window", "rotate_scale", "noise_std")}
+        for name, (low, high) in ranges.items():
             if low > high:
                 raise ValueError(f"{name} must be [smallest, largest], got [{low}, {high}]")
         return self

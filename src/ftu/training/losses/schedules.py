@@ -1,40 +1,47 @@
 """Loss schedules: pure functions from the epoch to the weights of the named loss terms.
 
-Terms: `main` is the loss of the full-resolution logits, `aux_1` .. `aux_4` those of the auxiliary heads on
-encoder blocks 1 to 4 (strides 4, 8, 16, 32). Epochs count from 0. A term that is not named has no gradient.
+Terms: `bce`, `dice`, `focal` and `lovasz` are losses of the full-resolution logits (the paper's is bce
+alone), `aux_1` .. `aux_4` those of the auxiliary heads on encoder blocks 1 to 4 (strides 4, 8, 16, 32).
+Epochs count from 0. A term that is not named has no gradient.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 
 Schedule = Callable[..., dict[str, float]]
 
+MAIN_TERMS = ("bce", "dice", "focal", "lovasz")
 AUX_TERMS = ("aux_1", "aux_2", "aux_3", "aux_4")
 
 
 def none(epoch: int, *, blocks: Sequence[int], weight: float, switch_epoch: int) -> dict[str, float]:  # noqa: ARG001
-    """The main loss alone."""
-    return {"main": 1.0}
+    """No block is supervised."""
+    return {}
 
 
 def single(epoch: int, *, blocks: Sequence[int], weight: float, switch_epoch: int) -> dict[str, float]:  # noqa: ARG001
     """The first of `blocks` is supervised in every epoch."""
-    return {"main": 1.0, f"aux_{blocks[0]}": weight}
+    return {f"aux_{blocks[0]}": weight}
 
 
 def switched(epoch: int, *, blocks: Sequence[int], weight: float, switch_epoch: int) -> dict[str, float]:
     """The first of `blocks` before `switch_epoch`, then the second: the paper's method (section 5)."""
-    return {"main": 1.0, f"aux_{blocks[0] if epoch < switch_epoch else blocks[1]}": weight}
+    return {f"aux_{blocks[0] if epoch < switch_epoch else blocks[1]}": weight}
 
 
 SCHEDULES: dict[str, Schedule] = {"none": none, "single": single, "switched": switched}
 
 
 def choose(
-    name: str, blocks: Sequence[int], weight: float, switch_epoch: int
+    name: str, blocks: Sequence[int], weight: float, switch_epoch: int, main: Mapping[str, float]
 ) -> Callable[[int], dict[str, float]]:
-    """The schedule called `name` with its numbers: a function of the epoch alone."""
-    return partial(SCHEDULES[name], blocks=blocks, weight=weight, switch_epoch=switch_epoch)
+    """The schedule called `name` with its numbers, beside the weights of the main terms, which stay as they
+    are: a function of the epoch alone. Terms of weight 0 are not named."""
+    counted = {term: main[term] for term in MAIN_TERMS if main.get(term)}
+
+    def weights_at(epoch: int) -> dict[str, float]:
+        return counted | SCHEDULES[name](epoch, blocks=blocks, weight=weight, switch_epoch=switch_epoch)
+
+    return weights_at
 
 
 def active_block(weights: dict[str, float]) -> int:

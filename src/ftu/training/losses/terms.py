@@ -1,33 +1,89 @@
-"""The paper's loss: BCE of the logits, plus weighted BCE of auxiliary logits (section 5)."""
+"""The loss: named terms of the logits, plus weighted BCE of auxiliary logits (paper, section 5)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+import torch
+from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, LovaszLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ftu.networks.common.contract import Segmentation, Segmenter, pad_to_stride
-from ftu.training.losses.schedules import AUX_TERMS
+from ftu.training.losses.schedules import AUX_TERMS, MAIN_TERMS
+
+Term = Callable[[Tensor, Tensor], Tensor]  # (B, 1, h, w) float32 logits and masks of 0 to 1 -> a scalar
+bce: Term = F.binary_cross_entropy_with_logits
 
 
-def aux_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """BCE of (B, 1, h, w) logits against (B, 1, S, S) masks, padded as images are, by nearest neighbour."""
-    targets = F.interpolate(pad_to_stride(masks), logits.shape[-2:], mode="nearest")
-    return F.binary_cross_entropy_with_logits(logits, targets)
+def dice(logits: Tensor, masks: Tensor) -> Tensor:
+    """1 - soft Dice of each image, their mean; an image without foreground counts 0, as in smp.
+
+    Source: Milletari et al. 2016, https://arxiv.org/abs/1606.04797.
+    """
+    one_channel_an_image = (1, len(logits), *logits.shape[2:])
+    return DiceLoss("multilabel")(logits.reshape(one_channel_an_image), masks.reshape(one_channel_an_image))
 
 
-def loss_terms(output: Segmentation, masks: Tensor, weights: Mapping[str, float]) -> dict[str, Tensor]:
-    """The unweighted terms that `weights` names with a weight other than 0, as scalars, in float32."""
-    terms = {"main": F.binary_cross_entropy_with_logits(output.logits.float(), masks)}
-    for name, logits in zip(AUX_TERMS, output.aux_logits, strict=True):
+def focal(logits: Tensor, masks: Tensor) -> Tensor:
+    """Lin et al. 2017, https://arxiv.org/abs/1708.02002: BCE of a pixel times (1 - its probability)^2."""
+    return FocalLoss("binary", gamma=2.0)(logits, masks)
+
+
+def lovasz(logits: Tensor, masks: Tensor) -> Tensor:
+    """The Lovasz hinge of each image, their mean. Source: Berman et al. 2018, https://arxiv.org/abs/1705.08790."""
+    return LovaszLoss("binary", per_image=True)(logits, masks)
+
+
+TERMS: dict[str, Term] = {"bce": bce, "dice": dice, "focal": focal, "lovasz": lovasz}
+
+# How the mask becomes the target of a coarser map. Plain nearest takes the top left pixel of each cell, and
+# so shifts the target by half a cell; it is what the authors' code does.
+TARGETS = {"exact": "nearest-exact", "area": "area", "nearest": "nearest"}
+
+
+def aux_target(masks: Tensor, shape: torch.Size, kind: str) -> Tensor:
+    """(B, 1, S, S) masks, padded as images are, at (h, w): 0 or 1; for `area` shares of foreground."""
+    return F.interpolate(pad_to_stride(masks), shape[-2:], mode=TARGETS[kind])
+
+
+def loss_terms(
+    output: Segmentation,
+    masks: Tensor,
+    weights: Mapping[str, float],
+    *,
+    target: str = "exact",
+    importance: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """The unweighted terms that `weights` names with a weight other than 0, as scalars, in float32.
+
+    `target` is a key of TARGETS. `importance` (B,) weights the images of the batch; None: all count 1.
+    """
+    logits, terms = output.logits.float(), {}
+    for name in MAIN_TERMS:
         if weights.get(name):
-            terms[name] = aux_loss(logits.float(), masks)
+            terms[name] = weighted(TERMS[name], logits, masks, importance)
+    for name, coarse in zip(AUX_TERMS, output.aux_logits, strict=True):
+        if weights.get(name):
+            terms[name] = weighted(bce, coarse.float(), aux_target(masks, coarse.shape, target), importance)
     return terms
+
+
+def weighted(term: Term, logits: Tensor, masks: Tensor, importance: Tensor | None) -> Tensor:
+    """The mean over images of a term, each times its importance."""
+    if importance is None:
+        return term(logits, masks)
+    each = [term(one[None], mask[None]) for one, mask in zip(logits, masks, strict=True)]
+    return (torch.stack(each) * importance).mean()
 
 
 def total_loss(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     """The weighted sum of the terms."""
-    weighted = [value if weights[name] == 1 else weights[name] * value for name, value in terms.items()]
-    return weighted[0] if len(weighted) == 1 else weighted[0] + sum(weighted[1:])
+    each = [value if weights[name] == 1 else weights[name] * value for name, value in terms.items()]
+    return each[0] if len(each) == 1 else each[0] + sum(each[1:])
+
+
+def main_loss(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The weighted sum of the terms that are not auxiliary."""
+    return total_loss({name: terms[name] for name in MAIN_TERMS if name in terms}, weights)
 
 
 class Objective(nn.Module):
@@ -36,9 +92,16 @@ class Objective(nn.Module):
     A head without a term is then no output, and DistributedDataParallel does not wait for its gradient.
     """
 
-    def __init__(self, segmenter: Segmenter) -> None:
+    def __init__(self, segmenter: Segmenter, target: str = "exact") -> None:
         super().__init__()
-        self.segmenter = segmenter
+        self.segmenter, self.target = segmenter, target
 
-    def forward(self, images: Tensor, masks: Tensor, weights: Mapping[str, float]) -> dict[str, Tensor]:
-        return loss_terms(self.segmenter(images), masks, weights)
+    def forward(
+        self,
+        images: Tensor,
+        masks: Tensor,
+        weights: Mapping[str, float],
+        importance: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        output = self.segmenter(images)
+        return loss_terms(output, masks, weights, target=self.target, importance=importance)

@@ -1,5 +1,6 @@
 """Laws of augmentation: a function of its arguments alone; masks stay binary and move with their image."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,16 +8,20 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from ftu.pipeline.params import load_params
-from ftu.training.augmentation import sample_seed, strict_augmentation
+from ftu.training.augmentation.compose import ELASTIC_SHIFT, sample_seed, strict_augmentation
 from imports import ROOT
 
 SIZE = 64
 PARAMS = [ROOT / "params.yaml", *sorted((ROOT / "profiles").glob("*.yaml"))]
 SEEDS = st.integers(0, 2**32 - 1)
-PROBABILITIES = ("flip", "crop", "rotate", "contrast", "hue", "noise", "elastic", "grid")
-GEOMETRIC = ("flip", "crop", "rotate", "elastic", "grid")
+PROBABILITIES = ("flip", "crop", "rotate", "distort", "contrast", "hue", "noise")
+GEOMETRIC = ("flip", "crop", "rotate", "distort")
 SETTINGS = dict.fromkeys(PROBABILITIES, 0.0) | {
     "crop_scale": 0.5,
+    "scale_window": [1.0, 1.0],
+    "colour": "additive",
+    "colour_picks": 0,
+    "noise_limit": 0.1,
     "rotate_degrees": 45.0,
     "rotate_scale": [0.5, 2.0],
     "contrast_limit": 0.4,
@@ -116,7 +121,7 @@ def test_a_flip_draws_all_eight_symmetries_evenly():
 
 @pytest.mark.parametrize(
     ("moves", "colours"),
-    [("crop", "contrast"), ("rotate", "hue"), ("elastic", "noise"), ("grid", "contrast")],
+    [("crop", "contrast"), ("rotate", "hue"), ("distort", "noise"), ("rotate", "contrast")],
 )
 def test_two_augmentations_are_drawn_independently(moves, colours):
     grey, (_, mask) = np.full((SIZE, SIZE, 3), 128, np.uint8), drawn()
@@ -189,3 +194,58 @@ def test_windows_are_drawn_evenly_over_the_image():
     starts = [int(augment(image, image[..., 0], seed)[1][0, 0]) for seed in range(600)]
     assert (min(starts), max(starts)) == (0, SIZE)
     assert abs(np.mean(starts) - SIZE / 2) < 4 * SIZE / np.sqrt(12 * 600)
+
+
+def test_an_image_is_scaled_alike_in_all_directions_and_by_a_half_as_often_as_by_two():
+    """Of a disc rotation shows nothing, so its widths along the axes tell the factor; the middle half of the
+    image holds it and none of what is mirrored at the borders."""
+    side = 128
+    rows, columns = np.mgrid[:side, :side] + 0.5 - side / 2
+    mask = (np.hypot(rows, columns) < 14).astype(np.uint8)
+    image = np.repeat(mask[..., None] * np.uint8(255), 3, axis=-1)
+    augment = strict_augmentation(side, windows=False, **SETTINGS | {"rotate": 1.0})
+    factors = []
+    for seed in range(300):
+        moved = augment(image, mask, seed)[1][side // 4 : -side // 4, side // 4 : -side // 4]
+        high, wide = moved.any(axis=1).sum(), moved.any(axis=0).sum()
+        assert abs(int(high) - int(wide)) <= 2
+        factors.append(np.sqrt(moved.sum() / mask.sum()))
+    assert 0.48 < min(factors) < 0.55
+    assert 1.8 < max(factors) < 2.05
+    assert abs(np.mean(np.log2(factors))) < 3 * 2 / np.sqrt(12 * 300)
+
+
+@pytest.mark.parametrize("side", [96, 192])
+def test_a_distortion_moves_pixels_by_a_share_of_the_side(side):
+    """Each pixel's colour is its place; the middle half is looked at, far from what is mirrored."""
+    places = np.linspace(0, 255, side)
+    image = np.zeros((side, side, 3), np.uint8)
+    image[..., 0], image[..., 1] = places, places[:, None]
+    mask, middle = image[..., 0] // 128, slice(side // 4, -side // 4)
+    augment = strict_augmentation(side, windows=False, **SETTINGS | {"distort": 1.0})
+    moved = [augment(image, mask, seed)[0][middle, middle, :2].astype(float) for seed in range(40)]
+    shifts = np.array([(one - image[middle, middle, :2]) / 255 for one in moved])
+    assert 0.004 < shifts.std() < 0.015  # 0.0091 elastic, about as much of the grid
+    assert np.abs(shifts).max() < 0.06
+
+
+def test_an_elastic_transform_moves_as_far_as_the_authors_does_at_their_size():
+    """Uniform noise in +-1 blurred by sigma, times alpha, of which the module's constant is the standard
+    deviation."""
+    rng, side = np.random.default_rng(0), 768
+    field = cv2.GaussianBlur(rng.uniform(-1, 1, (side, side)).astype(np.float32), (0, 0), 0.07 * side)
+    assert 3 * side * field.std() / side == pytest.approx(ELASTIC_SHIFT, rel=0.25)
+    assert 3 / np.sqrt(3) / (2 * np.sqrt(np.pi) * 0.07) / side == pytest.approx(ELASTIC_SHIFT, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", ["additive", "multiplicative"])
+def test_a_kind_of_colour_reads_its_own_settings_alone(kind):
+    image, mask = drawn()
+    others = {
+        "additive": {"colour_picks": 9, "noise_limit": 0.5},
+        "multiplicative": {"contrast": 0.9, "hue": 0.9, "noise": 0.9, "noise_std": [0.3, 0.4]},
+    }
+    own = {"colour": kind, "contrast": 0.5} if kind == "additive" else {"colour": kind, "colour_picks": 2}
+    for seed in range(10):
+        plain, changed = (augmentation(**own | more)(image, mask, seed)[0] for more in ({}, others[kind]))
+        np.testing.assert_array_equal(plain, changed)

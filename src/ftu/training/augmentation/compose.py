@@ -1,0 +1,135 @@
+"""Augmentation: the one module that knows albumentations (2.0.8, the last MIT release).
+
+The set is the paper's (section 5), as in the authors' code: crop, flips, transpose, quarter turns, rotation
+with scaling; changes of colour; elastic or grid distortion. What each does at its ends:
+docs/images/augmentation.png.
+"""
+
+import hashlib
+import math
+import os
+import random
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ftu.training.augmentation.colour import picks
+from ftu.training.augmentation.window import NEAREST_EXACT, random_window
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # or its import asks the network for a newer version
+import albumentations as A
+
+MIRROR = 4  # OpenCV's code
+# Shares of the image's side. The authors' code, at 768 px: alpha 3 x width and sigma 0.07 x width move a
+# pixel by a standard deviation of 7 px along each axis, and the lines of the grid lie up to 0.05 of their
+# distance apart.
+ELASTIC_SHIFT, ELASTIC_SIGMA, GRID_LIMIT = 0.0091, 0.07, 0.05
+
+Augmentation = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+
+
+class RotateScale(A.Affine):
+    """Rotation and one factor of scaling for both axes, drawn log-uniformly: x2 is as likely as x1/2."""
+
+    @staticmethod
+    def _get_scale(
+        scale: dict[str, Any],
+        keep_ratio: bool,  # noqa: ARG004
+        balanced_scale: bool,  # noqa: ARG004
+        random_state: random.Random,
+    ) -> dict[str, float]:
+        low, high = scale["x"]
+        factor = math.exp(random_state.uniform(math.log(low), math.log(high)))
+        return {"x": factor, "y": factor}
+
+
+def augmentation(
+    side: int,
+    *,
+    windows: bool,
+    flip: float,
+    crop: float,
+    crop_scale: float,
+    scale_window: Sequence[float],
+    rotate: float,
+    rotate_degrees: float,
+    rotate_scale: Sequence[float],
+    distort: float,
+    colour: str,
+    colour_picks: int,
+    contrast: float,
+    contrast_limit: float,
+    hue: float,
+    hue_limit: float,
+    noise: float,
+    noise_limit: float,
+    noise_std: Sequence[float],
+    foreground: bool = False,
+) -> Augmentation:
+    """A function (image, mask, seed) -> (image, mask) on (side, side, 3) uint8 and (side, side) uint8.
+
+    With `windows` it takes images of any size and first draws a window of them (`random_window`).
+    `flip`, `crop`, `rotate`, `distort`, `contrast`, `hue` and `noise` are probabilities; the limits and
+    `noise_std` are shares of the full range; `crop_scale` is the smallest share of the area that a crop
+    keeps. The result depends on the arguments alone: never on other samples, loader workers or time.
+    """
+    sigma = ELASTIC_SIGMA * side
+    # uniform noise in +-1 blurred by sigma has a standard deviation of 1 / sqrt(3) / (2 sqrt(pi) sigma)
+    alpha = ELASTIC_SHIFT * side * math.sqrt(3) * 2 * math.sqrt(math.pi) * sigma
+    steps = [
+        A.RandomResizedCrop(
+            (side, side), scale=(crop_scale, 1.0), ratio=(0.9, 1.1), mask_interpolation=NEAREST_EXACT, p=crop
+        ),
+        A.HorizontalFlip(p=flip),
+        A.VerticalFlip(p=flip),
+        A.Transpose(p=flip),
+        A.RandomRotate90(p=flip),
+        RotateScale(
+            rotate=(-rotate_degrees, rotate_degrees),
+            scale=(rotate_scale[0], rotate_scale[1]),
+            border_mode=MIRROR,
+            p=rotate,
+        ),
+        A.OneOf(
+            [
+                A.ElasticTransform(alpha, sigma, noise_distribution="uniform", border_mode=MIRROR, p=1.0),
+                A.GridDistortion(distort_limit=GRID_LIMIT, border_mode=MIRROR, p=1.0),
+            ],
+            p=distort,
+        ),
+    ]
+    additive = [
+        A.RandomBrightnessContrast(contrast_limit, contrast_limit, p=contrast),
+        A.HueSaturationValue(hue_limit * 180, hue_limit * 255, hue_limit * 255, p=hue),
+        A.GaussNoise(std_range=(noise_std[0], noise_std[1]), p=noise),
+    ]
+    multiply = picks(colour_picks, gain_limit=contrast_limit, hue_limit=hue_limit, noise_limit=noise_limit)
+    compose = A.Compose(steps + (additive if colour == "additive" else []))
+
+    def apply(image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        if windows:
+            image, mask = random_window(image, mask, side, rng, scales=scale_window, foreground=foreground)
+        # One stream for all steps: set_random_seed would start each step at the same draw, so that steps of
+        # equal probability are all taken or none.
+        compose.set_random_state(rng, random.Random(seed))
+        result = compose(image=image, mask=mask)
+        image, mask = result["image"], result["mask"]
+        return (multiply(image, rng) if colour == "multiplicative" else image), mask
+
+    return apply
+
+
+def strict_augmentation(side: int, *, windows: bool, **settings: Any) -> Augmentation:  # noqa: ANN401
+    """`augmentation`, with albumentations' warnings (unknown or odd arguments) as errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return augmentation(side, windows=windows, **settings)
+
+
+def sample_seed(seed: int, epoch: int, index: int) -> int:
+    """The seed of one sample in one epoch, in 0..2^32-1; the same in every process and on every machine."""
+    digest = hashlib.blake2b(f"{seed}/{epoch}/{index}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little")
