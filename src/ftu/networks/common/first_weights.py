@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ftu.cache.hashes import sha256
 from ftu.errors import InputError, some
 from ftu.networks.common.contract import Encoder
+from ftu.networks.common.efficientnet_names import in_timms_names
 
 # What the files of torchvision, timm and smp carry for their classifier alone. The norms are CoaT's last
 # (its authors' files hold all four), conv_head and bn2 EfficientNet's.
@@ -75,7 +76,9 @@ def _load_from_hub(encoder: Encoder, name: str) -> None:
 def _load_file(net: nn.Module, path: Path) -> None:
     own = net.state_dict()
     names = {_plain(key): key for key in own}
-    state = {names.get(_plain(key), key): value for key, value in _read_state(path).items()}
+    state = {
+        names.get(_plain(key), key): value for key, value in in_timms_names(_read_state(path), names).items()
+    }
     # CoaT has layers under two names, and a safetensors file keeps one of them.
     shared = {own[key].data_ptr(): value for key, value in state.items() if key in own}
     state |= {key: shared[value.data_ptr()] for key, value in own.items() if value.data_ptr() in shared}
