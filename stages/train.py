@@ -24,18 +24,21 @@ def main() -> str:
 def train(number: int, params: Params) -> str:
     from ftu.networks.common import build, devices, first_weights
     from ftu.training import fold, resume
-    from ftu.training.accelerator import accelerate, explain_out_of_memory
+    from ftu.training.accelerator import accelerate, explain_out_of_memory, usable_precision
     from ftu.training.run import Run
     from ftu.training.samples import batches
 
     settings, side = params.train, params.resize.side
     device = devices.choose_device(settings.device, launch.local(settings.processes))
-    accelerator = accelerate(device, settings.precision, settings.accumulate)
+    precision = usable_precision(device, settings.precision)
+    accelerator = accelerate(device, precision, settings.accumulate)
     devices.fix_randomness(settings.seed, settings.threads, settings.device)
     architecture: dict[str, Any] = {**settings.model.model_dump(), "size": side}
     model = build.build(architecture)
     source = first_weights.load_encoder_weights(model.encoder, settings.model.encoder, settings.weights)
-    warn(first_weights.non_commercial(source) if accelerator.is_main_process else "")
+    slower = f"train.precision: this CPU computes no {settings.precision}; trained in {precision}"
+    for warning in (first_weights.non_commercial(source), slower if precision != settings.precision else ""):
+        warn(warning if accelerator.is_main_process else "")
 
     table = folds.read_folds(paths.FOLDS)
     samples = fold.samples(
@@ -60,7 +63,7 @@ def train(number: int, params: Params) -> str:
         running = Run(model, accelerator, side, steps, **settings.model_dump(include=RUNNING))
         fold.fit(running, state, loaders, schedule, patience=settings.early_stopping)
         if accelerator.is_main_process:
-            facts = {"fold": number, "seed": settings.seed, "encoder_weights": source}
+            facts = {"fold": number, "seed": settings.seed, "precision": precision, "encoder_weights": source}
             with whole_folder(paths.model(number)) as folder:
                 fold.save(folder, running, settings.checkpoint, architecture, facts)
         state.remove()

@@ -11,7 +11,7 @@ import torch
 import toy
 from ftu.errors import InputError
 from ftu.training import accelerator
-from ftu.training.accelerator import accelerate
+from ftu.training.accelerator import accelerate, usable_precision
 from ftu.training.resume import StateFile
 from toy import Toy, assert_same, prepare
 
@@ -173,3 +173,13 @@ def test_no_variable_of_the_environment_decides(squares, monkeypatch, name, valu
     made = built(squares, {})
     assert type(made.run.objective) is type(expected.run.objective)
     toy.assert_same_run(made.finish(), expected)
+
+
+@pytest.mark.parametrize("capable", [True, False])
+def test_bf16_is_fp32_on_a_cpu_without_it_and_nothing_else_changes(capable, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": capable})
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert usable_precision(cpu, "bf16") == ("bf16" if capable else "fp32")
+    assert usable_precision(cpu, "fp32") == "fp32"
+    for asked in ("fp32", "bf16", "fp16"):
+        assert usable_precision(cuda, asked) == asked

@@ -15,6 +15,18 @@ from ftu.errors import InputError
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
+def usable_precision(device: torch.device, asked: Precision) -> Precision:
+    """`asked`, but fp32 for bf16 on a CPU without instructions for it, which would only be slower."""
+    if device.type == "cpu" and asked == "bf16" and not cpu_has_bf16():
+        return "fp32"
+    return asked
+
+
+def cpu_has_bf16() -> bool:
+    """Whether a kind of bf16 arithmetic is among what this CPU can do (avx512_bf16, amx_bf16)."""
+    return any(has for name, has in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
+
+
 def accelerate(device: torch.device, precision: Precision, accumulate: int) -> Accelerator:
     """Accelerate's front to this process, its device and the other processes of the run.
 

@@ -151,7 +151,7 @@ class Train(Section):
     device: Literal["cpu", "cuda"]
     """What training computes on."""
     precision: Literal["fp32", "bf16", "fp16"]
-    """Of the computation; fp16 needs cuda."""
+    """Of the computation; fp16 needs cuda. A cpu that has no bf16 computes in fp32, with a warning."""
     recompute: bool
     """Keep less of the encoder in memory, and compute it again on the way back: slower, the same weights."""
     compile: bool
