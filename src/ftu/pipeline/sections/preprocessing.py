@@ -33,7 +33,7 @@ class Shift(Section):
     """um: the widest side of its images."""
     blur: NotNegative
     """um, standard deviation: the blur of its thicker sections."""
-    stain: Literal["none", "pas", "he"]
+    stain: Literal["none", "pas", "he", "dab"]
     """The dyes that the image's own are swapped for."""
 
 
