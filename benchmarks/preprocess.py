@@ -34,7 +34,7 @@ def ours(target: np.ndarray, _: Path) -> Work:
     """Two stages: a PNG lies between them."""
     from ftu.preprocessing import normalization, resize
 
-    normalize = normalization.prepare("exact", lambda: target, seed=0)
+    normalize = normalization.prepare("exact", lambda: target, seed=0, most_gain=3)
 
     def work(source: Path, to: Path) -> None:
         resize.resize_image_file(source, to / "resized.png", (SIZE, SIZE))
@@ -66,7 +66,7 @@ def kept(target: np.ndarray, folder: Path) -> Work:
 
     keep = per_image.keeper(folder / "items")
     resize = keep(resize.resize_image_file, reads=1, writes=1)
-    normalize = keep(normalization.prepare("exact", lambda: target, seed=0), reads=1, writes=1)
+    normalize = keep(normalization.prepare("exact", lambda: target, seed=0, most_gain=3), reads=1, writes=1)
 
     def work(source: Path, to: Path) -> None:
         resize(source, to / "resized.png", (SIZE, SIZE))

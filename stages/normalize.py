@@ -22,7 +22,9 @@ def main() -> str:
     index = read_index(paths.IMAGES)
     target = partial(normalization.target_image, paths.RESIZED, index, **settings.target.model_dump())
     fit = keep(normalization.fit_target, reads=0, writes=0).result
-    work = normalization.prepare(settings.backend, target, seed=settings.seed, fit=fit)
+    work = normalization.prepare(
+        settings.backend, target, seed=settings.seed, most_gain=settings.most_gain, fit=fit
+    )
     warn(caveat)
     rows = image_rows(index)
     with whole_folder(paths.NORMALIZED) as folder:
@@ -33,7 +35,8 @@ def main() -> str:
         done = pool.each(keep(work, reads=1, writes=1), sources, targets, doing="normalize")
         quality = normalization.quality_rows(rows, [item.result for item in done])
         pd.DataFrame(quality).to_csv(folder / "qc.csv", index=False)
-    warn(normalization.warning(quality))
+    for sentence in normalization.warnings(quality, most_gain=settings.most_gain):
+        warn(sentence)
     warn(per_image.warning(done))
     return f"{len(rows)} images, {per_image.count(done)}"
 

@@ -40,7 +40,9 @@ def shift_all(params: Params) -> str:
         source=settings.source,
         seed=stain.seed,
         shape=partial(resize.network_shape, **params.resize.model_dump()),
-        normalize=normalization.prepare(stain.backend, target, seed=stain.seed, fit=fit),
+        normalize=normalization.prepare(
+            stain.backend, target, seed=stain.seed, most_gain=stain.most_gain, fit=fit
+        ),
     )
     work = keep(partial(shifted_files.shift_file, recipe=recipe), reads=2, writes=2)
     warn(caveat)
@@ -51,7 +53,9 @@ def shift_all(params: Params) -> str:
         shifted_files.write_tables(folder, made)
     for sentence in shifted_files.warnings(rows, made, looks):
         warn(sentence)
-    warn(normalization.warning([one.quality for one in made if one.row]))
+    qualities = [one.quality for one in made if one.row]
+    for sentence in normalization.warnings(qualities, most_gain=stain.most_gain):
+        warn(sentence)
     warn(per_image.warning(done))
     return f"{len(rows)} images, {per_image.count(done)}"
 

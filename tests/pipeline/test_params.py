@@ -188,6 +188,7 @@ def test_a_misspelt_choice_is_named_with_the_options(tmp_path, key, value, optio
         ("split.count", 1),
         ("resize.side", 31),
         ("sample.seed", -1),
+        ("stain.most_gain", 0.9),
         ("data.organs", []),
         ("thresholds.HPA.lung", 1.5),
     ],

@@ -11,12 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 from skimage import data
@@ -24,10 +25,11 @@ from skimage import data
 from ftu.files import png
 from ftu.preprocessing import normalization, stain
 from ftu.preprocessing.stain import StainError, StainFit
-from ftu.preprocessing.vahadane import combine, concentrations, optical_density
+from ftu.preprocessing.vahadane import angle_between, combine, concentrations, optical_density
 
 HE = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])  # Ruifrok & Johnston 2001, and so is H-DAB
 H_DAB = np.array([[0.65, 0.70, 0.29], [0.27, 0.57, 0.78]])
+NEAR = np.array([[0.60, 0.62, 0.50], [0.55, 0.62, 0.56]])  # 4.5 degrees apart, as of pale brown and blue
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -342,12 +344,13 @@ def test_a_file_of_one_stain_passes_through_unchanged_with_its_reason(tmp_path):
     source, target = tmp_path / "resized.png", tmp_path / "normalized.png"
     png.write_rgb(source, one_stain())
     fitted = stain.fit(tissue(HE, seed=0), seed=0)
-    row = normalization.normalize_file(source, target, backend="exact", fit=fitted, seed=0)
+    how = {"backend": "exact", "fit": fitted, "seed": 0, "most_gain": 3}
+    row = normalization.normalize_file(source, target, **how)
     np.testing.assert_array_equal(png.read_rgb(target), one_stain())
     with pytest.raises(StainError, match="degrees apart") as refusal:
         stain.fit(one_stain(), seed=0)
     assert row["reason"] == str(refusal.value)
-    assert np.isnan(row["residual"])
+    assert np.isnan([row["residual"], row["gain"]]).all()
 
 
 @pytest.mark.parametrize(
@@ -362,6 +365,124 @@ def test_a_file_of_one_stain_passes_through_unchanged_with_its_reason(tmp_path):
 def test_an_unusable_fit_cannot_be_made(matrix, strength, reason):
     with pytest.raises(StainError, match=reason):
         StainFit(matrix, np.array(strength), residual=0.0)
+
+
+# ------------------------------------------------------------------ gain
+
+
+def faint(seed: int, *, noise: float = 0) -> np.ndarray:
+    """Tissue whose two stains are 4.5 degrees apart, with noise of that many grey levels."""
+    image = tissue(NEAR, seed=seed) + np.random.default_rng(seed).normal(0, noise, (128, 128, 3))
+    return np.rint(image.clip(1, 255)).astype(np.uint8)
+
+
+def normalized_file(folder: Path, image: np.ndarray, target: StainFit, most_gain: float):
+    """The normalised image and its row, by the function that the stage maps over files."""
+    before, after = folder / "before.png", folder / "after.png"
+    png.write_rgb(before, image)
+    row = normalization.normalize_file(
+        before, after, backend="exact", fit=target, seed=0, most_gain=most_gain
+    )
+    return png.read_rgb(after), row
+
+
+two_stains = st.lists(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), min_size=2, max_size=2)
+
+
+def fits_of(*matrices: list[list[float]]) -> list[StainFit]:
+    """Fits of these stains; examples whose stains are too near each other to be a fit are left out."""
+    rows = [unit(np.array(matrix)) for matrix in matrices]
+    assume(all(angle_between(row) > 3.1 for row in rows))
+    return [StainFit(row, np.array([1.0, 2.0]), residual=0.0) for row in rows]
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=seeds, stains=st.sampled_from([HE, H_DAB]))
+def test_an_image_that_is_its_own_target_has_gain_1_and_is_not_damped(seed, stains):
+    own = stain.fit(tissue(stains, seed=seed, side=64), seed=0)
+    assert stain.gain(own, own) == 1
+    assert stain.damp(own, own, 1.0) is own
+
+
+def test_a_gain_is_the_targets_angle_over_the_images():
+    def at(degrees: float) -> StainFit:
+        second = [np.cos(np.radians(degrees)), np.sin(np.radians(degrees)), 0]
+        return StainFit(np.array([[1.0, 0, 0], second]), np.ones(2), residual=0.0)
+
+    assert stain.gain(at(5), at(30)) == pytest.approx(6)
+    assert stain.gain(at(30), at(5)) == pytest.approx(1 / 6)
+
+
+@given(source=two_stains, target=two_stains, most_gain=st.floats(1, 10))
+def test_a_damped_target_has_the_wanted_gain_and_the_hue_in_the_middle(source, target, most_gain):
+    own, aim = fits_of(source, target)
+    damped = stain.damp(aim, own, most_gain)
+    assert stain.gain(own, damped) == pytest.approx(min(most_gain, stain.gain(own, aim)), rel=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(damped.matrix, axis=1), 1)
+    np.testing.assert_allclose(unit(damped.matrix.sum(0)[None]), unit(aim.matrix.sum(0)[None]))
+    assert (damped.matrix >= 0).all()
+    assert damped.max_concentration is aim.max_concentration
+    if stain.gain(own, aim) <= most_gain:
+        assert damped is aim
+
+
+def test_a_damped_target_keeps_the_order_of_its_stains():
+    own, aim = stain.fit(faint(0), seed=0), stain.fit(tissue(H_DAB, seed=1), seed=0)
+    before, after = angles(stain.damp(aim, own, 3).matrix, aim.matrix), angles(aim.matrix[::-1], aim.matrix)
+    assert (before < after / 2).all()
+
+
+def test_up_to_the_limit_bytes_are_those_of_no_limit(tmp_path):
+    image, target = faint(0), stain.fit(tissue(H_DAB, seed=1), seed=0)
+    own = stain.fit(image, seed=0)
+    free, _ = stain.normalize(image, own, target)
+    wanted = stain.gain(own, target)
+    assert wanted == pytest.approx(36.9 / 4.5, rel=0.1)
+    made, row = normalized_file(tmp_path, image, target, most_gain=wanted)
+    np.testing.assert_array_equal(made, free)
+    assert row["gain"] == round(wanted, 6)
+    assert not list(normalization.warnings([{"id": "a"} | row], most_gain=wanted))
+
+
+def test_above_the_limit_an_image_is_damped_and_named_with_its_gain(tmp_path):
+    image, target = faint(0), stain.fit(tissue(H_DAB, seed=1), seed=0)
+    made, row = normalized_file(tmp_path, image, target, most_gain=3)
+    own, again = stain.fit(image, seed=0), stain.fit(made, seed=0)
+    assert row["reason"] == ""
+    assert row["gain"] == round(stain.gain(own, target), 6)
+    assert angle_between(again.matrix) == pytest.approx(3 * angle_between(own.matrix), rel=0.1)
+    rows = [{"id": "a"} | row, {"id": "b"} | row | {"gain": 2.9}]
+    (said,) = normalization.warnings(rows, most_gain=3)
+    assert said == (
+        "1 of 2 images got the target's stains damped to a gain of 3 (stain.most_gain): "
+        f"a ({row['gain']:.1f})"
+    )
+
+
+def test_noise_of_colour_grows_with_the_gain():
+    """Noise around one colour, by which the image's own two stains differ least, under three targets."""
+    clean, noisy = faint(0), faint(0, noise=2)
+    own, target = stain.fit(clean, seed=0), stain.fit(tissue(H_DAB, seed=1), seed=0)
+    grown = []
+    for most_gain in (1, 2, 4):
+        aim = StainFit(stain.damp(target, own, most_gain).matrix, own.max_concentration, residual=0.0)
+        made = [stain.normalize(image, own, aim)[0].astype(float) for image in (clean, noisy)]
+        hue = [image[..., 0] - image[..., 2] for image in made]
+        grown.append(np.std(hue[1] - hue[0]))
+    assert grown[1] > 1.5 * grown[0]
+    assert grown[2] > 1.5 * grown[1]
+
+
+def test_staintools_is_damped_alike(process, tmp_path):
+    image, target = faint(0), stain.fit(tissue(H_DAB, seed=1), seed=0)
+    before, after = tmp_path / "before.png", tmp_path / "after.png"
+    png.write_rgb(before, image)
+    how = {"backend": "staintools", "fit": target, "seed": 0, "most_gain": 3}
+    row = process.submit(normalization.normalize_file, before, after, **how).result()
+    own = np.array([row[f"stain{number}_{channel}"] for number in (1, 2) for channel in "rgb"]).reshape(2, 3)
+    assert row["gain"] == pytest.approx(angle_between(target.matrix) / angle_between(own), rel=1e-3)
+    again = stain.fit(png.read_rgb(after), seed=0)
+    assert angle_between(again.matrix) == pytest.approx(3 * angle_between(own), rel=0.1)
 
 
 # ------------------------------------------------------------------ mosaic

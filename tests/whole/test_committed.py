@@ -59,6 +59,8 @@ def test_the_switch_is_at_half_time(name):
     ("key", "expected"),
     [
         ("resize.side", 768),
+        ("stain.target.kind", "mosaic"),
+        ("stain.target.ids", ["10078"]),
         ("split.count", 5),
         ("split.run", [0, 1, 2, 3, 4]),
         ("train.model.family", "encoder_decoder"),

@@ -4,23 +4,12 @@ For validation only: what a network loses on such images, docs/shift.md says wha
 The order is that of the microscope: a field of tissue, its dyes, the optics, the camera's pixels.
 """
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from ftu.preprocessing import stain
-from ftu.preprocessing.stain import StainError
-from ftu.preprocessing.vahadane import unit_rows
-
-# Optical densities over RGB of hematoxylin and of what is stained beside it.
-# pas: "H PAS" of G. Landini's Colour Deconvolution for ImageJ (https://imagej.net/plugins/colour-deconvolution)
-# he: A. C. Ruifrok and D. A. Johnston, Anal. Quant. Cytol. Histol. 23 (2001) 291-299
-DYES = {
-    "pas": unit_rows(np.array([[0.644211, 0.716556, 0.266844], [0.175411, 0.972178, 0.154589]])),
-    "he": unit_rows(np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])),
-}
+from ftu.preprocessing.dyes import dye
 
 
 class Look(NamedTuple):
@@ -56,17 +45,6 @@ def central(side: int, wanted: int) -> slice:
     length = min(side, max(1, wanted))
     start = (side - length) // 2
     return slice(start, start + length)
-
-
-def dye(image: np.ndarray, dyes: str, *, seed: int) -> tuple[np.ndarray, str]:
-    """The image with the same amounts of its two stains in other colours; or itself, and why."""
-    if dyes == "none":
-        return image, ""
-    try:
-        own = stain.fit(image, seed=seed)
-        return stain.normalize(image, own, replace(own, matrix=DYES[dyes]))[0], ""
-    except StainError as error:
-        return image, str(error)
 
 
 def blur(image: np.ndarray, deviation: float) -> np.ndarray:

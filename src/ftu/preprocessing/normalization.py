@@ -1,6 +1,6 @@
 """Stain normalisation of files: the choice of target and backend, and a row of quality control per image."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -89,17 +89,23 @@ def fit_target(image: np.ndarray, backend: str, seed: int) -> dict:
 
 
 def prepare(
-    backend: str, target: Callable[[], np.ndarray], *, seed: int, fit: Callable[..., dict] = fit_target
+    backend: str,
+    target: Callable[[], np.ndarray],
+    *,
+    seed: int,
+    most_gain: float,
+    fit: Callable[..., dict] = fit_target,
 ) -> Work:
     """The work to do on each (source file, target file); it returns the image's quality, of a row of qc.csv.
 
     `target` gives the target image; backend none does not ask for it. `fit` does what `fit_target` does.
+    For an image whose gain (`stain.gain`) is above `most_gain` the target is damped.
     """
     if backend == "none":
         return copy_unchanged
     found = fit(target(), backend, seed)
     stains = StainFit(np.array(found["matrix"]), np.array(found["max_concentration"]), found["residual"])
-    return partial(normalize_file, backend=backend, fit=stains, seed=seed)
+    return partial(normalize_file, backend=backend, fit=stains, seed=seed, most_gain=most_gain)
 
 
 def caveat(backend: str) -> str:
@@ -107,17 +113,19 @@ def caveat(backend: str) -> str:
     return _backend(backend).CAVEAT if backend == "staintools" else ""
 
 
-def normalize_file(source: Path, target: Path, *, backend: str, fit: StainFit, seed: int) -> dict:
+def normalize_file(
+    source: Path, target: Path, *, backend: str, fit: StainFit, seed: int, most_gain: float
+) -> dict:
     """Give an image the stains of `fit`; with none of its own it passes through, and its row says why."""
     image, module = png.read_rgb(source), _backend(backend)
     try:
         own = module.fit(image, seed=seed)
-        normalized, clipped = module.normalize(image, own, fit)
+        normalized, clipped = module.normalize(image, own, stain.damp(fit, own, most_gain))
     except StainError as error:
         png.write_rgb(target, image)
         return _quality(reason=str(error))
     png.write_rgb(target, normalized)
-    return _quality(fit=own, clipped=clipped)
+    return _quality(fit=own, gain=stain.gain(own, fit), clipped=clipped)
 
 
 def copy_unchanged(source: Path, target: Path) -> dict:
@@ -131,21 +139,27 @@ def quality_rows(rows: Iterable[ImageRow], qualities: Iterable[dict]) -> list[di
     return [{"id": row.id, "set": row.set} | quality for row, quality in zip(rows, qualities, strict=True)]
 
 
-def warning(rows: Sequence[dict]) -> str:
-    """A sentence on the images that passed through unchanged, empty when there are none."""
-    unchanged = [row for row in rows if row["reason"]]
-    named = some(f"{row['id']} ({row['reason']})" for row in unchanged)
-    return f"{len(unchanged)} of {len(rows)} images unchanged: {named}" if unchanged else ""
+def warnings(rows: Sequence[dict], *, most_gain: float) -> Iterator[str]:
+    """A sentence on the images that passed through unchanged, and one on those whose target was damped."""
+    unchanged = [f"{row['id']} ({row['reason']})" for row in rows if row["reason"]]
+    if unchanged:
+        yield f"{len(unchanged)} of {len(rows)} images unchanged: {some(unchanged)}"
+    damped = [f"{row['id']} ({row['gain']:.1f})" for row in rows if row["gain"] > most_gain]
+    if damped:
+        what = f"got the target's stains damped to a gain of {most_gain:g} (stain.most_gain)"
+        yield f"{len(damped)} of {len(rows)} images {what}: {some(damped)}"
 
 
 def _backend(name: str) -> ModuleType:
     return import_module(BACKENDS[name])
 
 
-def _quality(*, reason: str = "", fit: StainFit | None = None, clipped: float = 0.0) -> dict:
+def _quality(
+    *, reason: str = "", fit: StainFit | None = None, gain: float = np.nan, clipped: float = 0.0
+) -> dict:
     stains = fit.matrix.ravel() if fit else np.full(6, np.nan)
     names = [f"{stain}_{channel}" for stain in ("stain1", "stain2") for channel in "rgb"]
     row = {"reason": reason}
     row |= {name: round(float(value), 6) for name, value in zip(names, stains, strict=True)}
     residual = round(fit.residual, 6) if fit else np.nan
-    return row | {"residual": residual, "clipped": round(clipped, 6)}
+    return row | {"residual": residual, "gain": round(gain, 6), "clipped": round(clipped, 6)}

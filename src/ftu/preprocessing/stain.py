@@ -7,7 +7,7 @@ equal seed give equal bytes, on any number of threads; no function writes into i
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -92,6 +92,28 @@ def normalize(image: np.ndarray, source: StainFit, target: StainFit) -> tuple[np
         normalized[block] = cv2.transpose(levels.astype(np.uint8))
     clipped = normalized.size - np.count_nonzero(normalized)
     return normalized.reshape(image.shape), clipped / normalized.size
+
+
+def gain(source: StainFit, target: StainFit) -> float:
+    """The angle between the target's two stains over that between the source's own, above 0.
+
+    Differences of hue grow so many times, and noise of colour with them (docs/stain.md).
+    """
+    return angle_between(target.matrix) / angle_between(source.matrix)
+
+
+def damp(target: StainFit, source: StainFit, most_gain: float) -> StainFit:
+    """The target, with its stains turned towards each other until its gain is `most_gain` (1 or more).
+
+    Both turn by the same angle within their plane, so that the hue between them stays. A target whose gain
+    is not above `most_gain` is returned as it is.
+    """
+    if gain(source, target) <= most_gain:
+        return target
+    angle, wanted = np.radians([angle_between(stains) for stains in (target.matrix, source.matrix)])
+    turn = (angle - most_gain * wanted) / 2
+    stains = np.sin(angle - turn) * target.matrix + np.sin(turn) * target.matrix[::-1]
+    return replace(target, matrix=stains / np.sin(angle))
 
 
 def mosaic(images: Sequence[np.ndarray]) -> np.ndarray:

@@ -76,7 +76,9 @@ def load_experiment(folder: Path, name: str, weight: float) -> Trained:
     """One experiment with the networks of all its folds."""
     params = bundle_layout.params_of(folder.parent, folder.name)
     stain, target = params.stain, folder / bundle_layout.TARGET
-    work = normalization.prepare(stain.backend, lambda: png.read_rgb(target), seed=stain.seed)
+    work = normalization.prepare(
+        stain.backend, lambda: png.read_rgb(target), seed=stain.seed, most_gain=stain.most_gain
+    )
     networks = {fold: saved.load(folder / f"fold_{fold}") for fold in params.split.run}
     settings, shape = params.predict, partial(resize.network_shape, **params.resize.model_dump())
     window = settings.window.model_dump()

@@ -33,7 +33,7 @@ class Shift(Section):
     """um: the widest side of its images."""
     blur: NotNegative
     """um, standard deviation: the blur of its thicker sections."""
-    stain: Literal["none", "pas", "he"]
+    stain: Literal["none", "pas", "he", "dab"]
     """The dyes that the image's own are swapped for."""
 
 
@@ -66,5 +66,8 @@ class Stain(Section):
     """`exact`: our deterministic solver. `staintools`: the named package, which trains for one second of wall
     time and does not repeat. `none`: images as they are."""
     target: StainTarget
+    most_gain: Annotated[float, Field(ge=1)]
+    """Times: the most by which the angle between an image's two stains may grow, and noise of colour with it.
+    Above, the target's stains are turned towards each other for that image."""
     seed: Seed
     """Which pixels the stains are learnt from."""
