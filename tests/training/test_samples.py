@@ -14,6 +14,7 @@ import toy
 from ftu.errors import InputError
 from ftu.files import png
 from ftu.networks.common.standardize import MEAN, STD, image_tensor
+from ftu.preprocessing import stain
 from ftu.training.augmentation.compose import strict_augmentation
 from ftu.training.fold import even_shares
 from ftu.training.samples import Samples, TrainBatches, ValidBatches, batches, loader
@@ -38,6 +39,7 @@ AUGMENT = {
     "colour": "multiplicative",
     "colour_picks": 2,
     "noise_limit": 0.1,
+    "stain": 0.0,
 }
 
 
@@ -357,3 +359,22 @@ def test_draws_by_share_are_dealt_alike_to_any_number_of_processes():
     one = [sorted(batch) for batch in TrainBatches(8, accumulate=1, rank=0, processes=1, **settings)]
     two = [TrainBatches(8, accumulate=1, rank=rank, processes=2, **settings) for rank in (0, 1)]
     assert [sorted(first + second) for first, second in zip(*two, strict=True)] == one
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_an_images_own_stains_are_learnt_once_and_given_to_its_augmentation(folder, cache):
+    asked = []
+
+    def augment(image, mask, _, own=None):
+        asked.append(own)
+        return image, mask
+
+    made = Samples(folder / "images", folder / "masks", IDS[:2], SIZE, augment, 0, cache=cache, stains=True)
+    fits = [made.stains[0], made.stains[1]]
+    for epoch in range(2):
+        for index in range(2):
+            made[epoch, index]
+    assert [id(own) for own in asked] == [id(fit) for fit in fits * 2]
+    image = png.read_rgb(folder / "images" / f"{IDS[0]}.png")
+    assert fits[0] is not None
+    np.testing.assert_array_equal(fits[0].matrix, stain.fit(image, seed=0).matrix)

@@ -46,7 +46,7 @@ def samples(
     part = partial(Samples, images, masks, cache=cache)
     importance = {name: organ_weights.get(organs[name], 1.0) for name in learnt} if organ_weights else None
     shares = even_shares({name: organs[name] for name in learnt}) if balance == "organ" else None
-    train = part(learnt, side, drawn, seed, importance=importance, shares=shares)
+    train = part(learnt, side, drawn, seed, importance=importance, shares=shares, stains=augment["stain"] > 0)
     return train, part(held_out, side, None, seed)
 
 

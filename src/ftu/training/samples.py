@@ -17,6 +17,7 @@ from tqdm import tqdm
 from ftu.errors import InputError
 from ftu.files import png
 from ftu.networks.common.standardize import image_tensor
+from ftu.preprocessing.dyes import own_stains
 from ftu.training.augmentation.compose import Augmentation, sample_seed
 
 
@@ -28,7 +29,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
     With `cache` every image and mask is read once, at the start, and kept as uint8: 4 bytes a px, 2.4 MB
     at 768 px. Loader workers that are forked share them.
     `importance` weights the loss of each image, by id; `shares` says how often each is drawn, relative to the
-    others. None: all alike.
+    others. None: all alike. With `stains` each image's own are learnt at the start, for `augment` to swap.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
         cache: bool,
         importance: Mapping[str, float] | None = None,
         shares: Mapping[str, float] | None = None,
+        stains: bool = False,
     ) -> None:
         self.ids, self.image_folder, self.mask_folder = list(ids), image_folder, mask_folder
         self.size, self.augment, self.seed = size, augment, seed
@@ -50,6 +52,8 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
         self.shares = np.array([shares[name] for name in ids]) if shares else None
         everything = tqdm(range(len(ids) if cache else 0), desc="read", disable=None, leave=False)
         self.pairs = {index: self._read(index) for index in everything}
+        fitted = tqdm(range(len(ids) if stains else 0), desc="stains", disable=None, leave=False)
+        self.stains = {index: own_stains(self._pair(index)[0], seed=seed) for index in fitted}
         whole = [(index, 0, 0) for index in range(len(ids))]
         self.windows = whole if augment else list(self._windows())
 
@@ -59,9 +63,10 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int]:
         epoch, number = key
         index, top, left = self.windows[number]
-        image, mask = self.pairs.get(index) or self._read(index)
+        image, mask = self._pair(index)
         if self.augment:
-            image, mask = self.augment(image, mask, sample_seed(self.seed, epoch, index))
+            seed = sample_seed(self.seed, epoch, index)
+            image, mask = self.augment(image, mask, seed, self.stains.get(index))
         else:
             image, mask = (_window(array, top, left, self.size) for array in (image, mask))
         return image_tensor(image), torch.from_numpy(mask[None].astype(np.float32)), index
@@ -73,13 +78,16 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
     def _windows(self) -> Iterator[tuple[int, int, int]]:
         """(index, top, left) of the windows that cover each image."""
         for index in range(len(self.ids)):
-            height, width = (self.pairs.get(index) or self._read(index))[1].shape
+            height, width = self._pair(index)[1].shape
             for top in starts(height, self.size):
                 yield from ((index, top, left) for left in starts(width, self.size))
 
     def _paths(self, index: int) -> tuple[Path, Path]:
         name = f"{self.ids[index]}.png"
         return self.image_folder / name, self.mask_folder / name
+
+    def _pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.pairs.get(index) or self._read(index)
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         image, mask = self._paths(index)

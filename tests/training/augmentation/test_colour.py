@@ -88,7 +88,7 @@ def test_no_pick_and_no_limit_change_nothing_and_the_input_is_not_written_to(see
 def test_less_pale_tissue_is_clipped_than_where_amounts_are_added():
     image = pale()
     mask = np.zeros(image.shape[:2], np.uint8)
-    off = dict.fromkeys(("flip", "crop", "rotate", "distort", "noise", "noise_limit"), 0.0)
+    off = dict.fromkeys(("flip", "crop", "rotate", "distort", "noise", "noise_limit", "stain"), 0.0)
     settings = off | {
         "crop_scale": 0.5, "scale_window": [1.0, 1.0], "rotate_degrees": 45.0, "rotate_scale": [0.5, 2.0],
         "colour_picks": 2, "contrast": 0.5, "contrast_limit": 0.4, "hue": 0.5, "hue_limit": 0.4,

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from ftu.pipeline.params import load_params
-from ftu.training.augmentation.compose import ELASTIC_SHIFT, sample_seed, strict_augmentation
+from ftu.preprocessing.dyes import DYES, own_stains, recolour
+from ftu.preprocessing.vahadane import unit_rows
+from ftu.training.augmentation.compose import ELASTIC_SHIFT, MOST_GAIN, sample_seed, strict_augmentation
 from imports import ROOT
 
 SIZE = 64
@@ -22,6 +24,7 @@ SETTINGS = dict.fromkeys(PROBABILITIES, 0.0) | {
     "colour": "additive",
     "colour_picks": 0,
     "noise_limit": 0.1,
+    "stain": 0.0,
     "rotate_degrees": 45.0,
     "rotate_scale": [0.5, 2.0],
     "contrast_limit": 0.4,
@@ -249,3 +252,33 @@ def test_a_kind_of_colour_reads_its_own_settings_alone(kind):
     for seed in range(10):
         plain, changed = (augmentation(**own | more)(image, mask, seed)[0] for more in ({}, others[kind]))
         np.testing.assert_array_equal(plain, changed)
+
+
+def stained(seed=0):
+    """Tissue of two stains with its mask, and its stains."""
+    rng = np.random.default_rng(seed)
+    amounts = rng.gamma(2.0, 0.3, (SIZE * SIZE, 2))
+    density = amounts @ unit_rows(np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]]))
+    image = np.rint(255 * np.exp(-density)).astype(np.uint8).reshape(SIZE, SIZE, 3)
+    return image, drawn(seed)[1], own_stains(image, seed=0)
+
+
+def test_a_swap_of_stains_draws_each_pair_of_dyes_as_often_and_moves_no_mask():
+    image, mask, own = stained()
+    assert own
+    augment = augmentation(stain=1.0, colour="multiplicative")
+    expected = {recolour(image, own, name, most_gain=MOST_GAIN).tobytes(): 0 for name in DYES}
+    for seed in range(90):
+        changed, moved = augment(image, mask, seed, own)
+        expected[changed.tobytes()] += 1
+        np.testing.assert_array_equal(moved, mask)
+    assert min(expected.values()) > 15  # 30 each are expected
+
+
+def test_stains_are_swapped_as_often_as_the_probability_says_and_never_without_two():
+    image, mask, own = stained()
+    augment = augmentation(stain=0.25)
+    swapped = sum(not np.array_equal(augment(image, mask, seed, own)[0], image) for seed in range(400))
+    assert 70 < swapped < 130
+    for seed in range(20):
+        np.testing.assert_array_equal(augment(image, mask, seed, None)[0], image)

@@ -232,6 +232,9 @@ class Augment(Section):
     noise_std: Annotated[list[Share], Field(min_length=2, max_length=2)]
     """additive: smallest and largest standard deviation of the noise, as shares of the full range."""
 
+    stain: Share
+    """Probability of swapping the image's two dyes for those of PAS, H&E or DAB ([stain.md](stain.md))."""
+
     @model_validator(mode="after")
     def _ranges_rise(self) -> Self:
         ranges = {name: getattr(self, name) for name in ("scale_window", "rotate_scale", "noise_std")}

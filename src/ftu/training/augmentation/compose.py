@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ftu.preprocessing.dyes import DYES, recolour
+from ftu.preprocessing.stain import StainFit
 from ftu.training.augmentation.colour import picks
 from ftu.training.augmentation.window import NEAREST_EXACT, random_window
 
@@ -22,12 +24,13 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # or its import asks the network f
 import albumentations as A
 
 MIRROR = 4  # OpenCV's code
+MOST_GAIN = 3.0  # of stains that lie close together; beyond, recolouring shows noise (docs/stain.md)
 # Shares of the image's side. The authors' code, at 768 px: alpha 3 x width and sigma 0.07 x width move a
 # pixel by a standard deviation of 7 px along each axis, and the lines of the grid lie up to 0.05 of their
 # distance apart.
 ELASTIC_SHIFT, ELASTIC_SIGMA, GRID_LIMIT = 0.0091, 0.07, 0.05
 
-Augmentation = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+Augmentation = Callable[[np.ndarray, np.ndarray, int, StainFit | None], tuple[np.ndarray, np.ndarray]]
 
 
 class RotateScale(A.Affine):
@@ -66,11 +69,13 @@ def augmentation(
     noise: float,
     noise_limit: float,
     noise_std: Sequence[float],
+    stain: float = 0.0,
     foreground: bool = False,
 ) -> Augmentation:
-    """A function (image, mask, seed) -> (image, mask) on (side, side, 3) uint8 and (side, side) uint8.
+    """A function (image, mask, seed, own) -> (image, mask) on (side, side, 3) uint8 and (side, side) uint8.
 
-    With `windows` it takes images of any size and first draws a window of them (`random_window`).
+    With `windows` it takes images of any size and first draws a window of them (`random_window`). `own` are
+    the image's stains: with probability `stain` they are swapped for one of DYES; None: it keeps them.
     `flip`, `crop`, `rotate`, `distort`, `contrast`, `hue` and `noise` are probabilities; the limits and
     `noise_std` are shares of the full range; `crop_scale` is the smallest share of the area that a crop
     keeps. The result depends on the arguments alone: never on other samples, loader workers or time.
@@ -108,7 +113,9 @@ def augmentation(
     multiply = picks(colour_picks, gain_limit=contrast_limit, hue_limit=hue_limit, noise_limit=noise_limit)
     compose = A.Compose(steps + (additive if colour == "additive" else []))
 
-    def apply(image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def apply(
+        image: np.ndarray, mask: np.ndarray, seed: int, own: StainFit | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(seed)
         if windows:
             image, mask = random_window(image, mask, side, rng, scales=scale_window, foreground=foreground)
@@ -117,6 +124,8 @@ def augmentation(
         compose.set_random_state(rng, random.Random(seed))
         result = compose(image=image, mask=mask)
         image, mask = result["image"], result["mask"]
+        if stain and rng.random() < stain:
+            image = recolour(image, own, list(DYES)[rng.integers(len(DYES))], most_gain=MOST_GAIN)
         return (multiply(image, rng) if colour == "multiplicative" else image), mask
 
     return apply
