@@ -89,6 +89,7 @@ format: env ## write Python the way make check wants it
 docs: env ## write the parts of docs/ that are made from the code
 	PYTHONPATH=tests/support python tests/support/packages.py
 	PYTHONPATH=src python -m ftu_tools.maintenance.parameters_page
+	PYTHONPATH=src python -m ftu_tools.maintenance.augmentation_picture
 
 SECONDS_OF_FUZZING ?= 30
 

@@ -365,7 +365,7 @@ def test_draws_by_share_are_dealt_alike_to_any_number_of_processes():
 def test_an_images_own_stains_are_learnt_once_and_given_to_its_augmentation(folder, cache):
     asked = []
 
-    def augment(image, mask, _, own=None):
+    def augment(image, mask, seed, own=None):  # noqa: ARG001
         asked.append(own)
         return image, mask
 

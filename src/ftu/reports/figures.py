@@ -49,7 +49,7 @@ def draw_curves(histories: Mapping[int, pd.DataFrame], path: Path) -> None:
         for name, colour in BLOCK_COLOURS.items():
             gradients.plot(history["epoch"], history[name], color=colour, alpha=0.6)
     _name_lines(losses, histories)
-    losses.set(xlabel="epoch", ylabel="BCE", yscale="log")
+    losses.set(xlabel="epoch", ylabel="loss", yscale="log")
     dice.set(xlabel="epoch", ylabel="validation Dice (network size)", ylim=(0, 1))
     gradients.set(xlabel="epoch", ylabel="norm of the gradient", yscale="log")
     gradients.legend([Line2D([], [], color=colour) for colour in BLOCK_COLOURS.values()], BLOCK_NAMES)

@@ -10,8 +10,8 @@ import math
 import os
 import random
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -30,7 +30,13 @@ MOST_GAIN = 3.0  # of stains that lie close together; beyond, recolouring shows 
 # distance apart.
 ELASTIC_SHIFT, ELASTIC_SIGMA, GRID_LIMIT = 0.0091, 0.07, 0.05
 
-Augmentation = Callable[[np.ndarray, np.ndarray, int, StainFit | None], tuple[np.ndarray, np.ndarray]]
+
+class Augmentation(Protocol):
+    """A function of image, mask, seed and the image's own stains, where they are known."""
+
+    def __call__(
+        self, image: np.ndarray, mask: np.ndarray, seed: int, own: StainFit | None = None
+    ) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 class RotateScale(A.Affine):
