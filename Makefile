@@ -120,6 +120,12 @@ table2: env ## the paper's Table 2: MODELS="CoaT,PVTv2" MODES="none switched" SE
 	PYTHONPATH=src python -m ftu_tools.studies.run_table2 --models "$(MODELS)" --modes "$(MODES)" --seeds "$(SEEDS)" \
 	  --folds "$(FOLDS)" --set "$(SET)" --grid "$(GRID)"
 
+EFFECTS ?= benchmarks/effects.yaml
+
+.PHONY: effects
+effects: env ## what each change of parameters brings, in paired differences: EFFECTS=file SEEDS="42 43 44" SET="..."
+	PYTHONPATH=src python -m ftu_tools.studies.effects $(EFFECTS) --seeds "$(SEEDS)" --set "$(SET)"
+
 # Empty for the project as it lies here, the running Python, no name yet, and predict.device.
 EXPERIMENT ?=
 PYTHONS ?=

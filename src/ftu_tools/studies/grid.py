@@ -101,7 +101,7 @@ def make_cells(
             f"split.run=[{','.join(map(str, sorted(folds)))}]",  # in one order: they are a set
         )
         digest = digest_of(effective(params, overrides))
-        cells.append(Cell(model, mode, seed, cell_name(model, mode, seed, digest), overrides))
+        cells.append(Cell(model, mode, seed, cell_name("table2", f"{model} {mode}", seed, digest), overrides))
     return cells
 
 
@@ -143,10 +143,10 @@ def digest_of(params: Params) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
 
-def cell_name(model: str, mode: str, seed: int, digest: str) -> str:
+def cell_name(study: str, what: str, seed: int, digest: str) -> str:
     """The experiment's name: allowed by git and DVC, readable, and another for other parameters."""
-    slug = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
-    return f"table2-{slug}-{mode}-s{seed}-{digest}"
+    slug = re.sub(r"[^a-z0-9]+", "-", what.lower()).strip("-")
+    return f"{study}-{slug}-s{seed}-{digest}"
 
 
 def fill(

@@ -1,0 +1,134 @@
+"""What each change of parameters brings: variants x seeds as DVC experiments, and a table of paired
+differences.
+
+A file names the variants, each with its `-S` overrides; the first is what the others are compared with. What
+is finished is not run again.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ftu.errors import InputError
+from ftu.files import markdown, yamlfile
+from ftu.pipeline import paths
+from ftu.pipeline.atomic import whole_files
+from ftu.pipeline.params import load_params
+from ftu.pipeline.stage import run
+from ftu_tools.studies import experiments, grid, statistics
+from ftu_tools.studies.grid import Cell
+from ftu_tools.studies.run_table2 import numbers, split_settings
+from ftu_tools.studies.statistics import Interval
+
+LOGS = Path(".dvc/tmp/effects")
+EXAMPLE = "a name for each variant and its overrides, such as `flips: [predict.tta=flips]`"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path, help="YAML: " + EXAMPLE)
+    parser.add_argument("--seeds", default="", help="values of train.seed; that of params.yaml, when empty")
+    parser.add_argument("--set", default="", help="other parameters, of all variants")
+    words = parser.parse_args()
+    params = load_params(paths.PARAMS)
+    seeds = numbers("SEEDS", words.seeds) or [params.train.seed]
+    cells = make_cells(paths.PARAMS, read_variants(words.file), seeds, split_settings(words.set))
+    decisive = experiments.decisive(grid.effective(paths.PARAMS, cells[0].overrides).data.root)
+    experiments.check_committed(decisive)
+    failed = fill(cells, experiments.finished(decisive))
+    text = report(table_of(cells, experiments.finished(decisive)))
+    with whole_files(paths.REPORTS) as folder:
+        (folder / "effects.md").write_text(text)
+    print(f"\n{text}")
+    if failed:
+        sys.exit(f"failed: {', '.join(f'{cell.mode}, seed {cell.seed} ({log_of(cell)})' for cell in failed)}")
+
+
+def read_variants(path: Path) -> dict[str, list[str]]:
+    """The overrides of each variant by its name; InputError names what is wrong."""
+    rows = yamlfile.read(path, "EFFECTS names a file of variants")
+    if not isinstance(rows, dict) or len(rows) < 2:
+        raise InputError(f"{path}: holds fewer than two variants; write {EXAMPLE}")
+    for name, overrides in rows.items():
+        if not isinstance(overrides, list) or not all(isinstance(one, str) for one in overrides):
+            raise InputError(f"{path}: {name}: {overrides!r:.100} is no list of key=value; write {EXAMPLE}")
+    return {str(name): overrides for name, overrides in rows.items()}
+
+
+def make_cells(
+    params: Path, variants: Mapping[str, Sequence[str]], seeds: Sequence[int], settings: Sequence[str]
+) -> list[Cell]:
+    """Every variant with every seed, seed by seed; InputError for what DVC or the parameters refuse."""
+    cells = []
+    for seed in seeds:
+        for name, overrides in variants.items():
+            all_of_them = (*settings, *overrides, f"train.seed={seed}")
+            digest = grid.digest_of(grid.effective(params, all_of_them))
+            cells.append(
+                Cell("effect", name, seed, grid.cell_name("effect", name, seed, digest), all_of_them)
+            )
+    return cells
+
+
+def fill(cells: Sequence[Cell], finished: Mapping[str, str]) -> list[Cell]:
+    """Run what is not finished, a line for each; returns those that failed."""
+    failed: list[Cell] = []
+
+    def train(cell: Cell) -> bool:
+        start = time.monotonic()
+        ended_well = experiments.run(cell.command("--temp"), log_of(cell))
+        print(f"{cell.mode}, seed {cell.seed}: {'done' if ended_well else 'FAILED'} after "
+              f"{time.monotonic() - start:.0f} s", flush=True)  # fmt: skip
+        return ended_well
+
+    for cell, state in grid.fill(cells, finished, train):
+        failed += [cell] if state == "failed" else []
+    return failed
+
+
+def table_of(cells: Sequence[Cell], finished: Mapping[str, str]) -> pd.DataFrame:
+    """model, mode (the variant), seed, id, dice (0..1): a row for each image of each finished cell."""
+    parts = [
+        experiments.dice(cell.name, finished[cell.name]).assign(
+            model=cell.model, mode=cell.mode, seed=cell.seed
+        )
+        for cell in cells
+        if cell.name in finished
+    ]
+    if not parts:
+        raise InputError(f"no variant has run to its end; the logs are in {LOGS}")
+    return pd.concat(parts, ignore_index=True)
+
+
+def report(table: pd.DataFrame) -> str:
+    """A Markdown table: Dice of each variant, and its difference to the first one, paired by image and
+    seed."""
+    first, *_ = variants = list(dict.fromkeys(table["mode"]))
+    rows = []
+    for name in variants:
+        score = statistics.score(table, "effect", name)
+        gain = statistics.difference(table, "effect", name, first) if name != first else None
+        assert score
+        seeds = ", ".join(f"{mean:.4f}" for mean in score.seed_means.values())
+        spelled = (
+            [f"{gain.mean:+.4f}", between(gain.over_images), between(gain.reach)] if gain else ["", "", ""]
+        )
+        rows.append([name, f"{score.mean:.4f}", seeds, *spelled])
+    head = ["variant", "Dice", "of each seed", f"minus {first}", "over images", "over images and seeds"]
+    return "\n".join(markdown.table(head, rows)) + "\n"
+
+
+def between(interval: Interval) -> str:
+    return f"{interval.low:+.4f} to {interval.high:+.4f}" if interval.is_known() else "unknown"
+
+
+def log_of(cell: Cell) -> Path:
+    return LOGS / f"{cell.name}.log"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,69 @@
+"""The study of effects: what a file of variants may hold, the cells it makes, and the differences it reports."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ftu.errors import InputError
+from ftu_tools.studies import effects
+from imports import ROOT
+
+PARAMS = ROOT / "params.yaml"
+
+
+def written(tmp_path, text):
+    (tmp_path / "variants.yaml").write_text(text)
+    return tmp_path / "variants.yaml"
+
+
+def test_the_projects_own_variants_are_all_other_parameters():
+    cells = effects.make_cells(PARAMS, effects.read_variants(ROOT / "benchmarks/effects.yaml"), [1, 2], [])
+    assert len({cell.name for cell in cells}) == len(cells) == 2 * len({cell.mode for cell in cells})
+    assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
+
+
+def test_a_cell_runs_with_what_all_have_then_its_own_and_its_seed():
+    variants = {"a": [], "b": ["augment.colour_picks=0"]}
+    cells = effects.make_cells(PARAMS, variants, [7], ["train.epochs=9"])
+    assert [cell.overrides for cell in cells] == [
+        ("train.epochs=9", "train.seed=7"),
+        ("train.epochs=9", "augment.colour_picks=0", "train.seed=7"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("only: []", "holds fewer than two variants"),
+        ("[1, 2]", "holds fewer than two variants"),
+        ("a: []\nb: train.ema=0.9", "b: 'train.ema=0.9' is no list of key=value"),
+        ("a: []\nb: [{train.ema: 0.9}]", "b: .* is no list of key=value"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_row(tmp_path, text, message):
+    path = written(tmp_path, text)
+    with pytest.raises(InputError, match=f"{path}: {message}"):
+        effects.read_variants(path)
+
+
+def test_a_parameter_that_there_is_not_is_refused_before_anything_runs():
+    with pytest.raises(InputError, match=r"train\.no_such"):
+        effects.make_cells(PARAMS, {"a": [], "b": ["train.no_such=1"]}, [1], [])
+
+
+def test_a_difference_is_paired_by_image_and_seed():
+    rng = np.random.default_rng(0)
+    rows = []
+    for seed in (1, 2, 3):
+        hard = rng.uniform(0.2, 0.9, 40)  # images differ far more than variants
+        for name, more in (("plain", 0.0), ("better", 0.05)):
+            dice = hard + more + rng.normal(0, 0.001, 40)
+            rows += [
+                {"model": "effect", "mode": name, "seed": seed, "id": str(k), "dice": d}
+                for k, d in enumerate(dice)
+            ]
+    first, second = effects.report(pd.DataFrame(rows)).splitlines()[2:]
+    assert first.startswith("| plain |")
+    assert "+0.05" in second
+    low, high = (float(part) for part in second.split("|")[5].split(" to "))
+    assert 0.049 < low < 0.05 < high < 0.051
