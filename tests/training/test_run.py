@@ -246,6 +246,10 @@ def test_a_run_goes_on_at_its_loss_scale_and_takes_the_first_step_for_no_skipped
     scaler.update(2.0**4)
     scale_losses(again)
     again.load_state_dict(first.state_dict())
+    for parameter in again.segmenter.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    again.accelerator.scaler.scale(torch.zeros(1))  # pyright: ignore[reportOptionalMemberAccess]
+    again.optimizer.step()
     again.after_step()
     assert again.average is not None
     assert again.average.n_averaged.item() == 1
