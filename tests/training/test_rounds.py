@@ -58,8 +58,8 @@ def test_deeplab_alone_does_not_train_on_one_image(decoder, expected):
 
 def test_another_error_is_not_taken_for_a_lack_of_images():
     network = build.build(architecture("unet"))
-    network.head = torch.nn.LayerNorm(7)  # pyright: ignore[reportAttributeAccessIssue]
-    with pytest.raises(RuntimeError, match="normalized_shape"):
+    network.head = torch.nn.BatchNorm1d(7)  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(ValueError, match="expected 2D or 3D input"):
         takes_one_image(network, 64)
 
 

@@ -1,9 +1,9 @@
 """By how much scores are flattered when each network's epoch was chosen on the images that it is scored on.
 
-The best of many noisy scores is better than what it is worth (Cawley and Talbot, JMLR 11, 2010). Two estimates
-come from the histories of the folds. The best epoch minus the last one: it also counts what a network
-loses by training on. The best epoch minus the one that the other folds would choose: that one is honest for
-this fold, as in nested cross-validation. Dice is that of the histories: at network size, threshold 0.5.
+The best of many noisy scores is better than what it is worth (Cawley and Talbot, JMLR 11, 2010). From the
+folds' histories there are two estimates. Best minus last epoch also counts what is lost by training on.
+The best epoch minus the one that the other folds would choose is as in nested cross-validation: that choice
+is honest for this fold. Dice is that of the histories: at network size, threshold 0.5.
 """
 
 from collections.abc import Sequence

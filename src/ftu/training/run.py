@@ -100,7 +100,7 @@ class Run:
     def restart(self) -> None:
         """Let optimiser and scheduler begin anew at the switch, as for a run of the epochs that are left.
 
-        So the authors' script begins its second phase. The average and the loss scale go on.
+        So the authors' script begins, if its second phase is a run of its own. Average and loss scale go on.
         """
         self.optimizer.load_state_dict(self.unused)
         self.scheduler = self.new_scheduler(self.steps * (self.epochs - self.switch_epoch))

@@ -27,9 +27,10 @@ COLOURS = {
     ("single", "none"): "tab:gray",
 }
 
-CHOSEN = """\
-Each network is that of its best epoch{since} on the images that are scored here (train.checkpoint {rule}): the \
-scores are too high, and by another chance for each network."""
+CHOSEN = (
+    "Each network is that of its best epoch{since} (train.checkpoint {rule}), chosen on the images that are "
+    "scored here: the scores are too high, and by another chance for each network."
+)
 CHECKPOINTS = {
     "last": "Each network is that of its last epoch (train.checkpoint last): none was chosen by its score.",
     "best": CHOSEN.format(rule="best", since=""),
