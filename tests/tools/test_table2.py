@@ -125,6 +125,7 @@ def test_the_last_epoch_is_scored_unless_another_is_asked_for(tmp_path):
         (cell, *_) = cells(*grid.with_last_epoch(settings), params=best)
         assert grid.effective(best, cell.overrides).train.checkpoint == expected
         assert set(settings) <= set(cell.overrides)
+    assert grid.with_last_epoch(["train.checkpoint=best"]) == ["train.checkpoint=best"]
 
 
 def test_the_report_says_of_each_rule_which_epoch_is_scored():
