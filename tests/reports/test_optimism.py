@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ftu.probabilities.fold_maps import Selection
 from ftu.reports import optimism
 
-BEST, LAST = Selection("best", 0), Selection("last", 0)
+BEST, LAST = Selection("best", 0, False), Selection("last", 0, False)
 dices = st.integers(0, 1000).map(lambda thousandth: thousandth / 1000)
 
 
@@ -95,10 +95,16 @@ def test_of_the_last_epoch_it_is_said_that_none_was_chosen():
     assert "no epoch was chosen" in optimism.words(curves, LAST, nested=False)
 
 
+def test_a_last_epoch_by_early_stopping_is_not_called_unchosen():
+    said = optimism.words([np.array([0.9, 0.5])], LAST._replace(stopped_early=True), nested=False)
+    assert "no epoch was chosen" not in said
+    assert "early stopping chose" in said
+
+
 @given(histories())
 def test_the_words_say_what_the_facts_say(given_histories):
     curves, first = given_histories
-    selection = Selection("best_after_switch", first)
+    selection = Selection("best_after_switch", first, False)
     found, said = optimism.facts(curves, selection), optimism.words(curves, selection, nested=False)
     assert found == {
         "rule": "best_after_switch",

@@ -23,12 +23,20 @@ def test_the_saved_weights_are_those_of_the_epoch_that_model_json_names(squares,
     model, facts = saved.load(tmp_path)
     scores = jsonfile.read(tmp_path / "metrics.json", "")
     assert list(scores) == list(CHOICES)
-    assert (facts["checkpoint"], facts["switch_epoch"]) == (choice, 1)
+    assert (facts["checkpoint"], facts["switch_epoch"], facts["stopped_early"]) == (choice, 1, False)
     assert facts["epoch"] == scores[choice]["epoch"] == (3 if choice == "last" else facts["epoch"])
     assert_same(model.state_dict(), shipped[facts["epoch"]])
     history = pd.read_csv(tmp_path / "history.csv").set_index("epoch")[made.run.shown_dice]
     for score in scores.values():
         assert score["dice"] == pytest.approx(history[score["epoch"]])
+
+
+def test_a_training_out_of_patience_says_that_it_stopped_early(squares, tmp_path):
+    made = train(squares, epochs=6, switch_epoch=1, patience=1, lr=1e-6, checkpoint="last")
+    fold.save(tmp_path, made.run, ARCHITECTURE, {"fold": 0})
+    facts = jsonfile.read(tmp_path / "model.json", "")
+    assert facts["stopped_early"]
+    assert facts["epoch"] == len(made.run.rows) - 1 < 5
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Laws of rounds: a network is refused one image at a time where torch refuses it, and no other is."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from ftu.errors import InputError
 from ftu.networks.common import build
 from ftu.training.rounds import Rounds, takes_one_image
+from imports import ROOT
 
 NETWORKS = {"unet": True, "deeplabv3plus": False, "daformer": True}  # decoder -> takes one image of 64 px
 
@@ -98,3 +102,20 @@ def test_what_is_advised_is_a_way_to_deal_the_same_step_that_is_not_refused(take
 )
 def test_the_smaller_rounds_of_a_step(images, takes, expected):
     assert known(takes, images).smaller() == expected
+
+
+@pytest.mark.slow
+def test_the_stage_refuses_before_it_reads_an_image(new_project):
+    model = architecture("deeplabv3plus")
+    del model["size"]
+    project = new_project(resize={"side": 64}, train={"model": model, "batch_size": 2, "accumulate": 2})
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "stages" / "train.py"), "--fold", "0"],
+        cwd=project.folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "train: error: train.batch_size 2, train.accumulate 2, train.processes 1: each" in done.stderr

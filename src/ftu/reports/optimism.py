@@ -41,7 +41,7 @@ def shown_dice(history: pd.DataFrame) -> np.ndarray:
 
 def facts(curves: Sequence[np.ndarray], selection: Selection) -> dict[str, str | float]:
     """The rule; where it looked at the scored images, both estimates, of one fold the first alone."""
-    rule, first = selection
+    rule, first, _ = selection
     if rule == "last":
         return {"rule": rule}
     found = {"best_minus_last": best_minus_last(curves, first)}
@@ -54,6 +54,11 @@ def words(curves: Sequence[np.ndarray], selection: Selection, *, nested: bool) -
     """`facts` as a paragraph; `nested`: there is an estimate of rules that were chosen on other folds."""
     found = facts(curves, selection)
     if selection.rule == "last":
+        if selection.stopped_early:
+            return (
+                "The networks are those of the last epoch, but early stopping chose by these images when "
+                "that was: the scores may be too high.\n"
+            )
         return "The networks are those of the last epoch: no epoch was chosen on these images.\n"
     said = [
         f"The networks are those of the best epoch (train.checkpoint {selection.rule}), which was chosen on "

@@ -75,6 +75,7 @@ def save(folder: Path, running: Run, architecture: dict, facts: dict) -> None:
         "checkpoint": checkpoints.ships,
         "epoch": checkpoints.shipped.epoch,
         "switch_epoch": running.switch_epoch,
+        "stopped_early": len(running.rows) < running.epochs,
     }
     weights = checkpoints.weights(running.shipped)
     saved.save(folder, running.segmenter, weights, architecture, facts | chosen)
