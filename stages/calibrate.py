@@ -13,7 +13,7 @@ from ftu.pipeline.atomic import whole_files
 from ftu.pipeline.params import Params, load_params
 from ftu.pipeline.stage import run
 from ftu.pipeline.workers.pool import Pool
-from ftu.probabilities import ensemble
+from ftu.probabilities import ensemble, fold_maps
 
 
 def main() -> str:
@@ -59,7 +59,8 @@ def calibrate(params: Params, cases: Sequence[Held], start: Choice) -> tuple[Cho
     outer, final = nested_cv.choose_by_fold(measured, search)
     scores = nested_cv.scores(measured, search, outer, final, params.postprocess.never_empty)
     estimates = nested_cv.estimates(scores, draws=settings.bootstrap, seed=settings.seed)
-    return final, report.compose(measured, search, outer, final, estimates)
+    rule = fold_maps.selection(paths.model(fold) for fold in params.split.run).rule
+    return final, report.compose(measured, search, outer, final, estimates, rule)
 
 
 if __name__ == "__main__":

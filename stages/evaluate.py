@@ -13,8 +13,8 @@ from ftu.pipeline.atomic import whole_files
 from ftu.pipeline.params import Params, load_params
 from ftu.pipeline.stage import run
 from ftu.pipeline.workers.pool import Pool
-from ftu.probabilities import ensemble
-from ftu.reports import figures, scores
+from ftu.probabilities import ensemble, fold_maps
+from ftu.reports import figures, optimism, scores
 from ftu.reports.scores import Trial
 
 
@@ -29,13 +29,17 @@ def main() -> str:
 
     facts = jsonfile.read(paths.REPORTS / "calibration.json", "run `dvc repro`")
     nested, typical = scores.nested(facts), scores.typical(table)
-    report = scores.report(table, shifted, nested)
+    selection = fold_maps.selection(paths.model(fold) for fold in params.split.run)
+    histories = {fold: pd.read_csv(paths.model(fold) / "history.csv") for fold in params.split.run}
+    curves = [optimism.shown_dice(history) for history in histories.values()]
+    summary = scores.summary(table, shifted, nested) | {"checkpoint": optimism.facts(curves, selection)}
+    told = optimism.words(curves, selection, nested=bool(nested))
+    report = f"{scores.report(table, shifted, nested)}\n{told}"
     with whole_files(paths.REPORTS) as folder:
         table.to_csv(folder / "dice.csv", index=False)
         shifted.to_csv(folder / "dice_shifted.csv", index=False)
-        jsonfile.write(folder / "metrics.json", scores.summary(table, shifted, nested))
+        jsonfile.write(folder / "metrics.json", summary)
         (folder / "summary.md").write_text(report)
-        histories = {fold: pd.read_csv(paths.model(fold) / "history.csv") for fold in params.split.run}
         figures.draw_curves(histories, folder / "curves.png")
         dice = table.set_index("id")["dice"]
         shown = [trial for trial in trials if trial.case.row.id in typical]

@@ -10,9 +10,12 @@ from ftu.pipeline.stage import fold_argument, run, warn
 from ftu.training.losses import schedules
 
 LOADING = {"batch_size", "accumulate", "valid_batch_size", "workers"}
-RUNNING = {"seed", "epochs", "lr", "weight_decay", "scheduler", "clip", "ema", "compile", "switch_epoch"}
-RUNNING |= {"decay_norms", "lr_decoder", "aux_target", "recompute"}
 SAMPLING = {"seed", "cache", "balance", "organ_weights"}
+DEALING = {"batch_size", "accumulate", "processes"}
+RUNNING = {
+    "seed", "epochs", "lr", "weight_decay", "decay_norms", "lr_decoder", "scheduler", "clip", "ema",
+    "compile", "recompute", "aux_target", "switch_epoch", "restart_at_switch", "checkpoint",
+}  # fmt: skip
 
 
 def main() -> str:
@@ -25,6 +28,7 @@ def train(number: int, params: Params) -> str:
     from ftu.networks.common import build, devices, first_weights
     from ftu.training import fold, resume
     from ftu.training.accelerator import accelerate, explain_out_of_memory, usable_precision
+    from ftu.training.rounds import Rounds
     from ftu.training.run import Run
     from ftu.training.samples import batches
 
@@ -32,8 +36,10 @@ def train(number: int, params: Params) -> str:
     device = devices.choose_device(settings.device, launch.local(settings.processes))
     precision = usable_precision(device, settings.precision)
     accelerator = accelerate(device, precision, settings.accumulate)
-    devices.fix_randomness(settings.seed, settings.threads, settings.device)
     architecture: dict[str, Any] = {**settings.model.model_dump(), "size": side}
+    rounds = Rounds(architecture, **settings.model_dump(include=DEALING))
+    rounds.check()  # draws random numbers
+    devices.fix_randomness(settings.seed, settings.threads, settings.device)
     model = build.build(architecture)
     source = first_weights.load_encoder_weights(model.encoder, settings.model.encoder, settings.weights)
     slower = f"train.precision: this CPU computes no {settings.precision}; trained in {precision}"
@@ -58,16 +64,17 @@ def train(number: int, params: Params) -> str:
     main = settings.loss.model_dump()
     schedule = schedules.choose(settings.aux_loss, blocks, settings.aux_weight, switch, main)
     state = resume.StateFile(paths.state(number, key), writes=accelerator.is_main_process)
-    with state.held(), explain_out_of_memory(settings.batch_size, side):
+    with state.held(), explain_out_of_memory(settings.batch_size, side, rounds.smaller):
         steps = len(samples[0]) // settings.batch_size
         running = Run(model, accelerator, side, steps, **settings.model_dump(include=RUNNING))
         fold.fit(running, state, loaders, schedule, patience=settings.early_stopping)
         if accelerator.is_main_process:
+            warn(fold.phase_one(running) if settings.aux_loss == "switched" else "")
             facts = {"fold": number, "seed": settings.seed, "precision": precision, "encoder_weights": source}
             with whole_folder(paths.model(number)) as folder:
-                fold.save(folder, running, settings.checkpoint, architecture, facts)
+                fold.save(folder, running, architecture, facts)
         state.remove()
-    dice = running.checkpoints.kept[settings.checkpoint].dice
+    dice = running.checkpoints.shipped.dice
     return f"{len(running.rows)} epochs, Dice {dice:.4f}" if accelerator.is_main_process else ""
 
 

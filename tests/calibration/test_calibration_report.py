@@ -10,7 +10,7 @@ from ftu.calibration.choose_mixture import Mixture
 from ftu.calibration.choose_rules import Settings
 from ftu.calibration.dice_curves import Sizes
 from ftu.calibration.nested_cv import Search, as_given, estimates, tidy
-from ftu.calibration.report import OFF, Panel, draw, facts, panels, words
+from ftu.calibration.report import NOT_NESTED, OFF, Panel, draw, facts, panels, words
 from ftu.masks.cutting import Rule
 
 TABLE = {"HPA": {"kidney": Rule(0.5, 0, 0, 0.25), "lung": Rule(0.15, 0, 0, math.nan)}}
@@ -20,7 +20,7 @@ FINAL = GIVEN._replace(table={"HPA": TABLE["HPA"] | {"kidney": Rule(0.32, 50, 20
 
 def test_scores_stand_beside_each_other_and_choices_beside_those_of_the_folds():
     scores = estimates(tidy([case(0), case(1)], [[0.6, 0.7, 0.5], [0.8, 0.9, 0.7]]), draws=100, seed=0)
-    text = words(scores, FINAL, {0: FINAL, 1: GIVEN})
+    text = words(scores, FINAL, {0: FINAL, 1: GIVEN}, "last")
     row = "| HPA kidney | 2 | 0.700 [0.600, 0.800] | 0.800 [0.700, 0.900] | 0.600 [0.500, 0.700] | 0.100 "
     assert row in text
     assert "| HPA | kidney | 0.32 | 0.32, 0.5 | 50 | 20 | thresholds, postprocess |" in text
@@ -29,7 +29,16 @@ def test_scores_stand_beside_each_other_and_choices_beside_those_of_the_folds():
 
 def test_one_image_has_no_interval():
     scores = estimates(tidy([case(0)], [[0.6, 0.7, 0.5]]), draws=100, seed=0)
-    assert "| HPA kidney | 1 | 0.600 | 0.700 | 0.500 | 0.100 |" in words(scores, FINAL, {})
+    assert "| HPA kidney | 1 | 0.600 | 0.700 | 0.500 | 0.100 |" in words(scores, FINAL, {}, "last")
+
+
+@pytest.mark.parametrize("rule", ["last", "best", "best_after_switch"])
+def test_what_is_not_nested_is_named_where_it_is_so(rule):
+    scores = estimates(tidy([case(0)], [[0.6, 0.7, 0.5]]), draws=100, seed=0)
+    said, silent = (words(scores, FINAL, {}, each) for each in (rule, "last"))
+    assert ("the networks are not" in said) == (f"(train.checkpoint {rule})" in said) == (rule != "last")
+    if rule != "last":
+        assert said.replace(NOT_NESTED.format(rule=rule) + "\n\n", "") == silent
 
 
 def test_facts_hold_no_nan():

@@ -184,6 +184,22 @@ def test_the_nested_estimate_of_chosen_rules_stands_beside_their_score(project):
     assert jsonfile.read(project.folder / "reports" / "metrics.json", "")["nested"] == nested
 
 
+def test_the_optimism_of_epochs_that_were_chosen_stands_beside_their_score(project):
+    assert "no epoch was chosen" in done(project, "evaluate")
+    metrics_file = project.folder / "reports" / "metrics.json"
+    assert jsonfile.read(metrics_file, "")["checkpoint"] == {"rule": "last"}
+    for fold, dices in enumerate(([0.9, 0.5], [0.7, 0.8])):
+        model = project.folder / "models" / f"fold_{fold}"
+        facts = jsonfile.read(model / "model.json", "")
+        jsonfile.write(model / "model.json", facts | {"checkpoint": "best"})
+        pd.read_csv(model / "history.csv").assign(valid_dice=dices).to_csv(model / "history.csv", index=False)
+    printed = done(project, "evaluate")
+    found = {"rule": "best", "best_minus_last": 0.2, "best_minus_chosen_on_others": 0.25}
+    assert jsonfile.read(metrics_file, "")["checkpoint"] == found
+    assert "best minus last epoch: 0.2000. Best minus the epoch chosen on the other folds: 0.2500." in printed
+    assert printed == (project.folder / "reports" / "summary.md").read_text()
+
+
 def test_no_shifted_images_are_no_shifted_score(project):
     (project.folder / "data/shifted/shifted.csv").write_text(",".join(ImageRow._fields) + "\n")
     for path in (project.folder / "data/predictions").glob("fold_*/shifted"):

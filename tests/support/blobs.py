@@ -44,7 +44,7 @@ def write_project(folder: Path, counts: dict[str, int], *, folds: int, noise: fl
     table.drop(columns="fold").to_csv(data / "images.csv", index=False)
     table[["id", "organ", "fold"]].to_csv(data / "folds.csv", index=False)
     for fold in range(folds):
-        made_by = {"weights_sha256": f"of {fold}", "sets": ["flips"]}
+        made_by = {"weights_sha256": f"of {fold}", "sets": ["flips"], "checkpoint": "last"}
         jsonfile.write(data / "predictions" / f"fold_{fold}" / "prediction.json", made_by)
         (folder / "models" / f"fold_{fold}").mkdir(parents=True)
         jsonfile.write(folder / "models" / f"fold_{fold}" / "model.json", made_by)

@@ -59,7 +59,7 @@ def predict(
         jsonfile.write(made / fold_maps.FACTS, {"fold": fold, "sets": list(sets), "weights_sha256": weights})
         model = folder / "models" / f"fold_{fold}"
         model.mkdir(parents=True)
-        jsonfile.write(model / "model.json", {"weights_sha256": weights})
+        jsonfile.write(model / "model.json", {"weights_sha256": weights, "checkpoint": "last"})
         history().to_csv(model / "history.csv", index=False)
 
 

@@ -192,6 +192,7 @@ def prepare(
     switch = epochs // 2 if switch_epoch is None else switch_epoch
     settings: dict[str, Any] = {"lr": 1e-3, "weight_decay": 0.01, "clip": 0.0, "ema": 0.0, "compile": False}
     settings |= {"decay_norms": True, "lr_decoder": 1.0, "aux_target": "exact", "recompute": False}
+    settings |= {"restart_at_switch": False, "checkpoint": "best"}
     run = Run(
         model,
         accelerator,

@@ -1,4 +1,5 @@
-"""The study of effects: what a file of variants may hold, the cells it makes, and the differences it reports."""
+"""The study of effects: what a file of variants may hold, the cells it makes, and the differences it
+reports."""
 
 import numpy as np
 import pandas as pd

@@ -13,6 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from ftu.errors import InputError
+from ftu.training.checkpoints import CHOICES
 from ftu_tools.studies import experiments, grid, run_table2, switched_aux, table2_report
 from ftu_tools.studies.grid import Cell
 from ftu_tools.studies.statistics import UNKNOWN, Estimate, Interval
@@ -111,6 +112,27 @@ def test_a_changed_parameter_changes_every_name_wherever_it_is_set(tmp_path):
     plain, by_file, by_setting = cells(), cells(params=changed), cells("train.epochs=13")
     assert [cell.name for cell in by_file] == [cell.name for cell in by_setting]
     assert not {cell.name for cell in plain} & {cell.name for cell in by_file}
+
+
+def test_the_last_epoch_is_scored_unless_another_is_asked_for(tmp_path):
+    best = tmp_path / "params.yaml"
+    best.write_text((ROOT / "params.yaml").read_text().replace("checkpoint: last", "checkpoint: best"))
+    for settings, expected in (
+        ([], "last"),
+        (["train.checkpoint=best"], "best"),
+        (["train.epochs=20"], "last"),
+    ):
+        (cell, *_) = cells(*grid.with_last_epoch(settings), params=best)
+        assert grid.effective(best, cell.overrides).train.checkpoint == expected
+        assert set(settings) <= set(cell.overrides)
+    assert grid.with_last_epoch(["train.checkpoint=best"]) == ["train.checkpoint=best"]
+
+
+def test_the_report_says_of_each_rule_which_epoch_is_scored():
+    assert tuple(table2_report.CHECKPOINTS) == CHOICES
+    for rule, sentence in table2_report.CHECKPOINTS.items():
+        assert f"(train.checkpoint {rule})" in sentence
+        assert ("too high" in sentence) == (rule != "last")
 
 
 def test_spelling_comments_and_the_order_of_folds_change_no_name(tmp_path):

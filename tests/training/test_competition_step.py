@@ -18,7 +18,10 @@ from imports import ROOT
 
 pytestmark = pytest.mark.slow
 
-RUNNING = {"seed", "epochs", "lr", "weight_decay", "scheduler", "clip", "ema", "compile", "switch_epoch"}
+RUNNING = {
+    "seed", "epochs", "lr", "weight_decay", "scheduler", "clip", "ema", "compile", "switch_epoch",
+    "restart_at_switch", "checkpoint",
+}  # fmt: skip
 TAPPED = 2  # the block that is supervised before the switch
 
 

@@ -262,23 +262,31 @@ def test_a_gpu_for_each_process_is_asked_for(monkeypatch):
 
 def test_a_gpu_without_memory_is_explained_with_what_to_change():
     keys = ("train.batch_size", "train.accumulate", "train.valid_batch_size", "resize.side")
-    refused = pytest.raises(InputError, match="48 images of 768 x 768 px")
-    with refused as caught, accelerator.explain_out_of_memory(48, 768):
+    refused = pytest.raises(InputError, match=r"48 images of 768 x 768 px.*; 1 or 3 at a time")
+    with refused as caught, accelerator.explain_out_of_memory(48, 768, lambda: [1, 3]):
         raise torch.OutOfMemoryError("CUDA out of memory")
     assert [key for key in (*keys, "train.precision", "train.model") if key not in str(caught.value)] == []
 
 
+def test_a_step_that_cannot_be_dealt_to_more_rounds_is_told_no_rounds():
+    refused = pytest.raises(InputError, match=r"px a step: lower train\.batch_size")
+    with refused as caught, accelerator.explain_out_of_memory(2, 768, list):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    assert "accumulate" not in str(caught.value)
+
+
 def test_another_error_is_not_explained_as_a_lack_of_memory():
-    with pytest.raises(RuntimeError, match=r"^mat1 and mat2$"), accelerator.explain_out_of_memory(1, 1):
+    explained = accelerator.explain_out_of_memory(1, 1, lambda: pytest.fail("asked without need"))
+    with pytest.raises(RuntimeError, match=r"^mat1 and mat2$"), explained:
         raise RuntimeError("mat1 and mat2")
 
 
 # ------------------------------------------------------------------ which weights are kept
 
 
-def offered(dices, switch_epoch):
+def offered(dices, switch_epoch, ships="best"):
     """Checkpoints after one epoch of each Dice; the weight of the model is the epoch."""
-    model, checkpoints = nn.Linear(1, 1, bias=False), Checkpoints(switch_epoch)
+    model, checkpoints = nn.Linear(1, 1, bias=False), Checkpoints(switch_epoch, ships)
     for epoch, dice in enumerate(dices):
         nn.init.constant_(model.weight, epoch)
         checkpoints.offer(model, epoch, dice)
@@ -296,19 +304,27 @@ def offered(dices, switch_epoch):
         ([0.9, 0.8, 0.1, 0.3, 0.3], 0, 3),
     ],
 )
-def test_the_best_epoch_of_all_and_the_best_from_the_switch_on_are_kept(dices, best, after):
-    checkpoints = offered(dices, switch_epoch=2)
-    assert checkpoints.scores() == {
-        "best": {"epoch": best, "dice": dices[best]},
-        "best_after_switch": {"epoch": after, "dice": dices[after]},
-    }
-    for choice, epoch in (("best", best), ("best_after_switch", after)):
-        assert checkpoints.kept[choice].state["weight"].item() == epoch
+def test_every_candidate_is_recorded_and_the_weights_of_the_one_that_ships_are_kept(dices, best, after):
+    epochs = {"last": len(dices) - 1, "best": best, "best_after_switch": after}
+    for choice, epoch in epochs.items():
+        checkpoints = offered(dices, switch_epoch=2, ships=choice)
+        assert checkpoints.scores() == {
+            name: {"epoch": found, "dice": dices[found]} for name, found in epochs.items()
+        }
+        assert (checkpoints.shipped.epoch, checkpoints.shipped.dice) == (epoch, dices[epoch])
+        copies = {name: kept.state["weight"].item() for name, kept in checkpoints.kept.items() if kept.state}
+        assert copies == ({} if choice == "last" else {choice: epoch})
+
+
+def test_the_last_epochs_weights_are_those_that_the_network_has_at_the_end():
+    model = nn.Linear(1, 1)
+    assert_same(offered([0.5, 0.1], 1, "last").weights(model), model.state_dict())
+    assert offered([0.5, 0.1], 1).weights(model)["weight"].item() == 0
 
 
 def test_what_was_kept_can_be_put_away_and_taken_up_again():
     dices = [0.1, 0.9, 0.5, 0.7]
-    kept, again = offered(dices, switch_epoch=2), Checkpoints(2)
+    kept, again = offered(dices, switch_epoch=2), Checkpoints(2, "best")
     again.load_state_dict(kept.state_dict())
     assert again.scores() == kept.scores()
     for made in (kept, again):
@@ -363,6 +379,14 @@ def test_a_run_out_of_patience_stops_early_and_keeps_its_best(squares, monkeypat
     best = int(np.argmax(dices[:epochs]))
     assert made.run.checkpoints.scores()["best"] == {"epoch": best, "dice": dices[best]}
     assert_same(made.run.checkpoints.kept["best"].state, made.states[best])
+
+
+def test_the_last_epoch_of_a_run_out_of_patience_is_the_last_that_ran(squares, monkeypatch):
+    scripted(monkeypatch, [0.1, 0.5, 0.4, 0.3, 0.9, 0.9])
+    how = {"epochs": 6, "switch_epoch": 2, "patience": 2, "checkpoint": "last"}
+    made = train(squares, network=toy.plain, **how)
+    assert made.run.checkpoints.scores()["last"] == {"epoch": 3, "dice": 0.3}
+    assert_same(made.run.checkpoints.weights(made.run.shipped), made.states[3])
 
 
 def test_a_run_out_of_patience_does_not_go_on_when_it_is_taken_up_again(squares, monkeypatch):

@@ -296,13 +296,13 @@ def test_an_average_changes_no_bit_of_the_training(squares):
     assert not torch.equal(averaged.shipped[-1]["head.0.weight"], averaged.states[-1]["head.0.weight"])
 
 
-def test_the_average_is_what_is_validated_and_kept(squares):
-    made = train(squares, network=toy.moody, epochs=6, ema=0.9, lr=0.01)
-    history, kept = made.history, made.run.checkpoints.kept
-    for choice, first in (("best", 0), ("best_after_switch", 3)):
-        best = first + int(np.argmax(history["ema_dice"][first:]))
-        assert (kept[choice].epoch, kept[choice].dice) == (best, history["ema_dice"][best])
-        assert_same(kept[choice].state, made.shipped[best])
+@pytest.mark.parametrize(("choice", "first"), [("last", 5), ("best", 0), ("best_after_switch", 3)])
+def test_the_average_is_what_is_validated_and_kept(squares, choice, first):
+    made = train(squares, network=toy.moody, epochs=6, ema=0.9, lr=0.01, checkpoint=choice)
+    history, checkpoints = made.history, made.run.checkpoints
+    epoch = first + int(np.argmax(history["ema_dice"][first:]))
+    assert checkpoints.scores()[choice] == {"epoch": epoch, "dice": history["ema_dice"][epoch]}
+    assert_same(checkpoints.weights(made.run.shipped), made.shipped[epoch])
     again = loop.validate(made.run.shipped, made.loaders[1], toy.cpu(), BCE)
     assert again == {"valid_main": history["ema_main"].iloc[-1], "valid_dice": history["ema_dice"].iloc[-1]}
 

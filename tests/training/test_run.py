@@ -1,5 +1,7 @@
 """Laws of a run: what was put away after any epoch goes on bit by bit as if it had not been."""
 
+import copy
+import math
 import random
 from typing import Any
 
@@ -7,20 +9,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 
 import toy
 from ftu.errors import InputError
 from ftu.training import accelerator
 from ftu.training.accelerator import accelerate, usable_precision
 from ftu.training.resume import StateFile
+from ftu.training.run import Run
 from toy import Toy, assert_same, prepare
 
 EPOCHS, SWITCH = 4, 2
+RESTARTED: dict[str, Any] = {"restart_at_switch": True}
 RUNS: dict[str, dict[str, Any]] = {
     "plateau": {"scheduler": {"kind": "plateau", "patience": 0, "threshold": 10.0}, "ema": 0.9},
     "cosine": {"scheduler": {"kind": "cosine"}, "ema": 0.9},
     "onecycle": {"scheduler": {"kind": "onecycle"}, "ema": 0.9},
-    "without an average": {},
+    "restarted plateau": {"scheduler": {"kind": "plateau", "patience": 0, "threshold": 10.0}, **RESTARTED},
+    "restarted cosine": {"scheduler": {"kind": "cosine"}, "ema": 0.9, **RESTARTED},
+    "restarted onecycle": {"scheduler": {"kind": "onecycle"}, **RESTARTED},
+    "without an average": {"checkpoint": "last"},
     "in rounds, clipped": {"accumulate": 2, "clip": 0.05},
     "bfloat16": {"precision": "bf16", "ema": 0.5},
     "loader workers": {"workers": 1},
@@ -81,6 +89,52 @@ def test_a_run_that_was_put_away_goes_on_bit_by_bit(squares, whole, tmp_path, do
             assert_same(made, expected)
     assert again.run.checkpoints.scores() == uninterrupted.run.checkpoints.scores()
     assert_equal(again.run.state_dict(), uninterrupted.run.state_dict())
+    weights = (made.checkpoints.weights(made.shipped) for made in (again.run, uninterrupted.run))
+    assert_same(*weights)
+
+
+@pytest.mark.parametrize(("choice", "copies"), [("last", 0), ("best", 1), ("best_after_switch", 1)])
+def test_a_state_has_no_copy_of_weights_that_do_not_ship(squares, choice, copies):
+    made = built(squares, {"checkpoint": choice}).finish()
+    kept = made.run.state_dict()["checkpoints"].values()
+    assert sum(bool(checkpoint["state"]) for checkpoint in kept) == copies
+
+
+# ------------------------------------------------------------------ a restart at the switch
+
+
+@pytest.mark.parametrize("aux_loss", ["none", "single", "switched"])
+@pytest.mark.parametrize("kind", ["plateau", "cosine", "onecycle"])
+def test_the_second_phase_of_a_restarted_run_is_a_fresh_run_from_the_weights_at_the_switch(
+    squares, kind, aux_loss
+):
+    """Given the same weights, batches and random numbers."""
+    how = {"network": toy.moody, "lr": 0.01, "scheduler": {"kind": kind, "patience": 0, "threshold": 10.0}}
+    restarted = prepare(
+        squares, aux_loss, epochs=EPOCHS + 1, switch_epoch=SWITCH, restart_at_switch=True, **how
+    )
+    for _, _ in zip(range(SWITCH), restarted.epochs(), strict=False):
+        pass
+    put_away = copy.deepcopy(restarted.run.state_dict())
+    restarted.finish()
+    fresh = prepare(squares, aux_loss, epochs=EPOCHS + 1 - SWITCH, **how)
+    fresh.run.segmenter.load_state_dict(put_away["model"])
+    fresh.run.rows, fresh.run.epochs, fresh.weights_at = put_away["rows"], EPOCHS + 1, restarted.weights_at
+    accelerator.restore_random_state(put_away["random"][0])
+    fresh.finish()
+    pd.testing.assert_frame_equal(fresh.history, restarted.history, check_exact=True)
+    for made, expected in zip(fresh.states, restarted.states[SWITCH:], strict=True):
+        assert_same(made, expected)
+    assert_equal(fresh.run.optimizer.state_dict(), restarted.run.optimizer.state_dict())
+    assert_equal(fresh.run.scheduler.state_dict(), restarted.run.scheduler.state_dict())
+
+
+@pytest.mark.parametrize(("restart", "rates"), [(True, [1, 0.5, 1, 0.5]), (False, [1, 0.75, 0.5, 0.25])])
+def test_a_restart_gives_each_phase_a_schedule_of_its_own_length(squares, restart, rates):
+    """Cosine down to nearly nothing in 2 epochs, twice, or in 4 epochs, once."""
+    made = built(squares, {"scheduler": {"kind": "cosine"}, "restart_at_switch": restart}).finish()
+    share = [(1 - math.cos(math.pi * rate)) / 2 for rate in rates]
+    assert made.history["lr"].tolist() == pytest.approx([0.01 * each for each in share], rel=1e-2)
 
 
 def test_a_run_without_a_state_begins_at_the_beginning(squares, tmp_path):
@@ -150,6 +204,60 @@ def test_a_run_begins_with_the_random_numbers_of_its_seed(squares):
 
 
 # ------------------------------------------------------------------ precision
+
+
+def scale_losses(run: Run) -> torch.amp.GradScaler:
+    """As on a GPU: a scaled loss, and behind Accelerate an optimiser that leaves out a step by itself."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8, growth_interval=2)
+    optimizer = torch.optim.AdamW(run.segmenter.parameters(), 0.1, fused=True)
+    run.scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 8)
+    run.optimizer = AcceleratedOptimizer(optimizer, device_placement=False, scaler=scaler)
+    run.accelerator.scaler, run.scale = scaler, accelerator.loss_scale(scaler)
+    return scaler
+
+
+@pytest.mark.parametrize("unscaled", [False, True])
+@pytest.mark.parametrize("overflows", [(False, True, False), (True, True, False), (False, False, False)])
+def test_a_step_that_the_loss_scale_was_too_high_for_is_followed_by_nothing(squares, overflows, unscaled):
+    """The average and a scheduler by steps move where the weights do, and nowhere else."""
+    run = prepare(squares, network=toy.plain, ema=0.5).run
+    scaler = scale_losses(run)
+    assert run.average is not None
+    for overflow in overflows:
+        weights, steps = copy.deepcopy(run.segmenter.state_dict()), run.scheduler.last_epoch
+        for parameter in run.segmenter.parameters():
+            parameter.grad = torch.full_like(parameter, math.inf if overflow else 1.0)
+        scaler.scale(torch.zeros(1))  # a loss makes the scale
+        if unscaled:
+            scaler.unscale_(run.optimizer.optimizer)
+        run.optimizer.step()
+        run.after_step()
+        moved = not torch.equal(weights["head.0.weight"], run.segmenter.state_dict()["head.0.weight"])
+        assert moved is not overflow
+        assert run.scheduler.last_epoch == steps + moved
+    assert run.average.n_averaged.item() == overflows.count(False)
+    assert not run.optimizer.step_was_skipped  # it never says so of a fused optimiser
+
+
+def test_a_run_goes_on_at_its_loss_scale_and_takes_the_first_step_for_no_skipped_one(squares):
+    first, again = (prepare(squares, network=toy.plain, ema=0.5).run for _ in range(2))
+    scaler = scale_losses(first)
+    scaler.scale(torch.zeros(1))
+    scaler.update(2.0**4)
+    scale_losses(again)
+    again.load_state_dict(first.state_dict())
+    for parameter in again.segmenter.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    again.accelerator.scaler.scale(torch.zeros(1))  # pyright: ignore[reportOptionalMemberAccess]
+    again.optimizer.step()
+    again.after_step()
+    assert again.average is not None
+    assert again.average.n_averaged.item() == 1
+
+
+def test_the_loss_scale_is_1_without_a_scaler():
+    assert accelerator.loss_scale(None) == 1
+    assert accelerator.loss_scale(torch.amp.GradScaler("cpu", init_scale=4.0)) == 4
 
 
 def test_a_gpu_without_bfloat16_is_refused_with_what_to_use(monkeypatch):

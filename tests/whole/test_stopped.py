@@ -28,6 +28,7 @@ TRAIN = {
     "epochs": EPOCHS,
     "switch_epoch": SWITCH,
     "aux_loss": "switched",
+    "restart_at_switch": True,
     "ema": 0.9,
     "clip": 1.0,
     "checkpoint": "best_after_switch",

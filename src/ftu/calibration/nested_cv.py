@@ -5,6 +5,10 @@ chosen on the other folds (Varma and Simon, BMC Bioinformatics 7, 2006, doi:10.1
 of these scores is the `nested` estimate of the way of choosing, made with a fold fewer. Beside it stand the
 `in_sample` score of the final choice, made on all folds, and that of the `table` of the parameters.
 
+Nested is what is chosen here: views, weights, thresholds and sizes. What training chose is not: where
+train.checkpoint is `best` or `best_after_switch`, each network's epoch was chosen on the fold that it is
+scored on, and all three scores are too high (ftu.reports.optimism says by how much).
+
 Scores are Dice at native size, by the path that submit takes.
 """
 

@@ -29,6 +29,11 @@ on, which flatters it. *Table*: params.yaml as it is, nothing chosen. *Gain*: ne
 Intervals are 95 %, bootstrapped over images: they say what other images of this kind would give, not
 what another split or another training would, nor what images of another source would."""
 
+NOT_NESTED = """\
+Views, weights and rules are nested; the networks are not. The epoch of each was chosen on the fold that is
+scored (train.checkpoint {rule}): nested, in-sample and table are too high alike, by what reports/summary.md
+says. The gain is between the same networks."""
+
 
 class Panel(NamedTuple):
     """The mean Dice of one pair over thresholds, with what was chosen."""
@@ -57,17 +62,23 @@ def compose(
     outer: Mapping[int, Choice],
     final: Choice,
     estimates: Mapping[str, dict],
+    checkpoint: str,
 ) -> Report:
-    """The report on what was chosen: `outer` without each fold, `final` on all images."""
+    """The report on what was chosen: `outer` without each fold, `final` on all images.
+
+    `checkpoint` is the rule by which the networks' epochs were chosen, before.
+    """
     content = {
         "enabled": True,
         "metric": "dice_shifted" if search.part == "shifted" else "dice",
+        "checkpoint": checkpoint,
         "estimates": estimates,
         "final": facts(final),
         "folds": {str(fold): facts(choice) for fold, choice in outer.items()},
     }
     (curves,) = measured.of([final.mixture], search.settings.sizes)
-    return Report(content, words(estimates, final, outer), panels(measured.cases, curves, final, search))
+    told = words(estimates, final, outer, checkpoint)
+    return Report(content, told, panels(measured.cases, curves, final, search))
 
 
 def write(report: Report, folder: Path) -> None:
@@ -93,7 +104,7 @@ def facts(choice: Choice) -> dict:
     }
 
 
-def words(estimates: Mapping[str, dict], final: Choice, outer: Mapping[int, Choice]) -> str:
+def words(estimates: Mapping[str, dict], final: Choice, outer: Mapping[int, Choice], checkpoint: str) -> str:
     """Scores, then the choice with the thresholds of the outer folds beside it, as Markdown."""
     rows = [
         (name, row["images"], *(_interval(row[way]) for way in (*WAYS, "gain")))
@@ -101,7 +112,9 @@ def words(estimates: Mapping[str, dict], final: Choice, outer: Mapping[int, Choi
     ]
     lines = markdown.table(["images", "count", "nested", "in-sample", "table", "gain"], rows)
     weights = ", ".join(f"{weight:g}" for weight in final.mixture.weights)
-    lines += ["", READING, "", f"Views: {final.mixture.tta} ({final.why['tta']})."]
+    lines += ["", READING, ""]
+    lines += [NOT_NESTED.format(rule=checkpoint), ""] if checkpoint != "last" else []
+    lines += [f"Views: {final.mixture.tta} ({final.why['tta']})."]
     lines += [f"Weights, own first: {weights} ({final.why['weights']}).", ""]
     rows = []
     for source, organs in final.table.items():

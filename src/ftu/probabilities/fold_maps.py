@@ -6,11 +6,20 @@ and test. Sets are those of views: of each image there is a map for every set th
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from ftu.errors import InputError, some
 from ftu.files import jsonfile
 
 FACTS = "prediction.json"
+
+
+class Selection(NamedTuple):
+    """Which epoch the networks are of: what of it was decided by the images that each of them holds out."""
+
+    rule: str  # train.checkpoint
+    first: int  # the first epoch that the rule looked at
+    stopped_early: bool  # the training of one of them or more
 
 
 def map_path(folder: Path, part: str, tta: str, name: str) -> Path:
@@ -42,6 +51,30 @@ def check_fold(folder: Path, model: Path, *, tta: str, due: Mapping[str, Iterabl
         )
     for part, ids in due.items():
         _check_set(folder / part / tta, set(ids))
+
+
+def selection(models: Iterable[Path]) -> Selection:
+    """By which rule the epochs of these models were chosen, of which there is one or more.
+
+    Raises InputError when one does not say it, or says another than the one before.
+    """
+    found: dict[tuple[str, int], Path] = {}
+    stopped = False
+    for model in models:
+        facts = jsonfile.read(model / "model.json", "the fold was not trained: run `dvc repro`")
+        late = facts.get("checkpoint") == "best_after_switch"
+        try:
+            found[facts["checkpoint"], facts["switch_epoch"] if late else 0] = model
+        except KeyError as error:
+            raise InputError(
+                f"{model / 'model.json'}: has no {error}, as those of earlier versions; train the fold again "
+                "with `dvc repro -f -s train`"
+            ) from error
+        stopped |= facts.get("stopped_early", False)  # which earlier versions did not say
+    if len(found) > 1:
+        one, other, *_ = (f"{model}: {rule} from epoch {first} on" for (rule, first), model in found.items())
+        raise InputError(f"{other}, but {one}: train.checkpoint has changed between them; run `dvc repro`")
+    return Selection(*next(iter(found)), stopped)
 
 
 def _check_set(folder: Path, expected: set[str]) -> None:

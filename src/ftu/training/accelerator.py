@@ -1,7 +1,7 @@
 """What a training computes on: precision, processes, memory and random states."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -46,16 +46,31 @@ def accelerate(device: torch.device, precision: Precision, accumulate: int) -> A
     )
 
 
+def loss_scale(scaler: torch.amp.GradScaler | None) -> float:
+    """What the loss is multiplied by now; 1 without a scaler. It falls when a step had to be skipped."""
+    return scaler.get_scale() if scaler else 1.0
+
+
 @contextmanager
-def explain_out_of_memory(batch: int, size: int) -> Iterator[None]:
-    """Turn a GPU's lack of memory into an InputError that says what to change."""
+def explain_out_of_memory(batch: int, size: int, smaller: Callable[[], Sequence[int]]) -> Iterator[None]:
+    """Turn a GPU's lack of memory into an InputError that says what to change.
+
+    `smaller` says how many images a round may have instead; it is asked then, and not before.
+    """
     try:
         yield
     except torch.OutOfMemoryError as error:
+        counts = " or ".join(map(str, smaller()))
+        rounds = (
+            f"raise train.accumulate or train.processes (the step keeps its images; {counts} at a time in "
+            "each process), "
+            if counts
+            else ""
+        )
         raise InputError(
-            f"out of GPU memory with {batch} images of {size} x {size} px a step: raise train.accumulate or "
-            "train.processes (the step keeps its images), lower train.batch_size, train.valid_batch_size or "
-            "resize.side, or use train.precision bf16 or fp16, or a smaller train.model"
+            f"out of GPU memory with {batch} images of {size} x {size} px a step: {rounds}lower "
+            "train.batch_size, train.valid_batch_size or resize.side, or use train.precision bf16 or fp16, "
+            "or a smaller train.model"
         ) from error
 
 

@@ -1,46 +1,55 @@
 """Which epoch's weights ship.
 
-Both candidates are recorded: a "switched" model whose best epoch lies before the switch would be a phase-one
-model in disguise.
+All candidates are recorded. Two of them are chosen by the Dice of the held-out images, which flatters that
+Dice; and a "switched" model whose best epoch lies before the switch would be a phase-one model in disguise.
 """
 
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-CHOICES = ("best", "best_after_switch")
+CHOICES = ("last", "best", "best_after_switch")
 
 
 @dataclass
 class Checkpoint:
-    """The weights of the epoch with the highest validation Dice so far; the first of equals stays."""
+    """An epoch, its validation Dice, and its weights where they had to be copied."""
 
     epoch: int = -1
     dice: float = -1.0
     state: dict[str, Tensor] = field(default_factory=dict)
 
-    def offer(self, model: nn.Module, epoch: int, dice: float) -> None:
-        """Keep a copy of the model's weights if this epoch is better."""
-        if dice > self.dice:
-            self.epoch, self.dice = epoch, dice
-            self.state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-
 
 class Checkpoints:
-    """The best epoch of all, and the best from `switch_epoch` on."""
+    """The last epoch, the best of all, and the best from `switch_epoch` on; the first of equals stays.
 
-    def __init__(self, switch_epoch: int) -> None:
-        self.switch_epoch = switch_epoch
+    `ships` is the one of CHOICES whose weights are wanted. No others are copied, and those of the last epoch
+    are not either: at the end the network has them.
+    """
+
+    def __init__(self, switch_epoch: int, ships: str) -> None:
+        self.switch_epoch, self.ships = switch_epoch, ships
         self.kept = {choice: Checkpoint() for choice in CHOICES}
+
+    @property
+    def shipped(self) -> Checkpoint:
+        """The epoch that ships, so far."""
+        return self.kept[self.ships]
 
     def offer(self, model: nn.Module, epoch: int, dice: float) -> None:
         """Look at the weights that `model` has after `epoch`."""
-        self.kept["best"].offer(model, epoch, dice)
-        if epoch >= self.switch_epoch:
-            self.kept["best_after_switch"].offer(model, epoch, dice)
+        for choice in CHOICES:
+            if self._takes(choice, epoch, dice):
+                copied = model.state_dict() if choice == self.ships and choice != "last" else {}
+                state = {name: value.detach().cpu().clone() for name, value in copied.items()}
+                self.kept[choice] = Checkpoint(epoch, dice, state)
+
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """The weights that ship, of a training that ended with `model`."""
+        return model.state_dict() if self.ships == "last" else self.shipped.state
 
     def scores(self) -> dict[str, dict[str, float]]:
-        """The epoch and validation Dice of both."""
+        """The epoch and validation Dice of each."""
         return {choice: {"epoch": kept.epoch, "dice": kept.dice} for choice, kept in self.kept.items()}
 
     def state_dict(self) -> dict[str, dict]:
@@ -50,3 +59,7 @@ class Checkpoints:
     def load_state_dict(self, state: dict[str, dict]) -> None:
         """Go on from what `state_dict` gave."""
         self.kept = {choice: Checkpoint(**kept) for choice, kept in state.items()}
+
+    def _takes(self, choice: str, epoch: int, dice: float) -> bool:
+        first = self.switch_epoch if choice == "best_after_switch" else 0
+        return choice == "last" or (epoch >= first and dice > self.kept[choice].dice)

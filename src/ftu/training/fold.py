@@ -70,10 +70,28 @@ def fit(
         state.write(running.state_dict())
 
 
-def save(folder: Path, running: Run, choice: str, architecture: dict, facts: dict) -> None:
-    """Write the model of the checkpoint `choice`, its scores and the history of the run."""
+def phase_one(running: Run) -> str:
+    """A warning where the epoch that ships lies before the switch: its network saw the first phase alone."""
+    epoch, switch = running.checkpoints.shipped.epoch, running.switch_epoch
+    if epoch >= switch:
+        return ""
+    return (
+        f"train.checkpoint {running.checkpoints.ships} ships epoch {epoch}, which lies before "
+        f"train.switch_epoch {switch}: train.aux_loss switched never switched in this network; use "
+        "train.checkpoint best_after_switch or last"
+    )
+
+
+def save(folder: Path, running: Run, architecture: dict, facts: dict) -> None:
+    """Write the model of the epoch that ships, the scores of the others, and the history of the run."""
     checkpoints = running.checkpoints
-    weights = checkpoints.kept[choice].state
-    saved.save(folder, running.segmenter, weights, architecture, facts | {"checkpoint": choice})
+    chosen = {
+        "checkpoint": checkpoints.ships,
+        "epoch": checkpoints.shipped.epoch,
+        "switch_epoch": running.switch_epoch,
+        "stopped_early": len(running.rows) < running.epochs,
+    }
+    weights = checkpoints.weights(running.shipped)
+    saved.save(folder, running.segmenter, weights, architecture, facts | chosen)
     jsonfile.write(folder / "metrics.json", checkpoints.scores())
     pd.DataFrame(running.rows).to_csv(folder / "history.csv", index=False)

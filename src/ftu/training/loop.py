@@ -31,14 +31,17 @@ def fit(
     """Train from where `run` stands, and yield a row of history after each epoch; `run` has it already.
 
     `weights_at` is the loss schedule. Scheduler, checkpoints and patience watch the main validation loss
-    or Dice alone, so that schedules stay comparable; weights, moments and learning rate are kept across a
-    switch. Progress is a bar on a terminal; with FTU_PROGRESS=lines in the environment it is a line an epoch.
+    or Dice alone, so that schedules stay comparable. Weights are kept across a switch; so are moments and
+    learning rate, unless the run restarts them there, whatever the schedule. Progress is a bar on a terminal;
+    with FTU_PROGRESS=lines in the environment it is a line an epoch.
     """
     start, quiet = len(run.rows), None if run.accelerator.is_main_process else True
     lines = os.environ.get("FTU_PROGRESS") == "lines" and not quiet
     for epoch in tqdm(range(start, run.epochs), "epochs", initial=start, total=run.epochs, disable=quiet):
         if out_of_patience([row[run.shown_dice] for row in run.rows], patience, run.switch_epoch):
             return
+        if run.restart_at_switch and epoch == run.switch_epoch:
+            run.restart()
         weights = weights_at(epoch)
         row: Row = {
             "epoch": epoch,

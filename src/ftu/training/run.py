@@ -1,6 +1,7 @@
 """Everything that changes while a network trains, and can be put away and taken up again."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ftu.errors import InputError
 from ftu.networks.common.contract import Segmenter
-from ftu.training.accelerator import random_state, restore_random_state
+from ftu.training.accelerator import loss_scale, random_state, restore_random_state
 from ftu.training.checkpoints import Checkpoints
 from ftu.training.gradient_norms import block_parameters
 from ftu.training.losses.terms import Objective
@@ -47,13 +48,17 @@ class Run:
         lr_decoder: float,
         aux_target: str,
         recompute: bool,
+        restart_at_switch: bool,
+        checkpoint: str,
     ) -> None:
         """For images of `size` px and `steps` optimiser steps in an epoch.
 
         `clip` is the largest norm of the whole gradient, `ema` the decay of the average; 0 is without.
         `recompute` forgets what the encoder's blocks compute on the way, and computes it again to go back.
+        `checkpoint` is the one of checkpoints.CHOICES that ships.
         """
         self.accelerator, self.epochs, self.switch_epoch, self.clip = accelerator, epochs, switch_epoch, clip
+        self.steps, self.restart_at_switch = steps, restart_at_switch
         self.segmenter = segmenter.to(accelerator.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.blocks = block_parameters(segmenter, size)
         if recompute:
@@ -67,10 +72,14 @@ class Run:
         optimizer = build_optimizer(
             segmenter, lr=lr, weight_decay=weight_decay, decay_norms=decay_norms, lr_decoder=lr_decoder
         )
-        self.scheduler: LRScheduler = build_scheduler(optimizer, steps * epochs, **scheduler)
+        self.unused = optimizer.state_dict()  # no moments, and the rates as no scheduler has touched them
+        self.new_scheduler = partial(build_scheduler, optimizer, **scheduler)
+        phase = switch_epoch if restart_at_switch else epochs
+        self.scheduler: LRScheduler = self.new_scheduler(steps * phase)
         self.objective, self.optimizer = accelerator.prepare(Objective(segmenter, aux_target), optimizer)
+        self.scale = loss_scale(accelerator.scaler)
         self.rows: list[Row] = []
-        self.checkpoints = Checkpoints(switch_epoch)
+        self.checkpoints = Checkpoints(switch_epoch, checkpoint)
         set_seed(seed, device_specific=True)  # other draws in each process, of dropout for one
 
     @property
@@ -84,13 +93,27 @@ class Run:
         return "ema_dice" if self.average else "valid_dice"
 
     def after_step(self) -> None:
-        """What follows each step of the optimiser, unless the loss scale was too high for one (fp16)."""
-        if self.optimizer.step_was_skipped:
+        """What follows each step of the optimiser, unless the loss scale was too high for one (fp16).
+
+        A scale that has fallen is the sign of a skipped step, which torch's recipes name: Accelerate's own
+        `step_was_skipped` is False always with a fused optimiser, which leaves out the step by itself.
+        Source: https://docs.pytorch.org/docs/stable/amp.html, GradScaler.
+        """
+        before, self.scale = self.scale, loss_scale(self.accelerator.scaler)
+        if self.scale < before:
             return
         if not by_epoch(self.scheduler):
             self.scheduler.step()
         if self.average:
             self.average.update_parameters(self.segmenter)
+
+    def restart(self) -> None:
+        """Let optimiser and scheduler begin anew at the switch, as for a run of the epochs that are left.
+
+        So the authors' script begins, if its second phase is a run of its own. Average and loss scale go on.
+        """
+        self.optimizer.load_state_dict(self.unused)
+        self.scheduler = self.new_scheduler(self.steps * (self.epochs - self.switch_epoch))
 
     def share_statistics(self) -> None:
         """Give every process the running statistics of the first, which are the ones that ship."""
@@ -99,7 +122,7 @@ class Run:
                 broadcast(buffer)
 
     def record(self, row: Row) -> None:
-        """Take the row of an epoch into the history, and its weights if they are the best."""
+        """Take the row of an epoch into the history, and its weights if they may ship."""
         self.rows.append(row)
         if self.accelerator.is_main_process:
             self.checkpoints.offer(self.shipped, int(row["epoch"]), row[self.shown_dice])
@@ -145,6 +168,7 @@ class Run:
         self.scheduler.load_state_dict(state["scheduler"])
         if self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(state["scaler"])
+            self.scale = loss_scale(self.accelerator.scaler)
         restore_random_state(state["random"][self.accelerator.process_index])
 
 

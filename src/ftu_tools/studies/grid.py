@@ -26,6 +26,7 @@ from ftu_tools.studies.switched_aux import Kind
 
 State = Literal["done", "cached", "failed", "not run"]
 OWN_KEYS = ("train.model", "train.aux_loss", "train.seed", "split.run")  # what a cell itself sets
+CHECKPOINT = "train.checkpoint"
 
 
 class GridModel(Section):
@@ -103,6 +104,15 @@ def make_cells(
         digest = digest_of(effective(params, overrides))
         cells.append(Cell(model, mode, seed, cell_name("table2", f"{model} {mode}", seed, digest), overrides))
     return cells
+
+
+def with_last_epoch(settings: Sequence[str]) -> list[str]:
+    """The settings, with the checkpoint of the last epoch unless they name another.
+
+    What a best epoch adds by luck on the scored images is as large as the differences that the paper reports.
+    """
+    named = any(setting.startswith(f"{CHECKPOINT}=") for setting in settings)
+    return [*settings] if named else [f"{CHECKPOINT}=last", *settings]
 
 
 def check_settings(settings: Sequence[str]) -> None:

@@ -42,7 +42,8 @@ def main() -> None:
     finished = experiments.finished(decisive)
     results = [collect(cell, states.get(cell, "not run"), finished) for cell in cells]
     held_out = f"Held-out images of fold {', '.join(map(str, params.split.run))} of {params.split.count}"
-    report(results, models, f"{held_out}; params.yaml {f'with {words.set}' if words.set else 'as it is'}.")
+    setting = f"{held_out}; params.yaml {f'with {words.set}' if words.set else 'as it is'}."
+    report(results, models, f"{setting} {table2_report.CHECKPOINTS[params.train.checkpoint]}")
     end(states, interrupted)
 
 
@@ -63,7 +64,7 @@ def make_cells(words: argparse.Namespace, known: dict[str, grid.GridModel]) -> l
         modes=grid.choose("mode", listed(words.modes), list(schedules.SCHEDULES)),
         seeds=numbers("SEEDS", words.seeds) or [params.train.seed],
         folds=numbers("FOLDS", words.folds) or params.split.run,
-        settings=split_settings(words.set),
+        settings=grid.with_last_epoch(split_settings(words.set)),
     )
 
 

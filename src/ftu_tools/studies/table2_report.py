@@ -27,6 +27,16 @@ COLOURS = {
     ("single", "none"): "tab:gray",
 }
 
+CHOSEN = (
+    "Each network is that of its best epoch{since} (train.checkpoint {rule}), chosen on the images that are "
+    "scored here: the scores are too high, and by another chance for each network."
+)
+CHECKPOINTS = {
+    "last": "Each network is that of its last epoch (train.checkpoint last): none was chosen by its score.",
+    "best": CHOSEN.format(rule="best", since=""),
+    "best_after_switch": CHOSEN.format(rule="best_after_switch", since=" from the switch on"),
+}
+
 READING = """\
 Dice is the mean over held-out images at native size. Intervals are 95 %. *Over images* (bootstrap): what
 other images of this kind would give; with few images it is too narrow. *Over seeds* (t interval of the

@@ -146,8 +146,11 @@ class Train(Section):
     foreground. `nearest`: the top left pixel, as in the authors' code, which shifts it by half a cell."""
     switch_epoch: int
     """The first epoch of the second phase, counted from 0; in 1 to `epochs` - 1."""
-    checkpoint: Literal["best", "best_after_switch"]
-    """Which epoch ships: the best of all, or of the second phase. Both are recorded."""
+    restart_at_switch: bool
+    """Begin the second phase with a new optimiser (no moments) and scheduler (from `lr`), for any loss."""
+    checkpoint: Literal["last", "best", "best_after_switch"]
+    """Which epoch ships: the last; or the best by the held-out images, of all or of the second phase, which
+    flatters its score. All three are recorded."""
     device: Literal["cpu", "cuda"]
     """What training computes on."""
     precision: Literal["fp32", "bf16", "fp16"]

@@ -1,0 +1,63 @@
+"""The images that a process has in one round, and whether the network can train on so few.
+
+Batch normalisation has no variance of one value: behind a map of 1 x 1, such as the pooled one of DeepLabV3+,
+a network cannot train on one image at a time.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ftu.errors import InputError
+from ftu.networks.common import build
+from ftu.networks.common.contract import Segmenter
+
+ONE_VALUE = "Expected more than 1 value per channel when training"  # torch.nn.functional.batch_norm
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How a step of `batch_size` images is dealt, for a network that `build` makes of its `architecture`."""
+
+    architecture: dict[str, Any]
+    batch_size: int
+    accumulate: int
+    processes: int
+
+    @property
+    def images(self) -> int:
+        """Images that each process has in a round."""
+        return self.batch_size // (self.accumulate * self.processes)
+
+    def check(self) -> None:
+        """Raise InputError where a round has one image and the network cannot train on it."""
+        if self.images == 1 and not self.takes_one():
+            raise InputError(
+                f"train.batch_size {self.batch_size}, train.accumulate {self.accumulate}, train.processes "
+                f"{self.processes}: each process has one image a round, and the batch normalisation of this "
+                "train.model cannot train on one; raise train.batch_size, or lower train.accumulate or "
+                "train.processes, to two images or more"
+            )
+
+    def smaller(self) -> list[int]:
+        """How many images a round could have if the same step were dealt to more rounds or processes."""
+        parts = [count for count in range(1, self.images) if self.images % count == 0]
+        return parts[1:] if parts and not self.takes_one() else parts
+
+    def takes_one(self) -> bool:
+        """Whether the network can train on one image. It is built to try it, which draws random numbers."""
+        return takes_one_image(build.build(self.architecture), self.architecture["size"])
+
+
+def takes_one_image(network: Segmenter, size: int) -> bool:
+    """Whether `network` can train on one image of `size` px. It is tried: batch statistics change."""
+    device = next(network.parameters()).device
+    try:
+        with torch.no_grad():
+            network.train()(torch.zeros(1, 3, size, size, device=device))
+    except ValueError as error:
+        if ONE_VALUE not in str(error):
+            raise
+        return False
+    return True
