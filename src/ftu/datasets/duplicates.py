@@ -14,6 +14,7 @@ import numpy as np
 SIDE = 32  # px: what the image is shrunk to
 LOW = 16  # lowest frequencies along each axis that are kept
 NEAR = 40  # bits that may differ; of the two sides of this number docs/splits.md has the measurements
+HALVED = 16 * SIDE  # px: an image of which no side is shorter is halved
 FLAT = 4.0  # grey levels, standard deviation over the thumbnail: below it there is nothing to recognise
 BLOCK = 1024  # images that are compared with all others at once
 
@@ -23,13 +24,21 @@ def picture_hash(bands: np.ndarray) -> str:
 
     Bit LOW * i + j is 1 where coefficient (i, j) of the cosine transform of the grey thumbnail is positive.
     """
-    small = [
-        cv2.resize(band, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) for band in bands
-    ]
-    grey = np.mean(small, axis=0)
+    grey = _thumbnail(cv2.cvtColor(cv2.merge(list(bands)), cv2.COLOR_RGB2GRAY))
     if grey.std() < FLAT:
         return ""
     return np.packbits(cv2.dct(grey)[:LOW, :LOW] > 0).tobytes().hex()
+
+
+def _thumbnail(grey: np.ndarray) -> np.ndarray:
+    """(SIDE, SIDE) float32: the mean grey level of each part of an (H, W) uint8 image.
+
+    A large one is halved first, for which OpenCV has a fast way.
+    """
+    while min(grey.shape) >= HALVED:
+        height, width = (length // 2 for length in grey.shape)
+        grey = cv2.resize(grey[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def pairs(hashes: Sequence[str]) -> list[tuple[int, int]]:
