@@ -3,8 +3,8 @@
 PYTHONPATH=src python benchmarks/gains.py benchmarks/ftu-real/dice/fixed-d4.csv benchmarks/ftu-real/dice/*.csv
 
 Each file is a run's reports/dice.csv; the first is what the others are compared with. Intervals are
-percentile bootstraps over images (95 %): they say what other images of this kind would give, and nothing of
-another seed of training.
+percentile bootstraps (95 %) over images, or over groups where the first file has a column `group`: they say
+what other images, or patients, of this kind would give, and nothing of another seed of training.
 """
 
 import argparse
@@ -22,22 +22,25 @@ def main() -> None:
     parser.add_argument("first", type=Path)
     parser.add_argument("others", type=Path, nargs="*")
     words = parser.parse_args()
-    baseline = read(words.first)
-    print(f"| run | Dice | over images | minus {words.first.stem} | over images |\n|---|---|---|---|---|")
+    first = read(words.first)
+    baseline, over = first["dice"], "groups" if "group" in first else "images"
+    print(f"| run | Dice | over {over} | minus {words.first.stem} | over {over} |\n|---|---|---|---|---|")
     for path in [words.first, *words.others]:
-        dice = read(path)
+        dice = read(path)["dice"]
         if set(dice.index) != set(baseline.index):
             raise SystemExit(f"{path}: scores other images than {words.first}; give runs over the same folds")
-        cells = [path.stem, f"{dice.mean():.4f}", spelled(interval_over_images(dice.to_numpy()))]
+        groups = first["group"][dice.index].tolist() if "group" in first else None
+        cells = [path.stem, f"{dice.mean():.4f}", spelled(interval_over_images(dice.to_numpy(), groups))]
         if path != words.first:
             gain = dice - baseline[dice.index]
-            cells += [f"{gain.mean():+.4f}", spelled(interval_over_images(gain.to_numpy()), sign="+")]
+            interval = interval_over_images(gain.to_numpy(), groups)
+            cells += [f"{gain.mean():+.4f}", spelled(interval, sign="+")]
         print("| " + " | ".join(cells) + " |" + " |" * (5 - len(cells)))
 
 
-def read(path: Path) -> pd.Series:
-    """Dice by image id."""
-    return pd.read_csv(path, dtype={"id": str}).set_index("id")["dice"]
+def read(path: Path) -> pd.DataFrame:
+    """reports/dice.csv by image id."""
+    return pd.read_csv(path, dtype={"id": str, "group": str}).set_index("id")
 
 
 def spelled(interval: Interval, sign: str = "") -> str:

@@ -1,11 +1,11 @@
-"""Check the tables and the images; turn each RLE into a mask at native size."""
+"""Check the tables and the images, find who belongs together; turn each RLE into a mask at native size."""
 
 from pathlib import Path
 
 import pandas as pd
 
 from ftu.cache import per_image
-from ftu.datasets import competition, image_files
+from ftu.datasets import competition, duplicates, groups, image_files
 from ftu.files.index import image_rows
 from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_file, whole_folder
@@ -17,8 +17,9 @@ from ftu.pipeline.workers.pool import Pool
 def main() -> str:
     params = load_params(paths.PARAMS)
     root, keep = Path(params.data.root), per_image.keeper(paths.items())
-    train, test = competition.read_both(root, organs=params.data.organs, sources=params.data.sources)
-    index = pd.concat([train.drop(columns="rle"), test], ignore_index=True)
+    names = {"organs": params.data.organs, "sources": params.data.sources}
+    train, test = competition.read_both(root, **names, group=params.split.group)
+    index = pd.concat([train[test.columns], test], ignore_index=True)
     rows = image_rows(index)
     files = [root / row.image for row in rows]
     shapes = [(row.img_height, row.img_width) for row in rows]
@@ -26,6 +27,12 @@ def main() -> str:
     pool = Pool(**params.compute.model_dump())
     check = keep(image_files.check_image, reads=1, writes=0)
     done = pool.each(check, files, shapes, sizes, doing="check images")
+    hashes = [item.result["hash"] for item in done]
+    found = groups.of(train, test, params.split.group, duplicates.pairs(hashes))
+    for sentence in found.warnings:
+        warn(sentence)
+    if found.names:
+        index = index.assign(group=[*found.names, *[""] * len(test)])  # test images are in no fold
 
     with whole_folder(paths.MASKS) as folder:
         write = keep(competition.decode_mask_file, reads=0, writes=1)

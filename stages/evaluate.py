@@ -21,11 +21,13 @@ from ftu.reports.scores import Trial
 def main() -> str:
     params = load_params(paths.PARAMS)
     known = rules.read(paths.RULES, organs=params.data.organs, sources=params.data.sources)
-    trials, moved = find_trials(params, known)
+    dealt = folds.read_folds(paths.FOLDS)
+    trials, moved = find_trials(params, known, dealt)
     way = from_maps.Way(params.ensemble.mean, known.method, params.postprocess.never_empty)
     score, pool = partial(scores.score, way=way), Pool(**params.compute.model_dump())
-    table = pd.DataFrame(pool.each(score, trials, doing="score"))
+    table = scores.with_groups(pd.DataFrame(pool.each(score, trials, doing="score")), dealt)
     shifted = pd.DataFrame(pool.each(score, moved, doing="score shifted"), columns=scores.SCORES)
+    shifted = scores.with_groups(shifted, dealt)
 
     facts = jsonfile.read(paths.REPORTS / "calibration.json", "run `dvc repro`")
     nested, typical = scores.nested(facts), scores.typical(table)
@@ -49,11 +51,11 @@ def main() -> str:
     return f"{len(table)} images and {len(shifted)} shifted ones, mean Dice {table['dice'].mean():.3f}"
 
 
-def find_trials(params: Params, known: rules.Rules) -> tuple[list[Trial], list[Trial]]:
+def find_trials(params: Params, known: rules.Rules, dealt: pd.DataFrame) -> tuple[list[Trial], list[Trial]]:
     """The held-out images of the folds that run, and those of them that were shifted to another source."""
     index, moved = read_index(paths.IMAGES), read_index(paths.SHIFTED / "shifted.csv")
-    table, test = folds.read_folds(paths.FOLDS), index.loc[index["set"] == "test", "id"]
-    held_out = {fold: folds.divide(table, fold)[1] for fold in params.split.run}
+    test = index.loc[index["set"] == "test", "id"]
+    held_out = {fold: folds.divide(dealt, fold)[1] for fold in params.split.run}
     due = {
         fold: {"oof": oof, "test": test, "shifted": moved.loc[moved["id"].isin(oof), "id"]}
         for fold, oof in held_out.items()

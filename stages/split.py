@@ -1,4 +1,4 @@
-"""Deal the training images into folds, stratified by organ."""
+"""Deal the training images into folds, stratified by organ, groups whole."""
 
 from ftu.files import folds
 from ftu.files.index import read_index
@@ -14,11 +14,13 @@ def main() -> str:
     index = read_index(paths.IMAGES)
     train = index[index["set"] == "train"]
     table = folds.assign_folds(train, count=count, seed=params.split.seed)
-    for organ, images in folds.rare_organs(train, count=count).items():
-        warn(f"{organ} has {images} images for {count} folds; some folds have none")
+    what = "groups" if "group" in train else "images"
+    for organ, found in folds.rare_organs(train, count=count).items():
+        warn(f"{organ} has {found} {what} for {count} folds; some folds have none")
     with whole_file(paths.FOLDS) as path:
         table.to_csv(path, index=False)
-    return f"{len(table)} images in {count} folds"
+    grouped = f" of {table['group'].nunique()} groups" if "group" in table else ""
+    return f"{len(table)} images{grouped} in {count} folds"
 
 
 if __name__ == "__main__":

@@ -150,6 +150,19 @@ def test_the_better_views_are_chosen(new_project):
     assert found(project)[0].tta == "flips"
 
 
+# ------------------------------------------------------------------ groups
+
+
+def test_estimates_are_over_the_groups_of_folds_csv(project):
+    path = project.folder / "data" / "folds.csv"
+    table = pd.read_csv(path, dtype=str)
+    table.assign(group=table["organ"] + table["fold"]).to_csv(path, index=False)
+    _, report = found(project)
+    assert report["estimates"]["all oof"]["groups"] == (table["organ"] + table["fold"]).nunique()
+    assert report["estimates"]["all oof"]["images"] == len(table)
+    assert "bootstrapped over groups" in (project.folder / "reports" / "calibration.md").read_text()
+
+
 # ------------------------------------------------------------------ shifted
 
 

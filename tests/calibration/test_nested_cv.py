@@ -138,3 +138,16 @@ def test_estimates_are_means_of_each_part_and_pair_and_gains_are_paired():
     ] == pytest.approx([0.7, 0.766667, 0.6, 0.1], abs=1e-6)
     assert found["all oof"]["gain"]["low"] == pytest.approx(0.1)  # the same for each image
     assert found["Hubmap kidney"]["gain"]["dice"] == pytest.approx(-0.2)
+
+
+def test_estimates_are_over_groups_where_these_are_known():
+    scores = [[0.6, 0.6, 0.5], [0.8, 0.8, 0.7], [0.7, 0.7, 0.6]]
+    plain = nested_cv.estimates(nested_cv.tidy(CASES[:3], scores), draws=100, seed=0)["all oof"]
+    twice = [case._replace(group=f"g{k}") for _ in range(2) for k, case in enumerate(CASES[:3])]
+    table = nested_cv.tidy(twice, scores * 2)
+    assert table["group"].tolist() == ["g0", "g1", "g2"] * 2
+    found = nested_cv.estimates(table, draws=100, seed=0)["all oof"]
+    assert (found.pop("images"), found.pop("groups"), plain.pop("images")) == (6, 3, 3)
+    assert found == plain  # no image was added that says anything new
+    lone = nested_cv.tidy([case._replace(group="g") for case in CASES[:3]], scores)
+    assert nested_cv.estimates(lone, draws=100, seed=0)["all oof"]["nested"]["low"] is None

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -87,3 +88,106 @@ def test_a_fold_that_was_not_dealt_is_refused_by_name() -> None:
     table = folds.assign_folds(pd.DataFrame({"id": ["a", "b"], "organ": ["lung"] * 2}), count=2, seed=0)
     with pytest.raises(InputError, match=r"fold 7 holds no image; the folds are \[0, 1\]"):
         folds.divide(table, 7)
+
+
+# ------------------------------------------------------------------ groups
+
+
+@st.composite
+def grouped_tables(draw: st.DrawFn, *, one_organ: bool = True) -> pd.DataFrame:
+    """Images of up to 20 groups, each of one organ or of any."""
+    images = draw(image_tables())
+    size = len(images)
+    numbers = draw(st.lists(st.integers(0, 19), min_size=size, max_size=size))
+    names = pd.Series([f"g{number}" for number in numbers])
+    return images.assign(group=names + (images["organ"] if one_organ else ""))
+
+
+def dealt_by_hand(images: pd.DataFrame, *, count: int, seed: int) -> list[int]:
+    """The deal without groups as it is told: shuffle, sort by organ, deal round."""
+    names = sorted(images["id"])
+    organ = images.set_index("id")["organ"]
+    deck = sorted(zip(np.random.default_rng(seed).permutation(len(names)), names, strict=True))
+    deck.sort(key=lambda card: organ[card[1]])
+    fold = {name: place % count for place, (_, name) in enumerate(deck)}
+    return [fold[name] for name in names]
+
+
+@given(images=image_tables(), count=counts, seed=seeds)
+def test_groups_of_one_image_are_dealt_as_if_there_were_none(images, count, seed):
+    plain = folds.assign_folds(images, count=count, seed=seed)
+    assert plain["fold"].tolist() == dealt_by_hand(images, count=count, seed=seed)
+    grouped = folds.assign_folds(images.assign(group="g" + images["id"]), count=count, seed=seed)
+    assert list(grouped.columns) == ["id", "organ", "fold", "group"]
+    pd.testing.assert_frame_equal(grouped.drop(columns="group"), plain)
+
+
+@given(images=st.one_of(grouped_tables(), grouped_tables(one_organ=False)), count=counts, seed=seeds)
+def test_no_group_lies_in_two_folds_and_every_image_is_dealt_once(images, count, seed):
+    if images["group"].nunique() < count:
+        with pytest.raises(InputError, match=r"split\.count: .* groups, got .*; use fewer folds, or name"):
+            folds.assign_folds(images, count=count, seed=seed)
+        return
+    table = folds.assign_folds(images, count=count, seed=seed)
+    assert table["id"].tolist() == sorted(images["id"])
+    assert table["group"].tolist() == images.set_index("id")["group"][table["id"]].tolist()
+    assert (table.groupby("group")["fold"].nunique() == 1).all()
+    assert set(table["fold"]) == set(range(count))  # no fold is empty
+    shuffled = images.sample(frac=1, random_state=0)
+    pd.testing.assert_frame_equal(folds.assign_folds(shuffled, count=count, seed=seed), table)
+
+
+@given(images=grouped_tables(), count=counts, seed=seeds)
+def test_folds_differ_by_no_more_images_of_an_organ_than_its_largest_group(images, count, seed):
+    if images["group"].nunique() < count:
+        return
+    table = folds.assign_folds(images, count=count, seed=seed)
+    cells = pd.crosstab(table["organ"], table["fold"]).reindex(columns=range(count), fill_value=0)
+    largest = images.groupby(["organ", "group"]).size().groupby("organ").max()
+    assert ((cells.max(axis=1) - cells.min(axis=1)) <= largest).all()
+    held = table.groupby("organ")["fold"].nunique()
+    assert set(folds.rare_organs(images, count=count)) == set(held[held < count].index)
+
+
+def test_the_largest_groups_are_dealt_first_to_the_emptiest_fold() -> None:
+    images = pd.DataFrame({"id": list("abcdefg"), "organ": "lung", "group": list("xxxyyzw")})
+    table = folds.assign_folds(images, count=2, seed=0)
+    assert table["fold"].value_counts().tolist() == [4, 3]
+    fold = table.groupby("group")["fold"].first()
+    assert (fold["x"], fold["y"]) == (0, 1)  # then one of z and w to y, the other to either
+
+
+def test_a_group_that_leaves_folds_empty_is_refused_with_the_way_out() -> None:
+    images = pd.DataFrame({"id": list("abcdef"), "organ": "lung", "group": list("bbbbbf")})
+    message = (
+        "split.count: 3 folds need at least 3 groups, got 2, the largest of 5 of 6 images (b and others); "
+        "use fewer folds, or name more columns in split.group"
+    )
+    with pytest.raises(InputError) as caught:
+        folds.assign_folds(images, count=3, seed=0)
+    assert str(caught.value) == message
+
+
+@given(images=grouped_tables(), seed=seeds)
+def test_what_is_dealt_is_read_again(tmp_path_factory, images, seed):
+    path = tmp_path_factory.getbasetemp() / "folds.csv"
+    for table in (images, images.drop(columns="group")):
+        if table.get("group", table["id"]).nunique() < 2:
+            continue
+        dealt = folds.assign_folds(table, count=2, seed=seed)
+        dealt.to_csv(path, index=False)
+        pd.testing.assert_frame_equal(folds.read_folds(path), dealt)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("a,lung,0,a\nb,lung,1,a\n", "group 'a' has images in folds 0, 1; run `dvc repro"),
+        ("a,lung,0,a\nb,lung,1,\n", "id b: group is empty; run `dvc repro`"),
+    ],
+)
+def test_a_table_whose_groups_are_wrong_is_refused(tmp_path, rows, words):
+    (tmp_path / "folds.csv").write_text("id,organ,fold,group\n" + rows)
+    with pytest.raises(InputError, match=r"folds\.csv: ") as caught:
+        folds.read_folds(tmp_path / "folds.csv")
+    assert words in str(caught.value)

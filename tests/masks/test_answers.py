@@ -176,6 +176,17 @@ def test_evaluate_scores_the_mask_that_submit_would_make_of_the_fold_that_held_t
     assert f"| shifted: mean | 6 | {scores['dice_shifted']['mean']:.3f} |" in printed
 
 
+def test_scores_name_the_group_of_folds_csv(project):
+    path = project.folder / "data" / "folds.csv"
+    folds = pd.read_csv(path, dtype=str)
+    folds["group"] = "of " + folds["fold"]
+    folds.to_csv(path, index=False)
+    done(project, "evaluate")
+    for name in ("dice.csv", "dice_shifted.csv"):
+        table = pd.read_csv(project.folder / "reports" / name, dtype=str)
+        assert table["group"].tolist() == folds.set_index("id")["group"][table["id"]].tolist()
+
+
 def test_the_nested_estimate_of_chosen_rules_stands_beside_their_score(project):
     nested = {"dice": 0.4321, "low": 0.4, "high": 0.5}
     facts = {"enabled": True, "estimates": {"all oof": {"nested": nested}}}

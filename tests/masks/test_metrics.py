@@ -91,3 +91,57 @@ def test_baselines_are_scores_of_their_masks(pair):
     assert scores["everything"] == pytest.approx(2 * truth.mean() / (1 + truth.mean()))
     if 0 < dark.sum() < dark.size:
         assert scores["otsu"] == metrics.dice(dark, truth)
+
+
+# ------------------------------------------------------------------ intervals
+
+scores = arrays(np.float64, st.integers(2, 30), elements=st.floats(0, 1))
+
+
+def width(values: np.ndarray, groups: list[str] | None = None) -> float:
+    low, high = metrics.interval(values, draws=4000, seed=0, groups=groups)
+    return high - low
+
+
+@given(values=scores, seed=st.integers(0, 2**32 - 1))
+def test_without_groups_the_interval_is_the_plain_bootstrap_to_the_bit(values, seed):
+    drawn = np.random.default_rng(seed).integers(len(values), size=(99, len(values)))
+    low, high = np.percentile(values[drawn].mean(axis=1), [2.5, 97.5])
+    assert metrics.interval(values, draws=99, seed=seed) == (low, high)
+
+
+@given(values=scores, seed=st.integers(0, 2**32 - 1))
+def test_groups_of_one_image_give_the_interval_over_images_to_the_bit(values, seed):
+    names = [f"{(7 * k) % 31}" for k in range(len(values))]  # all different, in no order
+    expected = metrics.interval(values, draws=99, seed=seed)
+    assert metrics.interval(values, draws=99, seed=seed, groups=names) == expected
+
+
+@given(values=scores, copies=st.integers(2, 5))
+def test_copies_within_a_group_do_not_narrow_the_interval(values, copies):
+    names = [str(k) for k in range(len(values))]
+    repeated = metrics.interval(
+        np.tile(values, copies), draws=99, seed=0, groups=[name for _ in range(copies) for name in names]
+    )
+    assert repeated == pytest.approx(metrics.interval(values, draws=99, seed=0), abs=1e-12)
+
+
+def test_taken_for_independent_copies_narrow_the_interval_by_the_root_of_two():
+    values = np.random.default_rng(1).uniform(size=60)
+    assert width(np.tile(values, 2)) == pytest.approx(width(values) / np.sqrt(2), rel=0.05)
+
+
+@given(data=st.data(), values=scores)
+def test_the_interval_over_groups_is_that_of_means_drawn_one_by_one(data, values):
+    names = data.draw(st.lists(st.sampled_from("abcd"), min_size=len(values), max_size=len(values)))
+    order = list(dict.fromkeys(names))
+    rng, means = np.random.default_rng(5), []
+    for drawn in rng.integers(len(order), size=(49, len(order))):
+        images = [values[k] for g in drawn for k in range(len(values)) if names[k] == order[g]]
+        means.append(np.mean(images))
+    expected = tuple(np.percentile(means, [2.5, 97.5]))
+    assert metrics.interval(values, draws=49, seed=5, groups=names) == pytest.approx(expected, abs=1e-12)
+
+
+def test_units_are_groups_where_they_are_known() -> None:
+    assert (metrics.units(3, None), metrics.units(3, ["a", "b", "a"])) == (3, 2)

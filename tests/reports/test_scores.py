@@ -184,3 +184,11 @@ def test_resizing_comes_before_the_cut(tmp_path):
     np.testing.assert_array_equal(mask, native > 0.3)
     stairs = cv2.resize((ramp > 0.3).astype(np.uint8), (64, 64), interpolation=cv2.INTER_NEAREST)
     assert (mask != stairs).any()
+
+
+def test_scores_carry_the_group_where_it_is_known():
+    table = pd.DataFrame({"id": ["b", "a"], "dice": [0.5, 0.6]})
+    folds = pd.DataFrame({"id": ["a", "b", "c"], "fold": 0, "group": ["a", "x", "x"]})
+    assert scores.with_groups(table, folds).to_dict("list") == table.to_dict("list") | {"group": ["x", "a"]}
+    assert scores.with_groups(table, folds.drop(columns="group")) is table
+    assert list(scores.with_groups(NONE, folds)) == [*scores.SCORES, "group"]

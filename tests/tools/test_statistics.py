@@ -44,6 +44,47 @@ def compared(first: dict[int, list[float]], second: dict[int, list[float]]) -> s
     return found
 
 
+# ------------------------------------------------------------------ groups
+
+
+@given(values=dice_values, copies=st.integers(2, 4))
+def test_copies_in_the_groups_of_their_images_change_no_interval(values, copies):
+    plain = score(runs("m", "none", {1: values}), "m", "none")
+    table = runs("m", "none", {1: values * copies})
+    names = [str(k) for k in range(len(values))] * copies
+    found = score(table.assign(group=names), "m", "none")
+    assert plain
+    assert found
+    assert found.over_images == pytest.approx(plain.over_images, abs=1e-9)
+    assert (plain.groups, found.groups, found.images) == (None, len(values), len(values) * copies)
+
+
+def test_groups_widen_the_interval_of_a_difference_whose_images_agree():
+    first, second = [0.5, 0.5, 0.6, 0.6, 0.9, 0.9], [0.5] * 6
+    table = pair({1: first}, {1: second})
+    plain = difference(table, "m", "switched", "none")
+    grouped = difference(table.assign(group=[*"xxyyzz"] * 2), "m", "switched", "none")
+    assert plain
+    assert grouped
+    assert grouped.mean == plain.mean
+    assert grouped.over_images.high - grouped.over_images.low > 1.2 * (
+        plain.over_images.high - plain.over_images.low
+    )
+
+
+def test_one_group_has_no_interval():
+    found = score(runs("m", "none", {1: [0.5, 0.6]}).assign(group="x"), "m", "none")
+    assert found
+    assert found.over_images == statistics.UNKNOWN
+
+
+@pytest.mark.parametrize("groups", [[*"xyzy"], ["x", "y", "x", None]])
+def test_runs_that_do_not_agree_about_a_group_are_refused(groups):
+    table = pair({1: [0.5, 0.6]}, {1: [0.5, 0.7]}).assign(group=groups)
+    with pytest.raises(InputError, match=r"id .: the runs do not agree about the group; run all on the same"):
+        difference(table, "m", "switched", "none")
+
+
 # ------------------------------------------------------------------ laws
 
 

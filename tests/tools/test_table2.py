@@ -492,6 +492,20 @@ def test_a_report_of_nothing_is_a_report():
     assert "holds**" not in words
 
 
+def test_the_report_says_over_what_its_intervals_are():
+    groups = [*"xxyyz"]
+    grouped = [one._replace(dice=None if one.dice is None else one.dice.assign(group=groups)) for one in GAPS]
+    assert "over groups" not in page(GAPS)
+    assert "group" not in table2_report.tidy(GAPS)
+    text = page(grouped)
+    assert "over images" not in text.partition("## How to read this")[0]
+    assert text.count("| 95 % over groups |") == 2
+    assert "*Over groups* (bootstrap): what\nother groups of this kind would give" in text
+    shown = table2_report.tidy(grouped)
+    assert list(shown.columns) == [*table2_report.COLUMNS, "group"]
+    assert shown.loc[shown["dice"].notna(), "group"].tolist() == groups * 3
+
+
 def test_equal_results_give_equal_bytes_cached_or_not(tmp_path):
     cached = [each._replace(state="cached") if each.state == "done" else each for each in GAPS]
     assert page(GAPS) == page(cached)

@@ -178,6 +178,16 @@ def test_a_training_table_without_masks_is_refused(project):
     )
 
 
+def test_a_column_of_groups_that_train_csv_lacks_is_refused(project):
+    project.set(split={"group": ["organ", "patient"]})
+    refused(
+        project,
+        "decode",
+        "data/raw/train.csv: has no column patient, which split.group names; found id, organ",
+        "name columns of it, or set split.group: []",
+    )
+
+
 def test_an_id_that_stands_in_both_tables_is_refused(project):
     path, table = table_of(project, "test")
     twin = table_of(project)[1]["id"][3]

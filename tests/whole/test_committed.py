@@ -176,7 +176,7 @@ def test_the_lock_has_the_paths_of_dvc_yaml(stage):
 def test_the_lock_has_the_values_of_params_yaml(stage):
     block, _ = item(stage)
     assert LOCK[stage]["params"] == {
-        "params.yaml": {section: read("params.yaml")[section] for section in block["params"]}
+        "params.yaml": {name: value("params.yaml", name) for name in block["params"]}
     }
 
 

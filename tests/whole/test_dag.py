@@ -1,6 +1,7 @@
 """dvc.yaml says the truth: every module that a stage imports is a dep, every section it reads a param."""
 
 import json
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -67,7 +68,16 @@ def test_a_stage_depends_on_the_data_that_it_reads(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_params_are_the_sections_that_the_script_reads(stage: str) -> None:
-    assert set(STAGES[stage]["params"]) == params_sections(Path(f"stages/{stage}.py")) - {"compute"}
+    script, declared = Path(f"stages/{stage}.py"), STAGES[stage]["params"]
+    assert {section_of(name) for name in declared} == params_sections(script) - {"compute"}
+    for name in declared:
+        if "." in name:  # of its section the script reads nothing else
+            read = set(re.findall(rf"params\.({section_of(name)}[.\w]*)", (ROOT / script).read_text()))
+            assert read == {name}
+
+
+def section_of(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def test_how_stages_run_is_no_dependency_of_any() -> None:
@@ -86,9 +96,15 @@ def leaves(tree: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
             yield tree, key
 
 
+def value_of(name: str) -> Any:
+    """Of a section, or of a key of one (`split.group`)."""
+    section, _, key = name.partition(".")
+    return PARAMS[section][key] if key else PARAMS[section]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_another_value_of_a_parameter_is_another_run(stage: str) -> None:
-    read = {section: deepcopy(PARAMS[section]) for section in STAGES[stage]["params"]}
+    read: dict[str, Any] = {name: deepcopy(value_of(name)) for name in STAGES[stage]["params"]}
 
     def run() -> str:
         return _get_cache_hash({"cmd": STAGES[stage]["cmd"], "params": {"params.yaml": read}}, key=True)

@@ -4,6 +4,7 @@ import shutil
 from copy import deepcopy
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -284,3 +285,73 @@ def test_an_organ_with_fewer_images_than_folds_is_named(project):
     said = done(project, "split")
     assert "warning: lung has 1 images for 2 folds" in said
     assert said.count("warning:") == 1
+
+
+# ------------------------------------------------------------------ groups
+
+
+def folds_of(project) -> pd.DataFrame:
+    return folds.read_folds(project.folder / "data" / "folds.csv").set_index("id")
+
+
+def test_patients_lie_in_one_fold_each(project):
+    raw = project.folder / "data" / "sample" / "train.csv"
+    table = csvfile.read_csv(raw)
+    people = {"sex": [*"MMMFFFMMMM"], "age": [*"11122", *"22333"]}
+    people["age"][-1] = ""
+    table.assign(**people).to_csv(raw, index=False)
+    project.set(split={"group": ["sex", "age"]})
+    said = done(project, "decode")
+    ids = table["id"].tolist()
+    assert "warning: 1 of 10 training images have no value in one of split.group (sex, age)" in said
+    assert f"each is a group of its own: {ids[-1]}\n" in said
+    done(project, "split")
+    dealt = folds_of(project)
+    expected = [ids[:3], ids[3:6], ids[6:7], ids[7:9], ids[9:]]
+    assert sorted(map(sorted, dealt.groupby("group").groups.values())) == sorted(map(sorted, expected))
+    assert dealt.groupby("group")["fold"].nunique().eq(1).all()
+    assert set(dealt["fold"]) == {0, 1}
+
+
+def test_too_few_patients_are_refused_by_split(project):
+    raw = project.folder / "data" / "sample" / "train.csv"
+    csvfile.read_csv(raw).assign(sex="M").to_csv(raw, index=False)
+    project.set(split={"group": ["sex"]})
+    done(project, "decode")
+    before = project.contents()
+    failed = project.run("split")
+    assert failed.returncode == 2
+    assert (
+        "split.count: 2 folds need at least 2 groups, got 1, the largest of 10 of 10 images" in failed.stderr
+    )
+    assert "use fewer folds, or name more columns in split.group" in failed.stderr
+    assert project.contents() == before
+
+
+def test_one_picture_under_two_names_is_told_and_lies_in_one_fold(project):
+    raw = project.folder / "data" / "sample"
+    train, test, before = ids_of(project, "train"), ids_of(project, "test"), folds_of(project)["fold"]
+    first = train[0]
+    second = next(name for name in train if before[name] != before[first])
+    copies = {("train", second), ("test", test[0])}
+    image = image_files.read_image(raw / "train_images" / f"{first}.tiff")
+    for part, name in copies:
+        row = next(row for row in image_rows(index_of(project)) if row.id == name)
+        brighter = cv2.resize(cv2.convertScaleAbs(image, alpha=1.05), (row.img_width, row.img_height))
+        image_files.write_tiff(raw / f"{part}_images" / f"{name}.tiff", brighter)
+    said = done(project, "decode")
+    one, other = sorted([first, second], key=train.index)
+    assert f"one picture twice among the training images, kept in one fold: {one} and {other}" in said
+    assert "one picture in train and in test" in said
+    assert all(f"{name} and {test[0]}" in said for name in (first, second))
+    assert done(project, "split").count("10 images of 9 groups in 2 folds") == 1
+    dealt = folds_of(project)
+    assert dealt["fold"][first] == dealt["fold"][second]
+    assert dealt["group"][first] == dealt["group"][second] == min(first, second)
+    index = index_of(project)
+    assert (index.loc[index["set"] == "test", "group"] == "").all()
+
+
+def test_without_groups_no_table_names_any(base):
+    assert "group" not in index_of(base)
+    assert list(folds.read_folds(base.folder / "data" / "folds.csv")) == ["id", "organ", "fold"]

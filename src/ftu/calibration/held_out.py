@@ -30,6 +30,7 @@ class Held(NamedTuple):
     truth: Path  # native mask
     pixel_size: float  # um, of the native image
     foreground: float  # share of the truth
+    group: str = ""  # '' where groups are not known
 
     @property
     def pair(self) -> Pair:
@@ -43,13 +44,16 @@ def held_out(
 
     `index` and `table` are data/images.csv and data/folds.csv, `masks` is the folder of the truths.
     """
-    dealt = table.set_index("id")["fold"]
+    facts = table.set_index("id")
+    dealt, group = facts["fold"], facts.get("group", pd.Series("", facts.index))
     rows = [row for row in image_rows(index) if row.set == "train" and dealt[row.id] in folds]
     truths = [masks / f"{row.id}.png" for row in rows]
     shares = pool.each(share, truths, doing="foreground")
+    ids = [row.id for row in rows]
+    columns = zip(rows, dealt[ids], truths, shares, group[ids], strict=True)
     return [
-        Held(row.id, row.organ, row.data_source, int(dealt[row.id]), "oof", truth, row.pixel_size, foreground)
-        for row, truth, foreground in zip(rows, truths, shares, strict=True)
+        Held(row.id, row.organ, row.data_source, int(fold), "oof", truth, row.pixel_size, foreground, name)
+        for row, fold, truth, foreground, name in columns
     ]
 
 

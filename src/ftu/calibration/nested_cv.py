@@ -196,35 +196,42 @@ def dice_of(
 
 
 def tidy(cases: Sequence[Held], scores: Sequence[Sequence[float]]) -> pd.DataFrame:
-    """A row per case: id, data_source, organ, part, and its Dice in each of WAYS."""
-    facts = pd.DataFrame([(case.id, case.data_source, case.organ, case.part) for case in cases])
-    facts.columns = ["id", "data_source", "organ", "part"]
+    """A row per case: id, data_source, organ, part, group where it is known, its Dice in each of WAYS."""
+    columns = ["id", "data_source", "organ", "part"]
+    if any(case.group for case in cases):
+        columns.append("group")
+    facts = pd.DataFrame([[getattr(case, name) for name in columns] for case in cases], columns=columns)
     return facts.join(pd.DataFrame(list(scores), columns=list(WAYS)))
 
 
 def estimates(table: pd.DataFrame, *, draws: int, seed: int) -> dict[str, dict]:
     """Of a `tidy` table, for each part and each pair: images, and the mean of each way with its interval.
 
-    `gain` is nested minus table, paired by image.
+    `gain` is nested minus table, paired by image. Where groups are known it says how many, and intervals are
+    over them.
     """
     table = table.assign(gain=table["nested"] - table["table"])
-    groups = [(f"all {part}", rows) for part, rows in table.groupby("part")]
-    groups += [
+    parts = [(f"all {part}", rows) for part, rows in table.groupby("part")]
+    parts += [
         (f"{source} {organ}", rows) for (source, organ), rows in table.groupby(["data_source", "organ"])
     ]
-    return {
-        name: {"images": len(rows)}
-        | {way: estimate(rows[way].to_numpy(), draws=draws, seed=seed) for way in (*WAYS, "gain")}
-        for name, rows in groups
-    }
+    found = {}
+    for name, rows in parts:
+        groups = rows["group"].tolist() if "group" in rows else None
+        one = partial(estimate, draws=draws, seed=seed, groups=groups)
+        counts = {"images": len(rows)} | ({"groups": len(set(groups))} if groups else {})
+        found[name] = counts | {way: one(rows[way].to_numpy()) for way in (*WAYS, "gain")}
+    return found
 
 
-def estimate(values: np.ndarray, *, draws: int, seed: int) -> dict[str, float | None]:
-    """The mean of (images,) values with its interval; null for one image."""
+def estimate(
+    values: np.ndarray, *, draws: int, seed: int, groups: Sequence[str] | None = None
+) -> dict[str, float | None]:
+    """The mean of (images,) values with its interval, over groups if given; null for one image or group."""
     mean = round(float(values.mean()), 6)
-    if len(values) < 2:
+    if metrics.units(len(values), groups) < 2:
         return {"dice": mean, "low": None, "high": None}
-    low, high = metrics.interval(values, draws=draws, seed=seed)
+    low, high = metrics.interval(values, draws=draws, seed=seed, groups=groups)
     return {"dice": mean, "low": round(low, 6), "high": round(high, 6)}
 
 

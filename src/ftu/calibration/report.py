@@ -26,7 +26,7 @@ READING = """\
 Dice is the mean over out-of-fold images at native size. *Nested*: each fold scored by what was chosen on the
 others, which is what the chosen rules are worth. *In-sample*: the final choice on the images that it was made
 on, which flatters it. *Table*: params.yaml as it is, nothing chosen. *Gain*: nested minus table, by image.
-Intervals are 95 %, bootstrapped over images: they say what other images of this kind would give, not
+Intervals are 95 %, bootstrapped over {over}: they say what other {over} of this kind would give, not
 what another split or another training would, nor what images of another source would."""
 
 NOT_NESTED = """\
@@ -106,13 +106,18 @@ def facts(choice: Choice) -> dict:
 
 def words(estimates: Mapping[str, dict], final: Choice, outer: Mapping[int, Choice], checkpoint: str) -> str:
     """Scores, then the choice with the thresholds of the outer folds beside it, as Markdown."""
+    grouped = ["groups"] if any("groups" in row for row in estimates.values()) else []
     rows = [
-        (name, row["images"], *(_interval(row[way]) for way in (*WAYS, "gain")))
+        (
+            name,
+            *(row[count] for count in ("images", *grouped)),
+            *(_interval(row[way]) for way in (*WAYS, "gain")),
+        )
         for name, row in estimates.items()
     ]
-    lines = markdown.table(["images", "count", "nested", "in-sample", "table", "gain"], rows)
+    lines = markdown.table(["images", "count", *grouped, "nested", "in-sample", "table", "gain"], rows)
     weights = ", ".join(f"{weight:g}" for weight in final.mixture.weights)
-    lines += ["", READING, ""]
+    lines += ["", READING.format(over="groups" if grouped else "images"), ""]
     lines += [NOT_NESTED.format(rule=checkpoint), ""] if checkpoint != "last" else []
     lines += [f"Views: {final.mixture.tta} ({final.why['tta']})."]
     lines += [f"Weights, own first: {weights} ({final.why['weights']}).", ""]

@@ -1,6 +1,6 @@
 """The competition's data set, its tables read and checked; errors name file, row and value."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -29,12 +29,16 @@ def check_root(root: Path) -> None:
     )
 
 
-def read_train(path: Path, *, organs: Collection[str], sources: Collection[str]) -> pd.DataFrame:
+def read_train(
+    path: Path, *, organs: Collection[str], sources: Collection[str], group: Sequence[str] = ()
+) -> pd.DataFrame:
     """train.csv: a row per image with its organ, data_source, size, pixel_size (um) and rle, all checked.
+
+    Behind these come the columns in `group` (split.group), as text that may be empty.
 
     Its last line must have an end: the front of an RLE is an RLE, too, of another mask.
     """
-    table = _read(path, TRAIN_COLUMNS, organs, sources)
+    table = _read(path, TRAIN_COLUMNS, organs, sources, group)
     if path.read_bytes()[-1:] not in (b"\n", b"\r"):
         raise InputError(
             f"{path}: the last line has no end, as if the file were cut off; fetch it again, or end the line"
@@ -49,11 +53,11 @@ def read_test(path: Path, *, organs: Collection[str], sources: Collection[str]) 
 
 
 def read_both(
-    root: Path, *, organs: Collection[str], sources: Collection[str]
+    root: Path, *, organs: Collection[str], sources: Collection[str], group: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """train.csv and test.csv of the data set at `root`, checked; no id may stand in both."""
+    """train.csv, with the columns in `group`, and test.csv of the data set at `root`; no id is in both."""
     check_root(root)
-    train = read_train(root / "train.csv", organs=organs, sources=sources)
+    train = read_train(root / "train.csv", organs=organs, sources=sources, group=group)
     test = read_test(root / "test.csv", organs=organs, sources=sources)
     if both := set(train["id"]) & set(test["id"]):
         raise InputError(f"{root}: id {sorted(both)[0]} stands in train.csv and in test.csv; keep one")
@@ -65,12 +69,23 @@ def located(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table.assign(set=name, image=[f"{name}_images/{image_id}.tiff" for image_id in table["id"]])
 
 
-def _read(path: Path, columns: list[str], organs: Collection[str], sources: Collection[str]) -> pd.DataFrame:
+def _read(
+    path: Path,
+    columns: list[str],
+    organs: Collection[str],
+    sources: Collection[str],
+    group: Sequence[str] = (),
+) -> pd.DataFrame:
     table = read_csv(path)
     check_columns(path, table, columns)
+    if missing := [column for column in group if column not in table]:
+        raise InputError(
+            f"{path}: has no column {', '.join(missing)}, which split.group names; found "
+            f"{', '.join(table.columns)[:200]}; name columns of it, or set split.group: []"
+        )
     if table.empty:
         raise InputError(f"{path}: has no rows; fetch the file again")
-    table = table[columns]
+    table = table[[*columns, *(column for column in group if column not in columns)]]
     check_ids(path, table["id"])
     _check_named(path, table, "organ", organs)
     _check_named(path, table, "data_source", sources)

@@ -11,6 +11,7 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
+from ftu.datasets import duplicates
 from ftu.errors import InputError
 from ftu.files import gdal
 
@@ -57,8 +58,10 @@ def image_shape(path: Path) -> tuple[int, int]:
         return image.shape
 
 
-def check_image(path: Path, shape: tuple[int, int], pixel_size: float | None = None) -> None:
+def check_image(path: Path, shape: tuple[int, int], pixel_size: float | None = None) -> dict[str, str]:
     """Raise InputError unless the whole file reads as an RGB uint8 image of this (height, width).
+
+    Returns its `hash`, by which one picture under two names is found: all pixels are at hand here.
 
     Raised as well where the file states another size of its pixels (um) than `pixel_size`, if that is given.
     """
@@ -70,7 +73,7 @@ def check_image(path: Path, shape: tuple[int, int], pixel_size: float | None = N
             )
         if pixel_size is not None:
             check_pixel_size(path, image.tags(), pixel_size)
-        image.read()
+        return {"hash": duplicates.picture_hash(image.read())}
 
 
 def check_pixel_size(path: Path, tags: dict[str, str], pixel_size: float) -> None:

@@ -1,4 +1,4 @@
-"""Stratified folds: the images of each organ are dealt out like cards."""
+"""Stratified folds: the images of each organ are dealt out like cards, those of a group together."""
 
 from pathlib import Path
 
@@ -15,22 +15,59 @@ def assign_folds(images: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame
     Returns id, organ, fold (0..count-1) sorted by id, whatever the order of the input. Any two folds
     differ by at most one image of each organ, and by at most one image in all, because the deal of each
     organ goes on where that of the one before stopped.
-    Raises InputError when there are fewer images than folds.
+
+    Where the images have a column `group`, so has the result, and groups are dealt whole: of an organ whose
+    groups hold no other, two folds differ by at most its largest group. Groups of one image are dealt as if
+    there were none. Raises InputError when there are fewer images, or groups, than folds.
     """
-    if len(images) < count:
+    grouped = ["group"] if "group" in images else []
+    table = images[["id", "organ", *grouped]].sort_values("id", kind="stable", ignore_index=True)
+    groups = table["group"] if grouped else table["id"]
+    _check_enough(groups, count, grouped=bool(grouped))
+    order = pd.Series(np.random.default_rng(seed).permutation(len(table)))
+    fold = groups.map(_deal(groups, table["organ"], order, count))
+    return table.assign(fold=fold)[["id", "organ", "fold", *grouped]]
+
+
+def _deal(groups: pd.Series, organs: pd.Series, order: pd.Series, count: int) -> dict[str, int]:
+    """Group -> fold, from the group, organ and place in the shuffled deck of each image.
+
+    Organ by organ, the largest group first, each to the fold that holds the fewest images of its organs, of
+    these to the one with the fewest in all, of these to the first.
+    """
+    images = pd.crosstab(groups, organs)  # a row per group, a column per organ
+    sizes, first = images.to_numpy(), order.groupby(groups).min().to_numpy()
+    held, folds = np.zeros((count, sizes.shape[1]), int), {}
+    for place in np.lexsort((first, -sizes.sum(axis=1), sizes.argmax(axis=1))):
+        fold = int(np.lexsort((held.sum(axis=1), held @ sizes[place]))[0])
+        held[fold] += sizes[place]
+        folds[images.index[place]] = fold
+    return folds
+
+
+def _check_enough(groups: pd.Series, count: int, *, grouped: bool) -> None:
+    """Raise InputError unless each fold gets something."""
+    sizes = groups.value_counts()
+    if len(sizes) >= count:
+        return
+    if not grouped:
         raise InputError(
-            f"split.count: {count} folds need at least {count} images, got {len(images)}; use fewer"
+            f"split.count: {count} folds need at least {count} images, got {len(groups)}; use fewer"
         )
-    rng = np.random.default_rng(seed)
-    table = images[["id", "organ"]].sort_values("id", kind="stable", ignore_index=True)
-    dealt = table.assign(order=rng.permutation(len(table))).sort_values(["organ", "order"], kind="stable")
-    dealt["fold"] = np.arange(len(dealt)) % count
-    return dealt.sort_values("id", kind="stable", ignore_index=True)[["id", "organ", "fold"]]
+    raise InputError(
+        f"split.count: {count} folds need at least {count} groups, got {len(sizes)}, the largest of "
+        f"{sizes.iloc[0]} of {len(groups)} images ({sizes.index[0]} and others); use fewer folds, or name "
+        "more columns in split.group"
+    )
 
 
 def rare_organs(images: pd.DataFrame, *, count: int) -> dict[str, int]:
-    """Organs with fewer images than folds, and how many: some folds are validated without them."""
-    sizes = images["organ"].value_counts().sort_index()
+    """Organs with fewer images, or groups where they are known, than folds, and how many.
+
+    Some folds are validated without them.
+    """
+    dealt = images.drop_duplicates(["organ", "group"]) if "group" in images else images
+    sizes = dealt["organ"].value_counts().sort_index()
     return {str(organ): int(size) for organ, size in sizes.items() if size < count}
 
 
@@ -48,7 +85,10 @@ def divide(table: pd.DataFrame, fold: int) -> tuple[list[str], list[str]]:
 
 
 def read_folds(path: Path) -> pd.DataFrame:
-    """data/folds.csv: id, organ, fold."""
+    """data/folds.csv: id, organ, fold, and group where groups are known.
+
+    Raises InputError where a group has no name, or images in two folds.
+    """
     table = read_csv(path)
     check_columns(path, table, ["id", "organ", "fold"])
     check_ids(path, table["id"])
@@ -57,4 +97,19 @@ def read_folds(path: Path) -> pd.DataFrame:
             raise InputError(
                 f"{path}: id {image_id}: fold {fold[:40]!r} is no number from 0; run `dvc repro`"
             )
+    if "group" in table:
+        _check_groups(path, table)
     return table.astype({"fold": int})
+
+
+def _check_groups(path: Path, table: pd.DataFrame) -> None:
+    nameless = table.loc[table["group"] == "", "id"]
+    if len(nameless):
+        raise InputError(f"{path}: id {nameless.iloc[0]}: group is empty; run `dvc repro`")
+    parted = table.groupby("group")["fold"].nunique()
+    if (parted > 1).any():
+        name = parted.index[parted > 1][0]
+        folds = ", ".join(sorted(set(table.loc[table["group"] == name, "fold"])))
+        raise InputError(
+            f"{path}: group {name[:40]!r} has images in folds {folds}; run `dvc repro -f -s split`"
+        )

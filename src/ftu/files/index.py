@@ -27,7 +27,8 @@ class ImageRow(NamedTuple):
 def read_index(path: Path) -> pd.DataFrame:
     """data/images.csv: the checked rows of both tables, with the column `set` (train or test).
 
-    Checked again, because other projects' and edited ones are read, too.
+    Where groups are known the column `group` names that of each training image. Checked again, because other
+    projects' and edited ones are read, too.
     """
     table = read_csv(path)
     if "image" not in table:  # of a project that an earlier version made
@@ -42,6 +43,10 @@ def read_index(path: Path) -> pd.DataFrame:
             raise InputError(
                 f"{path}: id {image_id}: image {name[:200]!r} leads out of the data set; run `dvc repro`"
             )
+    if "group" in table:
+        lonely = table.loc[(table["set"] == "train") & (table["group"] == ""), "id"]
+        if len(lonely):
+            raise InputError(f"{path}: id {lonely.iloc[0]}: group is empty; run `dvc repro -f -s decode`")
     numbers(path, table, "pixel_size", float)
     return with_sizes(path, table).astype({"pixel_size": float})  # which rounds as Python does
 

@@ -68,6 +68,13 @@ def score(trial: Trial, way: Way) -> dict[str, str | float]:
     }
 
 
+def with_groups(scores: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Scores (id, ...) with the column `group` of data/folds.csv, where groups are known."""
+    if "group" not in table:
+        return scores
+    return scores.assign(group=scores["id"].map(table.set_index("id")["group"]))
+
+
 def picture(trial: Trial, way: Way, dice: float) -> Picture:
     """Image, truth and prediction of a trial that has an image, SHOWN px at most, its score for a title."""
     assert trial.image

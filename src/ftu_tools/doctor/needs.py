@@ -33,7 +33,8 @@ def rows(params: Mapping[str, Any], sample: Path) -> list["ImageRow"]:
     if drawn_later(root, sample):
         parts = [part for part in ("train", "test") for _ in range(params["sample"][part])]
         return [ImageRow("", part, "", "", side, side, 1000 / side) for part in parts]
-    both = competition.read_both(root, organs=settings["organs"], sources=settings["sources"])
+    group = params["split"]["group"]
+    both = competition.read_both(root, organs=settings["organs"], sources=settings["sources"], group=group)
     return [row for table in both for row in image_rows(table)]
 
 

@@ -89,7 +89,10 @@ def run(command: Sequence[str], log: Path) -> bool:
 
 
 def dice(name: str, commit: str) -> pd.DataFrame:
-    """reports/dice.csv of an experiment: id, organ, data_source, dice (0..1), a row per held-out image."""
+    """reports/dice.csv of an experiment, a row per held-out image: the columns that are compared.
+
+    These are id, organ, data_source, dice (0..1), and group where groups are known.
+    """
     import dvc.api
     from dvc.exceptions import DvcException
 
@@ -100,7 +103,8 @@ def dice(name: str, commit: str) -> pd.DataFrame:
             f"experiment {name}: its reports/dice.csv is not in the cache; "
             f"`dvc exp remove {name}`, and run it again"
         ) from error
-    return pd.read_csv(io.StringIO(text), dtype={"id": str})[["id", "organ", "data_source", "dice"]]
+    table = pd.read_csv(io.StringIO(text), dtype={"id": str, "group": str})
+    return table[["id", "organ", "data_source", "dice", *(["group"] if "group" in table else [])]]
 
 
 def _refs() -> list[str]:

@@ -1,10 +1,11 @@
 """Is one way of training better than another? Dice compared image by image, over seeds.
 
-The input is a tidy table: columns model, mode, seed, id and dice (0..1), a row per image of each run. Two
-sources of chance are kept apart, because more images do not make up for few seeds:
+The input is a tidy table: columns model, mode, seed, id and dice (0..1), a row per image of each run, and
+group where it is known which images belong together. Two sources of chance are kept apart, because more
+images do not make up for few seeds:
 
 - over images: a 95 % percentile bootstrap interval of the mean over images, each image's Dice being its mean
-  over seeds;
+  over seeds; where groups are known, whole groups are drawn;
 - over seeds: a 95 % t interval of the mean of the seeds' own means, known from two seeds on.
 
 A difference is paired: the same images, the same seeds. Its `reach` joins both intervals: on each side, the
@@ -16,7 +17,7 @@ has to say that the spread over seeds is not known.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -53,6 +54,7 @@ class Estimate(NamedTuple):
     over_seeds: Interval
     seed_means: dict[int, float]  # seed -> mean over images
     images: int
+    groups: int | None = None  # None where they are not known, and images were drawn
 
     @property
     def spread(self) -> float:
@@ -74,7 +76,7 @@ class Estimate(NamedTuple):
 def score(table: pd.DataFrame, model: str, mode: str) -> Estimate | None:
     """The Dice of one model trained in one mode; None when the table has no run of it."""
     dice = _by_image(table, model, mode)
-    return None if dice.empty else _estimate(dice)
+    return None if dice.empty else _estimate(dice, _groups(table, dice.index))
 
 
 def difference(table: pd.DataFrame, model: str, mode: str, baseline: str) -> Estimate | None:
@@ -91,14 +93,17 @@ def difference(table: pd.DataFrame, model: str, mode: str, baseline: str) -> Est
             f"{model}: {mode} and {baseline} were scored on different images: id {some(unpaired)} stand in "
             "one only; run both on the same data and folds"
         )
-    return _estimate(first[seeds] - second[seeds])
+    return _estimate(first[seeds] - second[seeds], _groups(table, first.index))
 
 
-def interval_over_images(values: np.ndarray) -> Interval:
-    """Percentile bootstrap interval of the mean of (images,) values; unknown for one image."""
-    if len(values) < 2:
+def interval_over_images(values: np.ndarray, groups: Sequence[str] | None = None) -> Interval:
+    """Percentile bootstrap interval of the mean of (images,) values, over their groups where these are given.
+
+    Unknown for one image, or one group.
+    """
+    if metrics.units(len(values), groups) < 2:
         return UNKNOWN
-    return Interval(*metrics.interval(values, draws=RESAMPLES, seed=BOOTSTRAP_SEED))
+    return Interval(*metrics.interval(values, draws=RESAMPLES, seed=BOOTSTRAP_SEED, groups=groups))
 
 
 def interval_over_seeds(means: np.ndarray) -> Interval:
@@ -142,13 +147,29 @@ def _by_image(table: pd.DataFrame, model: str, mode: str) -> pd.DataFrame:
     return dice
 
 
-def _estimate(dice: pd.DataFrame) -> Estimate:
-    """From Dice or differences with a row per image and a column per seed."""
+def _groups(table: pd.DataFrame, ids: pd.Index) -> list[str] | None:
+    """The group of each id; None where no groups are known, InputError where runs disagree about an id's."""
+    if "group" not in table:
+        return None
+    rows = table[table["id"].isin(ids)]
+    names = rows.groupby("id")["group"].agg(lambda column: column.unique().tolist())
+    odd = names.index[[len(found) > 1 or pd.isna(found[0]) for found in names]]
+    if len(odd):
+        raise InputError(
+            f"id {some(odd)}: the runs do not agree about the group; run all on the same data, with the same "
+            "split.group"
+        )
+    return [found[0] for found in names[ids]]
+
+
+def _estimate(dice: pd.DataFrame, groups: Sequence[str] | None) -> Estimate:
+    """From Dice or differences with a row per image and a column per seed, and the images' groups."""
     means = dice.mean(axis=0)
     return Estimate(
         mean=float(means.mean()),
-        over_images=interval_over_images(dice.mean(axis=1).to_numpy()),
+        over_images=interval_over_images(dice.mean(axis=1).to_numpy(), groups),
         over_seeds=interval_over_seeds(means.to_numpy()),
         seed_means={int(seed): float(mean) for seed, mean in means.items()},  # pyright: ignore[reportArgumentType]
         images=len(dice),
+        groups=None if groups is None else len(set(groups)),
     )

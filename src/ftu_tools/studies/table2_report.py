@@ -38,17 +38,17 @@ CHECKPOINTS = {
 }
 
 READING = """\
-Dice is the mean over held-out images at native size. Intervals are 95 %. *Over images* (bootstrap): what
-other images of this kind would give; with few images it is too narrow. *Over seeds* (t interval of the
+Dice is the mean over held-out images at native size. Intervals are 95 %. *Over {over}* (bootstrap): what
+other {over} of this kind would give; with few {over} it is too narrow. *Over seeds* (t interval of the
 seeds' means): what other seeds would give; with two or three it is wide. *Both* joins the two, and decides
-over the claims; with one seed it is the one over images, and a claim is told for that seed alone.
+over the claims; with one seed it is the one over {over}, and a claim is told for that seed alone.
 Differences are paired by image and seed. Nothing here says how another split, or other parameters, would
 do, and no correction is made for asking several questions at once. The paper's values are single runs on
 the competition's test images, without intervals: compare signs and sizes, not the Dice itself."""
 
 
 class Result(NamedTuple):
-    """What became of a cell: its scores (id, organ, data_source, dice) when it was run."""
+    """What became of a cell: its scores, as `experiments.dice` has them, when it was run."""
 
     cell: Cell
     state: State
@@ -56,13 +56,18 @@ class Result(NamedTuple):
 
 
 def tidy(results: Sequence[Result]) -> pd.DataFrame:
-    """COLUMNS, a row per image of each cell; a cell without scores has one row, its id and dice empty."""
+    """COLUMNS, and group where it is known, a row per image of each cell.
+
+    A cell without scores has one row, its id and dice empty.
+    """
     parts = []
     for cell, state, dice in results:
         rows = pd.DataFrame({"id": [""], "organ": [""], "data_source": [""]}) if dice is None else dice
         shown = "done" if state in SCORED else state  # what was cached is no fact about the result
         parts.append(rows.assign(model=cell.model, mode=cell.mode, seed=cell.seed, state=shown))
-    return pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS).astype({"dice": float})
+    table = pd.concat(parts, ignore_index=True)
+    columns = [*COLUMNS, *(["group"] if "group" in table else [])]
+    return table.reindex(columns=columns).astype({"dice": float})
 
 
 def contrasts(table: pd.DataFrame, grid: Mapping[str, GridModel]) -> dict[str, Contrasts]:
@@ -76,16 +81,16 @@ def contrasts(table: pd.DataFrame, grid: Mapping[str, GridModel]) -> dict[str, C
 
 def text(table: pd.DataFrame, compared: Mapping[str, Contrasts], *, setting: str) -> str:
     """The whole report; `setting` says in words what was run."""
-    judged = switched_aux.judge(compared)
+    judged, over = switched_aux.judge(compared), "groups" if "group" in table else "images"
     lines = ["# The paper's Table 2, here", "", setting, "", "## What holds here", ""]
     lines += [f"- {line}" for line in verdicts(judged)] + ["", seeds_in_words(compared), ""]
     lines += ["## Dice", "", *scores_table(table), "", "## Differences, paired by image", ""]
-    lines += [*differences_table(compared), "", "![Differences with their intervals](table2.png)", ""]
+    lines += [*differences_table(compared, over), "", "![Differences with their intervals](table2.png)", ""]
     missing = missing_cells(table)
     lines += (["## Missing runs", "", *[f"- {line}" for line in missing], ""]) if missing else []
     lines += ["## Claims that the paper's own Table 2 contradicts", ""]
     lines += [f'- "{switched_aux.CLAIMS[name]}" {why}' for name, why in switched_aux.CONTRADICTED.items()]
-    return "\n".join([*lines, "", "## How to read this", "", READING]) + "\n"
+    return "\n".join([*lines, "", "## How to read this", "", READING.format(over=over)]) + "\n"
 
 
 def verdicts(judged: Mapping[str, Judgement]) -> list[str]:
@@ -118,7 +123,8 @@ def seeds_in_words(compared: Mapping[str, Contrasts]) -> str:
 
 def scores_table(table: pd.DataFrame) -> list[str]:
     """Per model and mode: Dice with its interval and its spread over seeds, and the paper's values."""
-    columns = ["model", "mode", "Dice", "95 % over images", "spread of seeds", "images", "seeds", *PUBLISHED]
+    over = "groups" if "group" in table else "images"
+    columns = ["model", "mode", "Dice", f"95 % over {over}", "spread of seeds", "images", "seeds", *PUBLISHED]
     lines = []
     scored = table[table["dice"].notna()]
     for (model, mode), rows in table.groupby(["model", "mode"], sort=False):
@@ -133,9 +139,9 @@ def scores_table(table: pd.DataFrame) -> list[str]:
     return markdown.table(columns, lines)
 
 
-def differences_table(compared: Mapping[str, Contrasts]) -> list[str]:
+def differences_table(compared: Mapping[str, Contrasts], over: str = "images") -> list[str]:
     """Per model and pair of modes: the difference with both intervals, seed by seed, and the paper's."""
-    columns = ["model", "pair", "difference", "95 % over images", "over seeds", "both", "seed by seed"]
+    columns = ["model", "pair", "difference", f"95 % over {over}", "over seeds", "both", "seed by seed"]
     lines = []
     for model, (_, *estimates) in compared.items():
         for pair, found in zip(PAIRS, estimates, strict=True):

@@ -30,7 +30,7 @@ class Sample(Section):
 
 
 class Split(Section):
-    """The folds, stratified by organ."""
+    """The folds, stratified by organ: [splits.md](splits.md)."""
 
     count: Annotated[int, Field(ge=2, le=1000)]
     """Folds that are dealt."""
@@ -38,6 +38,9 @@ class Split(Section):
     """Folds that are trained, numbered from 0. One, as in the paper, takes a fifth of the time of five."""
     seed: Seed
     """The deal."""
+    group: list[Text]
+    """Columns of train.csv. Images with equal values in all of them, as those of one patient, share a fold.
+    `[]`: no patients are known. `[organ, sex, age]` comes nearest to the competition's patients."""
 
     @model_validator(mode="after")
     def _run_is_dealt(self) -> Self:
