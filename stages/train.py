@@ -33,6 +33,9 @@ def train(number: int, params: Params) -> str:
     architecture: dict[str, Any] = {**settings.model.model_dump(), "size": side}
     model = build.build(architecture)
     source = first_weights.load_encoder_weights(model.encoder, settings.model.encoder, settings.weights)
+    model.aux_source = settings.aux_source
+    mean, std = first_weights.statistics(settings.model.encoder, settings.weights)
+    facts = {"fold": number, "seed": settings.seed, "encoder_weights": source, "mean": mean, "std": std}
     warn(first_weights.non_commercial(source) if accelerator.is_main_process else "")
 
     samples = fold.samples(
@@ -42,6 +45,8 @@ def train(number: int, params: Params) -> str:
         **params.resize.model_dump(include={"side", "mode"}),
         augment=params.augment.model_dump(),
         **settings.model_dump(include={"seed", "cache"}),
+        mean=mean,
+        std=std,
     )
     loaders = batches(*samples, accelerator, **settings.model_dump(include=LOADING))
     files = [paths.FOLDS, *samples[0].files(), *samples[1].files()]
@@ -55,7 +60,6 @@ def train(number: int, params: Params) -> str:
         running = Run(model, accelerator, side, steps, **settings.model_dump(include=RUNNING))
         fold.fit(running, state, loaders, schedule, patience=settings.early_stopping)
         if accelerator.is_main_process:
-            facts = {"fold": number, "seed": settings.seed, "encoder_weights": source}
             with whole_folder(paths.model(number)) as folder:
                 fold.save(folder, running, settings.checkpoint, architecture, facts)
         state.remove()

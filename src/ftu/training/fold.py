@@ -27,18 +27,20 @@ def samples(
     augment: Mapping[str, Any],
     seed: int,
     cache: bool,
+    mean: Sequence[float],
+    std: Sequence[float],
 ) -> tuple[Samples, Samples]:
     """The images to learn from, augmented, and those that are held out, of the PNGs in two folders.
 
-    `mode` and `side` (px) are those of resize, `augment` is what `augmentation` takes. Raises InputError for
-    an image that is not as they say.
+    `mode` and `side` (px) are those of resize, `augment` is what `augmentation` takes; `mean` and
+    `std` are those of the encoder's weights. Raises InputError for an image that is not as they say.
     """
     windows = mode == "microns"  # then images have any size
     if not windows:
         names = [f"{name}.png" for name in (*learnt, *held_out)]
         png.check_squares([folder / name for folder in (images, masks) for name in names], side)
     drawn = strict_augmentation(side, windows=windows, **augment)
-    part = partial(Samples, images, masks, cache=cache)
+    part = partial(Samples, images, masks, cache=cache, mean=mean, std=std)
     return part(learnt, side, drawn, seed), part(held_out, side, None, seed)
 
 

@@ -27,8 +27,11 @@ class EncoderDecoder(Section):
     """What makes masks of the encoder's maps."""
     width: Annotated[int, Field(ge=1, le=8192)]
     """Channels of the decoder's widest map."""
-    fuse: Literal["conv1x1", "aspp"]
-    """How daformer joins its maps: the authors' way, or the original's. The others do not read it."""
+    fuse: Literal["conv1x1", "conv3x3", "aspp"]
+    """How daformer joins its maps: the authors' ways, or the original's. The others do not read it."""
+    drop_path: Annotated[float, Field(ge=0, lt=1)]
+    """Rate of stochastic depth: the largest probability that training leaves out a layer of the encoder. 0:
+    none; what has no stochastic depth takes 0 alone."""
 
     @model_validator(mode="after")
     def _decoder_can_read_the_encoder(self) -> Self:
@@ -109,6 +112,9 @@ class Train(Section):
     the second, from `switch_epoch` on."""
     aux_blocks: Annotated[list[Block], Field(min_length=2, max_length=2)]
     """Encoder blocks, before and after the switch; 1 to 4 have strides 4, 8, 16, 32."""
+    aux_source: Literal["map", "serial"]
+    """What of a block the auxiliary loss reads. `map`: the map that the decoder sees. `serial`: the end of
+    its serial block, which differs for `coat_*` with parallel blocks; elsewhere the two are the same."""
     aux_weight: NotNegative
     """Weight of the auxiliary loss beside the main one."""
     switch_epoch: int
