@@ -213,8 +213,6 @@ def test_first_weights_of_smps_decoders_and_heads_are_smps(encoder, ours, peer):
             part.state_dict().items(), other.state_dict().items(), strict=True
         ):
             assert (name, torch.equal(value, expected)) == (key, True)
-    biases = [value for name, value in segmenter.head.named_parameters() if name.endswith("bias")]
-    assert [bias.abs().max().item() for bias in biases] == [0]
 
 
 @pytest.mark.parametrize("fuse", ["conv1x1", "conv3x3", "aspp"])
@@ -246,3 +244,12 @@ def test_a_warning_is_given_for_weights_that_are_not_for_every_use():
     licence = "NVIDIA Source Code License, non-commercial"
     assert licence in non_commercial({"source": "imagenet", "licence": licence})
     assert non_commercial({"source": "imagenet", "licence": "apache-2.0"}) == ""
+
+
+def test_the_head_of_a_unet_begins_without_a_bias_and_with_xaviers_weights():
+    weight, bias = built("resnet unet").head.parameters()
+    assert bias.abs().max() == 0
+    bound = (
+        6 / (9 * weight.shape[1] + 9)
+    ) ** 0.5  # of values in and out, in a 3x3 convolution to one channel
+    assert 0.5 * bound < weight.abs().max() <= bound

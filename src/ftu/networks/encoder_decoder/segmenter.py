@@ -35,15 +35,18 @@ class LastBlocks(nn.Module):
 
 
 def unet(encoder: Encoder, width: int, fuse: str) -> Parts:  # noqa: ARG001
-    """smp's U-Net decoder; its five steps have width, width/2, ... width/16 channels."""
+    """smp's U-Net decoder and first weights; its five steps have width, width/2, ... width/16 channels."""
     refuse_four_maps(encoder, "unet")
     channels = [max(width >> step, 1) for step in range(5)]
     decoder = UnetDecoder(encoder_channels=encoder.channels, decoder_channels=channels, n_blocks=5)
-    return initialised(decoder, SegmentationHead(channels[-1], 1, kernel_size=3))
+    head = SegmentationHead(channels[-1], 1, kernel_size=3)
+    initialize_decoder(decoder)
+    initialize_head(head)
+    return decoder, head
 
 
 def deeplabv3plus(encoder: Encoder, width: int, fuse: str) -> Parts:  # noqa: ARG001
-    """smp's DeepLabV3+ decoder, as smp sets it up for an output stride of 16."""
+    """smp's DeepLabV3+ decoder, as smp sets it up for an output stride of 16: with torch's first weights."""
     refuse_four_maps(encoder, "deeplabv3plus")
     decoder = DeepLabV3PlusDecoder(
         encoder_channels=encoder.channels,
@@ -54,14 +57,7 @@ def deeplabv3plus(encoder: Encoder, width: int, fuse: str) -> Parts:  # noqa: AR
         aspp_separable=True,
         aspp_dropout=0.5,
     )
-    return initialised(decoder, SegmentationHead(width, 1, kernel_size=1, upsampling=4))
-
-
-def initialised(decoder: nn.Module, head: nn.Module) -> Parts:
-    """The two with the first weights that smp's own networks give them."""
-    initialize_decoder(decoder)
-    initialize_head(head)
-    return decoder, head
+    return decoder, SegmentationHead(width, 1, kernel_size=1, upsampling=4)
 
 
 def daformer(encoder: Encoder, width: int, fuse: str) -> Parts:
