@@ -1,4 +1,4 @@
-"""An encoder whose weights were trained with means and standard deviations of 0.5, through the real stages."""
+"""An encoder whose weights were trained with means and deviations of 0.5, through the real stages."""
 
 import json
 import os

@@ -151,6 +151,16 @@ class Train(Section):
         return self
 
     @model_validator(mode="after")
+    def _serial_ends_are_known(self) -> Self:
+        name = self.model.encoder
+        if self.aux_source == "serial" and name.startswith("tu-coat_"):
+            raise ValueError(
+                f"aux_source serial cannot see where the serial blocks of {name} end; use aux_source map, or "
+                f"encoder {name.removeprefix('tu-')}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _a_step_can_be_dealt(self) -> Self:
         if self.batch_size % (self.processes * self.accumulate):
             raise ValueError(
