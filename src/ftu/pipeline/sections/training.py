@@ -110,11 +110,11 @@ class Train(Section):
     aux_loss: Literal["none", "single", "switched"]
     """The loss schedule. `single`: an auxiliary loss on the first of `aux_blocks`. `switched`: then on
     the second, from `switch_epoch` on."""
-    aux_blocks: Annotated[list[Block], Field(min_length=2, max_length=2)]
-    """Encoder blocks, before and after the switch; 1 to 4 have strides 4, 8, 16, 32."""
     aux_source: Literal["map", "serial"]
     """What of a block the auxiliary loss reads. `map`: the map that the decoder sees. `serial`: the end of
     its serial block, which differs for `coat_*` with parallel blocks; elsewhere the two are the same."""
+    aux_blocks: Annotated[list[Block], Field(min_length=2, max_length=2)]
+    """Encoder blocks, before and after the switch; 1 to 4 have strides 4, 8, 16, 32."""
     aux_weight: NotNegative
     """Weight of the auxiliary loss beside the main one."""
     switch_epoch: int
