@@ -30,7 +30,7 @@ from ftu.networks.common import devices
 from ftu.networks.common.standardize import MEAN, STD
 from ftu.networks.encoder_decoder.segmenter import build_segmenter
 from ftu.pipeline.params import load_params
-from ftu.training.augmentation.compose import augmentation
+from ftu.training.augmentation.compose import Augmentation, augmentation
 from ftu.training.samples import Samples, TrainBatches, loader
 from side_by_side import installed, medians
 
@@ -97,7 +97,7 @@ def draw(folder: Path, count: int, size: int) -> list[str]:
     return ids
 
 
-def recipe(size: int) -> Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]:
+def recipe(size: int) -> Augmentation:
     return augmentation(
         size, windows=False, **load_params(ROOT / "profiles/competition.yaml").augment.model_dump()
     )
@@ -105,7 +105,7 @@ def recipe(size: int) -> Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarra
 
 def steps(size: int) -> A.Compose:
     """The albumentations object inside our augmentation: all of it but changes of colour."""
-    cells = [cell.cell_contents for cell in recipe(size).__closure__ or ()]
+    cells = [cell.cell_contents for cell in getattr(recipe(size), "__closure__", ())]
     return next(content for content in cells if isinstance(content, A.Compose))
 
 

@@ -42,6 +42,10 @@ def train(number: int, params: Params) -> str:
     devices.fix_randomness(settings.seed, settings.threads, settings.device)
     model = build.build(architecture)
     source = first_weights.load_encoder_weights(model.encoder, settings.model.encoder, settings.weights)
+    model.aux_source = settings.aux_source
+    mean, std = first_weights.statistics(settings.model.encoder, settings.weights)
+    facts = {"fold": number, "seed": settings.seed, "precision": precision, "encoder_weights": source}
+    facts |= {"mean": mean, "std": std}
     slower = f"train.precision: this CPU computes no {settings.precision}; trained in {precision}"
     for warning in (first_weights.non_commercial(source), slower if precision != settings.precision else ""):
         warn(warning if accelerator.is_main_process else "")
@@ -55,6 +59,8 @@ def train(number: int, params: Params) -> str:
         **params.resize.model_dump(include={"side", "mode"}),
         augment=params.augment.model_dump(),
         **settings.model_dump(include=SAMPLING),
+        mean=mean,
+        std=std,
     )
     loaders = batches(*samples, accelerator, **settings.model_dump(include=LOADING))
     files = [paths.FOLDS, *samples[0].files(), *samples[1].files()]
@@ -70,7 +76,6 @@ def train(number: int, params: Params) -> str:
         fold.fit(running, state, loaders, schedule, patience=settings.early_stopping)
         if accelerator.is_main_process:
             warn(fold.phase_one(running) if settings.aux_loss == "switched" else "")
-            facts = {"fold": number, "seed": settings.seed, "precision": precision, "encoder_weights": source}
             with whole_folder(paths.model(number)) as folder:
                 fold.save(folder, running, architecture, facts)
         state.remove()

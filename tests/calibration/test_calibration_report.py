@@ -29,10 +29,10 @@ def test_scores_stand_beside_each_other_and_choices_beside_those_of_the_folds():
 
 def test_the_report_says_over_what_its_intervals_are():
     cases, dice = [case(0), case(1)], [[0.6, 0.7, 0.5], [0.8, 0.9, 0.7]]
-    text = words(estimates(tidy(cases, dice), draws=100, seed=0), FINAL, {})
+    text = words(estimates(tidy(cases, dice), draws=100, seed=0), FINAL, {}, "last")
     assert "bootstrapped over images: they say what other images of this kind" in text
     grouped = [one._replace(group=f"g{k}") for k, one in enumerate(cases)]
-    text = words(estimates(tidy(grouped, dice), draws=100, seed=0), FINAL, {})
+    text = words(estimates(tidy(grouped, dice), draws=100, seed=0), FINAL, {}, "last")
     assert "bootstrapped over groups: they say what other groups of this kind" in text
     assert "| images | count | groups | nested |" in text
     assert "| HPA kidney | 2 | 2 | 0.700 [0.600, 0.800] |" in text

@@ -38,6 +38,7 @@ CHANGES = {
             "decoder": "daformer",
             "width": 32,
             "fuse": "conv1x1",
+            "drop_path": 0.0,
         },
         "epochs": 2,
         "switch_epoch": 1,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ftu.errors import InputError
-from ftu.networks.common.first_weights import load_encoder_weights
+from ftu.networks.common.first_weights import load_encoder_weights, statistics
 from ftu.networks.encoder_decoder.encoders import Encoder, build_encoder
 
 NON_COMMERCIAL = "NVIDIA Source Code License, non-commercial"
@@ -122,7 +122,7 @@ def test_a_file_of_timms_classifier_gives_timms_maps(tmp_path, name, peer_name):
     peer, net = timm.create_model(peer_name), build_encoder(name, 224, 32)
     load_encoder_weights(net, name, str(save(peer.state_dict(), tmp_path / "w.pt")))
     with torch.no_grad():
-        for given, expected in zip(net.eval()(images(224))[-4:], features(peer), strict=True):
+        for given, expected in zip(net.eval()(images(224)).blocks, features(peer), strict=True):
             torch.testing.assert_close(given, expected, rtol=0, atol=0)
 
 
@@ -269,3 +269,113 @@ def test_no_warning_is_raised_on_the_way(tmp_path, other):
     path = save(other, tmp_path / "w.pt")
     with warnings.catch_warnings(action="error"):
         load_encoder_weights(encoder(), SMALL, str(path))
+
+
+# ------------------------------------------------------------------ a network that extends another
+
+
+@pytest.fixture(scope="module")
+def coat_small():
+    torch.manual_seed(5)
+    return timm.create_model("coat_small").state_dict()
+
+
+def test_a_file_of_coat_small_fills_four_scales_and_the_fifth_is_said_to_be_random(tmp_path, coat_small):
+    net, before = encoder("coat_small_plus1"), state("coat_small_plus1")
+    facts = load_encoder_weights(net, "coat_small_plus1", str(save(coat_small, tmp_path / "w.pth")))
+    assert facts["at_random"] == "cls_token5, cpe5, crpe5, patch_embed5, serial_blocks5"
+    for key, value in net.net.state_dict().items():
+        expected = before[key] if "5" in key.split(".")[1] else coat_small[key.removeprefix("model.")]
+        assert torch.equal(value, expected), key
+
+
+def test_a_file_of_all_five_scales_is_loaded_whole_and_nothing_is_said(tmp_path):
+    net, theirs = encoder("coat_small_plus1"), state("coat_small_plus1", seed=3)
+    facts = load_encoder_weights(net, "coat_small_plus1", str(save(theirs, tmp_path / "w.pth")))
+    assert_equal(net.net.state_dict(), theirs)
+    assert "at_random" not in facts
+
+
+def test_a_file_of_a_part_of_the_fifth_scale_is_refused(tmp_path):
+    content = state("coat_small_plus1")
+    del content["model.patch_embed5.proj.weight"]
+    path = save(content, tmp_path / "w.pth")
+    refused(path, r"lacks 1 keys \(model\.patch_embed5\.proj\.weight\)", "coat_small_plus1")
+
+
+def test_a_file_that_lacks_a_part_of_the_four_is_refused(tmp_path, coat_small):
+    content = {key: value for key, value in coat_small.items() if key != "cls_token4"}
+    refused(save(content, tmp_path / "w.pth"), r"lacks 1 keys \(model\.cls_token4\)", "coat_small_plus1")
+
+
+def test_only_an_encoder_that_extends_another_may_lack_a_scale(tmp_path):
+    content = {key: value for key, value in state("coat_tiny").items() if "4" not in key.split(".")[1]}
+    refused(save(content, tmp_path / "w.pth"), "it lacks", "coat_tiny")
+
+
+def test_imagenet_of_the_extended_encoder_is_that_of_the_one_it_extends(monkeypatch, coat_small):
+    create = timm.create_model
+    asked = []
+
+    def fetched(name, **options):
+        asked.append((name, options.pop("pretrained")))
+        net = create(name, **options)
+        net.load_state_dict({key: coat_small[key.removeprefix("model.")] for key in net.state_dict()})
+        return net
+
+    net = encoder("coat_small_plus1")
+    monkeypatch.setattr(timm, "create_model", fetched)
+    facts = load_encoder_weights(net, "coat_small_plus1", "imagenet")
+    assert asked == [("coat_small", True)]
+    assert facts == {
+        "source": "imagenet",
+        "licence": "apache-2.0",
+        "at_random": "cls_token5, cpe5, crpe5, patch_embed5, serial_blocks5",
+    }
+    assert torch.equal(net.net.state_dict()["model.cls_token4"], coat_small["cls_token4"])
+
+
+# ------------------------------------------------------------------ mean and standard deviation
+
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+HALVES = ([0.5] * 3, [0.5] * 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("coat_small", IMAGENET),
+        ("coat_small_plus1", IMAGENET),
+        ("resnet101", IMAGENET),
+        ("efficientnet-b5", IMAGENET),
+        ("tu-pvt_v2_b3", IMAGENET),
+        ("tu-tf_efficientnetv2_b0", IMAGENET),
+        ("tu-tf_efficientnet_lite0", HALVES),
+        ("timm-tf_efficientnet_lite0", HALVES),
+        ("xception", HALVES),
+        ("inceptionv4", HALVES),
+        ("tu-mobilenetv3_small_050", IMAGENET),
+    ],
+)
+def test_images_are_standardised_as_the_weights_were_trained(name, expected):
+    assert statistics(name, "imagenet") == statistics(name, "a/file.pth") == expected
+    assert statistics(name, "none") == IMAGENET
+
+
+def test_timms_own_statement_decides_for_timms_encoders():
+    names = [
+        name for name in timm.list_models(pretrained=True) if name.startswith(("tf_eff", "vgg", "resnetv2"))
+    ]
+    stated = {name: timm.get_pretrained_cfg(name) for name in names}
+    assert len({facts.mean for facts in stated.values() if facts}) > 1
+    for name, facts in stated.items():
+        assert facts
+        assert statistics(f"tu-{name}", "imagenet") == (list(facts.mean), list(facts.std))
+
+
+def test_smps_names_of_timms_networks_have_what_timm_states():
+    for number in range(5):
+        name = f"tf_efficientnet_lite{number}"
+        facts = timm.get_pretrained_cfg(name)
+        assert facts
+        assert statistics(f"timm-{name}", "imagenet") == (list(facts.mean), list(facts.std))

@@ -16,11 +16,15 @@ from ftu.networks.common.contract import BLOCKS, Segmenter
 from ftu.networks.common.first_weights import non_commercial
 from ftu.networks.encoder_decoder.daformer import FUSES, DaFormerDecoder
 from ftu.networks.encoder_decoder.segmenter import build_segmenter
-from ftu.training.losses.terms import aux_loss, loss_terms, total_loss
+from ftu.training.losses.terms import loss_terms, total_loss
+from ftu_tools.studies.grid import read_grid
+from ftu_tools.studies.run_table2 import GRIDS
 from imports import ROOT
+from toy import aux_loss
 
-PAPER = {  # encoder, decoder, width: Table 2
+PAPER = {  # encoder, decoder, width: Table 2, and the authors' CoaT
     "CoaT": ("coat_small", "daformer", 320),
+    "CoaT, five scales": ("coat_small_plus1", "daformer", 320),
     "PVTv2": ("tu-pvt_v2_b3", "daformer", 320),
     "Segformer": ("mit_b2", "daformer", 320),
     "Enet-b5 Unet": ("efficientnet-b5", "unet", 256),
@@ -38,20 +42,22 @@ SMALL = {
     "enet dlv3+": ("efficientnet-b0", "deeplabv3plus", 16),
     "resnet dlv3+": ("resnet18", "deeplabv3plus", 16),
 }
+FUSE = {"PVTv2": "conv3x3"}  # the others': conv1x1
 # smp keeps these layers of EfficientNet's classifier, behind the last map; nothing reads what they give.
 UNREAD = ("encoder.net._conv_head.", "encoder.net._bn1.")
 SIZE = 64
 DOCS = (ROOT / "docs/models.md").read_text().splitlines()
 
 
-def architecture(name: str, size: int = SIZE, fuse: str = "conv1x1") -> dict:
+def architecture(name: str, size: int = SIZE) -> dict:
     encoder, decoder, width = (PAPER | SMALL)[name]
+    fuse = FUSE.get(name, "conv1x1")
     return {"encoder": encoder, "decoder": decoder, "width": width, "fuse": fuse, "size": size}
 
 
-def built(name: str, size: int = SIZE, fuse: str = "conv1x1") -> Segmenter:
+def built(name: str, size: int = SIZE) -> Segmenter:
     torch.manual_seed(0)
-    return build_segmenter(**architecture(name, size, fuse))
+    return build_segmenter(**architecture(name, size))
 
 
 def drawn(size: int = SIZE) -> tuple[torch.Tensor, torch.Tensor]:
@@ -73,7 +79,7 @@ def strides(name: str) -> tuple[int, ...]:
 def network(request):
     """Its name, the segmenter, the maps of its blocks, and its output."""
     segmenter, maps = built(request.param), []
-    segmenter.encoder.register_forward_hook(lambda _, __, features: maps.extend(features[-BLOCKS:]))
+    segmenter.encoder.register_forward_hook(lambda _, __, features: maps.extend(features.blocks))
     return request.param, segmenter, maps, segmenter(drawn()[0])
 
 
@@ -179,28 +185,56 @@ def test_parameters_are_those_of_docs_models(network):
     name, segmenter, *_ = network
     if name in PAPER:
         encoder, decoder, width = PAPER[name]
+        fuse = FUSE.get(name, "conv1x1") if decoder == "daformer" else ""
         counts = f"{parameters(segmenter):,} | {parameters(segmenter.encoder):,}"
-        assert any(
-            line.startswith(f"| {name} | `{encoder}` | {decoder} | {width} | {counts} |") for line in DOCS
-        )
+        row = f"| {name} | `{encoder}` | {decoder} | {width} | {fuse} | {counts} |"
+        assert any(line.startswith(row) for line in DOCS), row
 
 
-@pytest.mark.parametrize("fuse", ["conv1x1", "aspp"])
+@pytest.mark.parametrize("name", [name for name in PAPER if name != "CoaT, five scales"])
+def test_the_grid_of_table_2_trains_these(name):
+    row = read_grid(GRIDS / "table2.yaml")[name].model.model_dump()
+    assert {key: row[key] for key in ("encoder", "decoder", "width", "fuse")} == {
+        key: value for key, value in architecture(name).items() if key != "size"
+    }
+
+
+@pytest.mark.parametrize(
+    ("encoder", "ours", "peer"),
+    [("resnet18", "unet", smp.Unet), ("resnet18", "deeplabv3plus", smp.DeepLabV3Plus)],
+)
+def test_first_weights_of_smps_decoders_and_heads_are_smps(encoder, ours, peer):
+    width = {"deeplabv3plus": 32, "unet": (32, 16, 8, 4, 2)}[ours]
+    torch.manual_seed(0)
+    theirs = peer(encoder, encoder_weights=None, decoder_channels=width)
+    torch.manual_seed(0)
+    segmenter = build_segmenter(encoder=encoder, decoder=ours, width=32, fuse="conv1x1", size=SIZE)
+    for part, other in ((segmenter.decoder, theirs.decoder), (segmenter.head, theirs.segmentation_head)):
+        for (name, value), (key, expected) in zip(
+            part.state_dict().items(), other.state_dict().items(), strict=True
+        ):
+            assert (name, torch.equal(value, expected)) == (key, True)
+
+
+@pytest.mark.parametrize("fuse", ["conv1x1", "conv3x3", "aspp"])
 def test_each_fusion_of_coat_small_has_its_parameters(fuse):
     inputs, width = 4 * 320, 320
     point, norm = inputs * width, 2 * width
     aspp = point + norm + 3 * (9 * inputs + 2 * inputs + point + norm) + 9 * 4 * width * width + norm
     decoder = DaFormerDecoder([152, 320, 320, 320], width, fuse)
-    assert parameters(decoder.fuse) == {"conv1x1": point + norm, "aspp": aspp}[fuse]
+    assert parameters(decoder.fuse) == {
+        "conv1x1": point + norm, "conv3x3": 9 * point + norm, "aspp": aspp
+    }[fuse]  # fmt: skip
 
 
-def test_the_aspp_sees_18_pixels_far_and_the_1x1_convolution_none():
+def test_the_aspp_sees_18_pixels_far_and_the_convolutions_half_their_kernel():
     for fuse, reach in (
         ("aspp", 19),
         ("conv1x1", 0),
+        ("conv3x3", 1),
     ):  # 18, and 1 more through the 3x3 convolution that joins
         torch.manual_seed(0)
-        layer = FUSES[fuse](4, 4).eval()
+        layer = FUSES[fuse].join(4, 4).eval()
         maps = torch.zeros(1, 4, 65, 65, requires_grad=True)
         (gradient,) = torch.autograd.grad((layer(maps + 0.1)[0, :, 32, 32] ** 2).sum(), maps)
         rows = gradient.abs().sum(dim=(0, 1, 3)).nonzero().ravel() - 32
@@ -211,3 +245,12 @@ def test_a_warning_is_given_for_weights_that_are_not_for_every_use():
     licence = "NVIDIA Source Code License, non-commercial"
     assert licence in non_commercial({"source": "imagenet", "licence": licence})
     assert non_commercial({"source": "imagenet", "licence": "apache-2.0"}) == ""
+
+
+def test_the_head_of_a_unet_begins_without_a_bias_and_with_xaviers_weights():
+    weight, bias = built("resnet unet").head.parameters()
+    assert bias.abs().max() == 0
+    bound = (
+        6 / (9 * weight.shape[1] + 9)
+    ) ** 0.5  # of values in and out, in a 3x3 convolution to one channel
+    assert 0.5 * bound < weight.abs().max() <= bound

@@ -67,7 +67,8 @@ def folder(new_project) -> Path:
         train={
             "model": {
                 "family": "encoder_decoder",
-                "encoder": "tu-mobilenetv3_small_050", "decoder": "daformer", "width": 16, "fuse": "aspp"
+                "encoder": "tu-mobilenetv3_small_050", "decoder": "daformer", "width": 16, "fuse": "aspp",
+                "drop_path": 0.0,
             },
             "epochs": EPOCHS, "switch_epoch": EPOCHS // 2, "aux_loss": "switched",
             "processes": 2, "threads": 1,

@@ -237,6 +237,12 @@ def test_a_threshold_for_what_data_does_not_name_is_refused(tmp_path, key):
     refused(changed(tmp_path, f"thresholds.{key}", value), key.split(".")[-1], "not in data.organs")
 
 
+def test_serial_ends_are_those_of_our_own_coat(tmp_path):
+    path = changed(tmp_path, "train.aux_source", "serial")
+    path = changed(tmp_path, "train.model.encoder", "tu-coat_tiny", path)
+    refused(path, "train: aux_source serial", "tu-coat_tiny", "aux_source map, or encoder coat_tiny")
+
+
 def test_the_unet_cannot_read_coat(tmp_path):
     path = changed(tmp_path, "train.model.encoder", "coat_tiny")
     path = changed(tmp_path, "train.model.decoder", "unet", path)

@@ -186,8 +186,14 @@ def test_no_images_give_nothing(segmenter, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"encoder": "coat_lite_tiny", "side": 128}, r"coat_lite_tiny was built for 64 px .* 128 px; use 0"),
-        ({"encoder": "coat_lite_tiny", "tta": "flips_scales"}, r"flips_scales resizes .* only; use flips,"),
+        (
+            {"encoder": "tu-swin_tiny_patch4_window7_224", "side": 128},
+            r"tu-swin_tiny_patch4_window7_224 was built for 64 px .* 128 px; use 0",
+        ),
+        (
+            {"encoder": "tu-swin_tiny_patch4_window7_224", "tta": "flips_scales"},
+            r"flips_scales resizes .* only; use flips,",
+        ),
         ({"side": 50, "blend": "centre"}, r"blend centre .* 50 px have none; use 48 px"),
     ],
 )

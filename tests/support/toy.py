@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from ftu.files import png
+from ftu.files.limits import COARSEST_STRIDE
 from ftu.networks.common import devices
 from ftu.networks.common.contract import Segmenter
 from ftu.networks.encoder_decoder.daformer import DaFormerDecoder, daformer_head
@@ -26,6 +27,7 @@ from ftu.networks.encoder_decoder.segmenter import LastBlocks, build_segmenter
 from ftu.training import loop
 from ftu.training.accelerator import Precision, accelerate
 from ftu.training.losses import schedules
+from ftu.training.losses.terms import aux_target, bce
 from ftu.training.run import Row, Run
 from ftu.training.samples import Samples, batches
 
@@ -205,6 +207,11 @@ def prepare(
         **(settings | changes),
     )
     return Toy(run, loaders, schedules.choose(aux_loss, blocks, weight, switch, main), patience)
+
+
+def aux_loss(logits: Tensor, masks: Tensor, stride: int = COARSEST_STRIDE, target: str = "exact") -> Tensor:
+    """The loss of an auxiliary head: BCE against the masks at its size."""
+    return bce(logits, aux_target(masks, logits.shape, target, stride))
 
 
 def train(folder: Path, aux_loss: str = "none", **settings: Any) -> Toy:

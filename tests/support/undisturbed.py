@@ -30,6 +30,7 @@ PARAMS = {
             "decoder": "daformer",
             "width": 16,
             "fuse": "conv1x1",
+            "drop_path": 0.0,
         },
         "epochs": 2,
         "switch_epoch": 1,

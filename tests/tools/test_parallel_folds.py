@@ -20,7 +20,7 @@ TINY = {
     "train": {
         "model": {
             "family": "encoder_decoder", "encoder": "tu-mobilenetv3_small_050",
-            "decoder": "unet", "width": 16, "fuse": "conv1x1",
+            "decoder": "unet", "width": 16, "fuse": "conv1x1", "drop_path": 0.0,
         },
         "epochs": 2, "switch_epoch": 1, "threads": 1,
     },

@@ -20,7 +20,8 @@ from ftu_tools.studies.statistics import UNKNOWN, Estimate, Interval
 from imports import ROOT, imported_modules
 from project import commit, copy_repository, run, set_params
 
-ROW = "{kind: cnn, model: {family: encoder_decoder, encoder: %s, decoder: unet, width: 16, fuse: conv1x1}}"
+MODEL = "family: encoder_decoder, encoder: %s, decoder: unet, width: 16, fuse: conv1x1, drop_path: 0"
+ROW = f"{{kind: cnn, model: {{{MODEL}}}}}"
 GRID = grid.read_grid(run_table2.GRIDS / "table2.yaml")
 
 

@@ -47,7 +47,7 @@ def names_by_block(segmenter: Segmenter, size: int) -> list[list[str]]:
 
 
 def maps_of(segmenter: Segmenter, image: torch.Tensor) -> list[torch.Tensor]:
-    return segmenter.encoder.eval()(image)[-BLOCKS:]
+    return segmenter.encoder.eval()(image).blocks
 
 
 # ------------------------------------------------------------------ blocks

@@ -279,6 +279,13 @@ def test_a_sample_without_augmentation_is_what_lies_on_disk(folder):
     assert mask[0, 4:20, 8:16].all()
 
 
+def test_a_sample_is_standardised_as_asked(folder):
+    mean, std = (0.0, 0.1, 0.2), (1.0, 0.5, 2.0)
+    made = Samples(folder / "images", folder / "masks", IDS, SIZE, None, 0, cache=False, mean=mean, std=std)
+    on_disk = png.read_rgb(folder / "images" / f"{IDS[2]}.png")
+    torch.testing.assert_close(made[0, 2][0], image_tensor(on_disk, mean, std), rtol=0, atol=0)
+
+
 def test_masks_stay_binary(alone):
     for epoch in alone:
         assert set(np.unique(epoch[:, 3])) == {0, 1}

@@ -18,11 +18,11 @@ from ftu.training.losses.terms import (
     TERMS,
     Objective,
     aux_target,
-    bce,
     loss_terms,
     main_loss,
     total_loss,
 )
+from toy import aux_loss
 
 LOG3 = math.log(3)  # the logit of 3/4
 
@@ -60,20 +60,16 @@ def test_the_main_term_is_the_mean_cross_entropy(logits, mask, expected):
     assert value.item() == pytest.approx(expected, abs=1e-6)
 
 
-def aux_loss(logits, masks, target="exact"):
-    return bce(logits, aux_target(masks, logits.shape, target))
-
-
 def test_the_nearest_target_is_the_upper_left_pixel_of_each_tile():
     picked = images([[1, 0], [0, 1]])
     mask = 1 - picked.repeat_interleave(16, dim=2).repeat_interleave(16, dim=3)
     mask[..., ::16, ::16] = picked  # of each tile of 16 x 16 px, this pixel alone is like it
-    assert aux_loss(200 * picked - 100, mask, "nearest").item() == pytest.approx(0, abs=1e-9)
+    assert aux_loss(200 * picked - 100, mask, target="nearest").item() == pytest.approx(0, abs=1e-9)
     for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
         other = picked.clone()
         other[0, 0, row, column] = 1 - other[0, 0, row, column]
         # one of four pixels is off by 100
-        assert aux_loss(200 * other - 100, mask, "nearest").item() == pytest.approx(25)
+        assert aux_loss(200 * other - 100, mask, target="nearest").item() == pytest.approx(25)
 
 
 def test_an_auxiliary_target_of_the_masks_own_size_is_the_mask():

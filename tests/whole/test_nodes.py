@@ -25,7 +25,8 @@ def prepared(new_project) -> Path:
         train={
             "model": {
                 "family": "encoder_decoder",
-                "encoder": "tu-mobilenetv3_small_050", "decoder": "unet", "width": 16, "fuse": "conv1x1"
+                "encoder": "tu-mobilenetv3_small_050", "decoder": "unet", "width": 16, "fuse": "conv1x1",
+                "drop_path": 0.0,
             },
             "epochs": 2, "switch_epoch": 1, "aux_loss": "switched", "processes": 2, "threads": 1,
         },

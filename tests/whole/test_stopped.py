@@ -24,6 +24,7 @@ TRAIN = {
         "decoder": "daformer",
         "width": 16,
         "fuse": "conv1x1",
+        "drop_path": 0.0,
     },
     "epochs": EPOCHS,
     "switch_epoch": SWITCH,

@@ -28,22 +28,25 @@ def samples(
     augment: Mapping[str, Any],
     seed: int,
     cache: bool,
+    mean: Sequence[float],
+    std: Sequence[float],
     organs: Mapping[str, str],
     balance: str,
     organ_weights: Mapping[str, float],
 ) -> tuple[Samples, Samples]:
     """The images to learn from, augmented, and those that are held out, of the PNGs in two folders.
 
-    `mode` and `side` (px) are those of resize, `augment` is what `augmentation` takes. `organs` is that of
-    each image; `balance` organ draws each organ as often, foreground every second window over a mask;
-    `organ_weights` weight an organ's loss. Raises InputError for an image that is not as they say.
+    `mode` and `side` (px) are those of resize, `augment` is what `augmentation` takes; `mean` and `std` are
+    those of the encoder's weights. `organs` is that of each image; `balance` organ draws each organ as often,
+    foreground every second window over a mask; `organ_weights` weight an organ's loss. Raises InputError for
+    an image that is not as they say.
     """
     windows = mode == "microns"  # then images have any size
     if not windows:
         names = [f"{name}.png" for name in (*learnt, *held_out)]
         png.check_squares([folder / name for folder in (images, masks) for name in names], side)
     drawn = strict_augmentation(side, windows=windows, foreground=balance == "foreground", **augment)
-    part = partial(Samples, images, masks, cache=cache)
+    part = partial(Samples, images, masks, cache=cache, mean=mean, std=std)
     importance = {name: organ_weights.get(organs[name], 1.0) for name in learnt} if organ_weights else None
     shares = even_shares({name: organs[name] for name in learnt}) if balance == "organ" else None
     train = part(learnt, side, drawn, seed, importance=importance, shares=shares, stains=augment["stain"] > 0)

@@ -20,15 +20,15 @@ def block_parameters(segmenter: Segmenter, size: int) -> list[list[nn.Parameter]
     """The encoder's parameters by block: each belongs to the first of the four maps that it reaches.
 
     One image (size, size) of zeros is run through the encoder; nothing is drawn and nothing changes. A CoaT
-    parameter that says its block belongs there.
+    parameter that says its block belongs there. What reaches none of the four, as a fifth scale, is left out.
     """
     encoder = segmenter.encoder
     names, parameters = zip(*encoder.named_parameters(), strict=True)
     numbers = [int(found[1]) if (found := NUMBERED.match(name)) else 0 for name in names]
     was_training = encoder.training
     image = torch.zeros(1, 3, size, size, device=parameters[0].device)
-    maps = encoder.eval()(pad_to_stride(image))[-BLOCKS:]
-    for number, feature in enumerate(maps, start=1):
+    blocks = encoder.eval()(pad_to_stride(image, encoder.stride)).blocks
+    for number, feature in enumerate(blocks, start=1):
         reaching = torch.autograd.grad(feature.sum(), parameters, retain_graph=True, allow_unused=True)
         numbers = [
             number if not before and gradient is not None else before

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ftu.errors import InputError
 from ftu.files import png
-from ftu.networks.common.standardize import image_tensor
+from ftu.networks.common.standardize import MEAN, STD, image_tensor
 from ftu.preprocessing.dyes import own_stains
 from ftu.training.augmentation.compose import Augmentation, sample_seed
 
@@ -24,6 +24,7 @@ from ftu.training.augmentation.compose import Augmentation, sample_seed
 class Samples(Dataset[tuple[Tensor, Tensor, int]]):
     """Samples: image (3, S, S) float32, mask (1, S, S) float32 of 0 and 1, and the index in `ids`.
 
+    Images are standardised with `mean` and `std`, which the network's predictions have to be made with, too.
     Images of any size are taken: to train, one window of each, which `augment` draws; to validate (no
     `augment`), all the windows that cover it, one sample each.
     With `cache` every image and mask is read once, at the start, and kept as uint8: 4 bytes a px, 2.4 MB
@@ -45,7 +46,10 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
         importance: Mapping[str, float] | None = None,
         shares: Mapping[str, float] | None = None,
         stains: bool = False,
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = STD,
     ) -> None:
+        self.mean, self.std = mean, std
         self.ids, self.image_folder, self.mask_folder = list(ids), image_folder, mask_folder
         self.size, self.augment, self.seed = size, augment, seed
         self.importance = torch.tensor([importance[name] for name in ids]) if importance else None
@@ -69,7 +73,11 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
             image, mask = self.augment(image, mask, seed, self.stains.get(index))
         else:
             image, mask = (_window(array, top, left, self.size) for array in (image, mask))
-        return image_tensor(image), torch.from_numpy(mask[None].astype(np.float32)), index
+        return (
+            image_tensor(image, self.mean, self.std),
+            torch.from_numpy(mask[None].astype(np.float32)),
+            index,
+        )
 
     def files(self) -> list[Path]:
         """Every file that the samples are read from."""

@@ -20,17 +20,16 @@ def imagenet(encoder: str) -> dict[str, str]:
     It looks where huggingface_hub and torch.hub put what segmentation-models-pytorch and timm fetch.
     """
     import segmentation_models_pytorch as smp
-    import timm
     import torch
     from huggingface_hub import try_to_load_from_cache
 
-    from ftu.networks.common.first_weights import licence
+    from ftu.networks.common.first_weights import licence, timm_facts
 
     if encoder in smp.encoders.encoders:
         settings = smp.encoders.encoders[encoder]["pretrained_settings"].get("imagenet")
         where, url = [(settings["repo_id"], settings["revision"])] if settings else [], ""
     else:
-        facts = timm.get_pretrained_cfg(encoder.removeprefix("tu-"))
+        facts = timm_facts(encoder)
         repository, _, revision = ((facts and facts.hf_hub_id) or "").partition("@")
         where = [(repository, revision or None)] if repository else []
         url = facts.url if facts and isinstance(facts.url, str) else ""

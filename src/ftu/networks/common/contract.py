@@ -1,9 +1,10 @@
 """What every network is to those who train it and predict with it. Shapes: B batch, S image size (px).
 
-A "block" is one of the encoder's last four maps, at strides 4, 8, 16, 32, counted from 1 (paper section 5).
+A "block" is the part of the encoder that ends with the map at stride 4, 8, 16 or 32, counted from 1 (paper
+section 5).
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +12,15 @@ from torch.nn import functional as F
 from ftu.files.limits import COARSEST_STRIDE
 
 BLOCKS = 4
+AuxSource = Literal["map", "serial"]
+
+
+class Features(NamedTuple):
+    """What an encoder gives, finest first."""
+
+    maps: list[Tensor]  # what a decoder reads, each (B, channels, P/stride, P/stride)
+    blocks: list[Tensor]  # the four of them at strides 4, 8, 16, 32
+    serial: list[Tensor]  # where each block ends before later blocks are mixed into its map; else `blocks`
 
 
 class Segmentation(NamedTuple):
@@ -21,28 +31,39 @@ class Segmentation(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """A network that gives maps, each coarser than the one before, and the channels of these maps."""
+    """A network that gives maps, each coarser than the one before, and the channels of these maps.
 
-    def __init__(self, net: nn.Module, channels: list[int]) -> None:
+    `coarser` is how many of them are coarser than block 4.
+    """
+
+    def __init__(self, net: nn.Module, channels: list[int], coarser: int = 0) -> None:
         super().__init__()
         self.net, self.channels = net, channels
+        self.stride = COARSEST_STRIDE << coarser  # px, of which a side of what it sees is a multiple
+        first = len(channels) - coarser - BLOCKS
+        self.blocks = slice(first, first + BLOCKS)  # which of its maps end blocks 1 to 4
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        return self.net(images)
+    def forward(self, images: Tensor) -> Features:
+        maps = self.net(images)
+        return Features(maps, maps[self.blocks], maps[self.blocks])
 
 
 class Segmenter(nn.Module):
-    """The network. All four auxiliary heads always exist, so that every checkpoint has one layout."""
+    """The network. All four auxiliary heads always exist, so that every checkpoint has one layout.
+
+    They read what `aux_source` says: the maps that the decoder sees, or the ends of the serial blocks.
+    """
 
     def __init__(self, encoder: Encoder, decoder: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.encoder, self.decoder, self.head = encoder, decoder, head
-        self.aux_heads = nn.ModuleList(nn.Conv2d(c, 1, kernel_size=1) for c in encoder.channels[-BLOCKS:])
+        self.aux_heads = nn.ModuleList(nn.Conv2d(c, 1, 1) for c in encoder.channels[encoder.blocks])
+        self.aux_source: AuxSource = "map"
 
     def forward(self, images: Tensor) -> Segmentation:
-        features = self.encoder(pad_to_stride(images))
-        logits = crop(self.head(self.decoder(features)), images)
-        blocks = features[-BLOCKS:]  # strides 4, 8, 16, 32
+        features = self.encoder(pad_to_stride(images, self.encoder.stride))
+        logits = crop(self.head(self.decoder(features.maps)), images)
+        blocks = features.serial if self.aux_source == "serial" else features.blocks
         return Segmentation(logits, [head(block) for head, block in zip(self.aux_heads, blocks, strict=True)])
 
 
@@ -54,14 +75,15 @@ class Probabilities(nn.Module):
         self.encoder, self.decoder, self.head = segmenter.encoder, segmenter.decoder, segmenter.head
 
     def forward(self, images: Tensor) -> Tensor:
-        logits = self.head(self.decoder(self.encoder(pad_to_stride(images))))
+        features = self.encoder(pad_to_stride(images, self.encoder.stride))
+        logits = self.head(self.decoder(features.maps))
         return crop(logits, images).float().sigmoid()
 
 
-def pad_to_stride(images: Tensor) -> Tensor:
-    """(B, C, H, W), its last row and column repeated up to multiples of 32, which every encoder takes."""
+def pad_to_stride(images: Tensor, stride: int = COARSEST_STRIDE) -> Tensor:
+    """(B, C, H, W), its last row and column repeated up to multiples of the encoder's `stride`."""
     height, width = images.shape[-2:]
-    below, right = -height % COARSEST_STRIDE, -width % COARSEST_STRIDE
+    below, right = -height % stride, -width % stride
     return F.pad(images, (0, right, 0, below), mode="replicate") if below or right else images
 
 

@@ -1,22 +1,30 @@
 """An encoder's first weights: none, ImageNet's from the hub, or a local file; never silently random."""
 
+import re
 from pathlib import Path
 
 import safetensors.torch
 import segmentation_models_pytorch as smp
 import timm
 import torch
+from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
 from ftu.cache.hashes import sha256
 from ftu.errors import InputError, some
 from ftu.networks.common.contract import Encoder
 from ftu.networks.common.efficientnet_names import in_timms_names
+from ftu.networks.common.standardize import MEAN, STD
 
 # What the files of torchvision, timm and smp carry for their classifier alone. The norms are CoaT's last
 # (its authors' files hold all four), conv_head and bn2 EfficientNet's.
 CLASSIFIER = ("classifier.", "head.", "fc.", "_fc.", "last_linear.", "aggregate.", "conv_head.", "bn2.")
 CLASSIFIER += ("norm1.", "norm2.", "norm3.", "norm4.")
+
+# Encoders that extend one of timm's: its weights fill what they share, and the rest begins at random.
+EXTENDED = {"coat_small_plus1": "coat_small"}
+ADDED = re.compile(r"model\.(patch_embed|cls_token|cpe|crpe|serial_blocks)5\b")  # of coat_small_plus1
+NOTHING = re.compile(r"(?!)")
 
 # Of smp's own weights, by prefix of the encoder's name; those of other families have not been looked up.
 SMP_LICENCES = {
@@ -24,21 +32,51 @@ SMP_LICENCES = {
     "resnet": "apache-2.0",
     "efficientnet-": "apache-2.0",
 }
+# And their mean and standard deviation, where these are not ImageNet's. smp keeps them on the hub, beside the
+# weights (config.json), where a training from a file should not have to look.
+HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+SMP_STATISTICS = {
+    "inception": HALVES,
+    "xception": HALVES,
+    "timm-tf_efficientnet_lite": HALVES,
+    "dpn": ((124 / 255, 117 / 255, 104 / 255), (1 / (0.0167 * 255),) * 3),
+}
 
 
 def load_encoder_weights(encoder: Encoder, name: str, weights: str) -> dict[str, str]:
-    """Fill `encoder`, built as `name`, and say where the weights came from: source, licence, a file's sha256.
+    """Fill `encoder`, built as `name`, and say where the weights came from: source, licence, a file's sha256,
+    and `at_random` the parts that an extended encoder has and they lack.
 
     Raises InputError when they cannot be fetched, or the file is missing, damaged or does not fit.
     """
     if weights == "none":
         return {"source": "none", "licence": "none"}
     if weights == "imagenet":
-        _load_from_hub(encoder, name)
-        return {"source": "imagenet", "licence": licence(name)}
-    path = Path(weights)
-    _load_file(encoder.net, path)
-    return {"source": path.name, "sha256": sha256(path), "licence": "that of the file"}
+        state = _read_hub(name)
+        facts = {"source": "imagenet", "licence": licence(name)}
+    else:
+        path = Path(weights)
+        state = _read_state(path)
+        facts = {"source": path.name, "sha256": sha256(path), "licence": "that of the file"}
+    left = _fill(encoder.net, state, weights, ADDED if name in EXTENDED else NOTHING)
+    return facts | ({"at_random": left} if left else {})
+
+
+def statistics(name: str, weights: str) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of red, green, blue to standardise with, as shares of the full range.
+
+    For `imagenet` and a file they are those that the weights of the encoder called `name` were trained with,
+    as timm and smp state them; without weights, ImageNet's.
+    """
+    if weights == "none":
+        mean, std = MEAN, STD
+    elif name in smp.encoders.get_encoder_names():
+        known = (values for prefix, values in SMP_STATISTICS.items() if name.startswith(prefix))
+        mean, std = next(known, (MEAN, STD))
+    else:
+        facts = timm_facts(name)
+        mean, std = (facts.mean, facts.std) if facts else (MEAN, STD)
+    return list(mean), list(std)
 
 
 def licence(name: str) -> str:
@@ -46,8 +84,13 @@ def licence(name: str) -> str:
     if name in smp.encoders.get_encoder_names():
         known = (licence for prefix, licence in SMP_LICENCES.items() if name.startswith(prefix))
         return next(known, "unknown")
-    facts = timm.get_pretrained_cfg(name.removeprefix("tu-"))
+    facts = timm_facts(name)
     return (facts and facts.license) or "unknown"
+
+
+def timm_facts(name: str) -> PretrainedCfg | None:
+    """What timm says of the weights of an encoder that is its own, or extends one of its own."""
+    return timm.get_pretrained_cfg(EXTENDED.get(name, name).removeprefix("tu-"))
 
 
 def non_commercial(source: dict[str, str]) -> str:
@@ -59,41 +102,48 @@ def non_commercial(source: dict[str, str]) -> str:
     )
 
 
-def _load_from_hub(encoder: Encoder, name: str) -> None:
+def _read_hub(name: str) -> dict[str, Tensor]:
     try:
         if name.startswith("coat_"):
-            net = timm.create_model(name, pretrained=True, features_only=True)
+            net = timm.create_model(EXTENDED.get(name, name), pretrained=True, features_only=True)
         else:
             net = smp.encoders.get_encoder(name, weights=name.startswith("tu-") or "imagenet")
-        encoder.net.load_state_dict(net.state_dict())
     except (OSError, RuntimeError, KeyError) as error:
         raise InputError(
             f"train.weights: the ImageNet weights of {name} could not be fetched ({error}); "
             "go online, or give the path of a local file"
         ) from error
+    return net.state_dict()
 
 
-def _load_file(net: nn.Module, path: Path) -> None:
+def _fill(net: nn.Module, found: dict[str, Tensor], source: str, added: re.Pattern[str]) -> str:
+    """Load `found` into `net`, and name the parts that stay random.
+
+    They are those of the keys that match `added`, where `found` has none of them.
+    """
     own = net.state_dict()
     names = {_plain(key): key for key in own}
-    state = {
-        names.get(_plain(key), key): value for key, value in in_timms_names(_read_state(path), names).items()
-    }
+    found = in_timms_names(found, names)
+    state = {names.get(_plain(key), key): value for key, value in found.items()}
     # CoaT has layers under two names, and a safetensors file keeps one of them.
     shared = {own[key].data_ptr(): value for key, value in state.items() if key in own}
     state |= {key: shared[value.data_ptr()] for key, value in own.items() if value.data_ptr() in shared}
-    missing = sorted(key for key in own if key not in state and not key.endswith("num_batches_tracked"))
+    extra = {key for key in own if added.match(key)}
+    random = set() if extra & state.keys() else extra
+    needed = (key for key in own if key not in random and not key.endswith("num_batches_tracked"))
+    missing = sorted(key for key in needed if key not in state)
     unknown = sorted(
         key for key in state if key not in own and not key.removeprefix("model.").startswith(CLASSIFIER)
     )
     misshapen = sorted(key for key in own if key in state and state[key].shape != own[key].shape)
+    wrong = f"train.weights: {source} does not fit the encoder"
     for what, keys in {"lacks": missing, "has unknown": unknown, "has of another shape": misshapen}.items():
         if keys:
             raise InputError(
-                f"train.weights: {path} does not fit the encoder: it {what} {len(keys)} keys ({some(keys)}); "
-                "give the file of this very encoder"
+                f"{wrong}: it {what} {len(keys)} keys ({some(keys)}); give the file of this very encoder"
             )
     nn.Module.load_state_dict(net, {key: state.get(key, value) for key, value in own.items()})
+    return ", ".join(sorted({key.split(".")[1] for key in random}))
 
 
 def _plain(key: str) -> str:

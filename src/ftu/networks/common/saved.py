@@ -33,7 +33,10 @@ class Facts(BaseModel, Generic[Architecture]):
 
 
 def save(folder: Path, model: Segmenter, state: dict[str, Tensor], architecture: dict, facts: dict) -> None:
-    """Write `state`, weights of `model`, and what describes them; `build` takes `architecture`."""
+    """Write `state`, weights of `model`, and what describes them; `build` takes `architecture`.
+
+    `mean` and `std` in `facts` say how images are standardised for it, if not with ImageNet's statistics.
+    """
     model.load_state_dict(state)
     # CoaT has layers under two names: save_file refuses shared tensors, and save_model lists them in an order
     # that changes from run to run.
@@ -41,8 +44,8 @@ def save(folder: Path, model: Segmenter, state: dict[str, Tensor], architecture:
     safetensors.torch.save_file(weights, folder / WEIGHTS)
     content = {
         "architecture": architecture,
-        "mean": MEAN,
-        "std": STD,
+        "mean": list(MEAN),
+        "std": list(STD),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "weights_sha256": sha256(folder / WEIGHTS),
     }

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# The statistics of ImageNet, which all pretrained encoders here were trained with.
+# The statistics of ImageNet, which most encoders were trained with: first_weights.statistics says which not.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 

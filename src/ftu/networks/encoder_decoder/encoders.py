@@ -1,7 +1,7 @@
 """Encoders by name: timm's CoaT, and every encoder of smp (`tu-<name>` is timm's through smp).
 
-An encoder gives a list of maps, each half the size of the one before; the last four have strides 4, 8, 16 and
-the output stride: 32, or 16 where the last stage is dilated instead.
+An encoder gives maps, each half the size of the one before; those of its blocks have strides 4, 8, 16 and the
+output stride: 32, or 16 where the last stage is dilated instead.
 """
 
 from collections.abc import Callable
@@ -9,44 +9,77 @@ from difflib import get_close_matches
 
 import segmentation_models_pytorch as smp
 import timm
+from torch import nn
 
 from ftu.errors import InputError
 from ftu.networks.common.contract import Encoder
+from ftu.networks.common.first_weights import EXTENDED
+from ftu.networks.encoder_decoder.coat import coat
 
 
-def coat(name: str, size: int, output_stride: int) -> Encoder:  # noqa: ARG001
-    """timm's CoaT, built for one image size; its output stride is always 32.
+def smp_encoder(name: str, size: int, output_stride: int, drop_path: float) -> Encoder:
+    """Any encoder of smp; those of timm that are built for one image size are built for this one.
 
-    Source: Xu et al. 2021, https://arxiv.org/abs/2104.06399.
+    Raises InputError when `drop_path` is not 0 and the encoder has no stochastic depth.
     """
-    net = timm.create_model(name, pretrained=False, features_only=True, img_size=size)
-    return Encoder(net, list(net.feature_info.channels()))  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
-
-
-def smp_encoder(name: str, size: int, output_stride: int) -> Encoder:
-    """Any encoder of smp; those of timm that are built for one image size are built for this one."""
-    built_for = {"img_size": size} if takes_one_size(name) else {}
-    net = smp.encoders.get_encoder(name, weights=None, output_stride=output_stride, **built_for)
+    options: dict[str, float] = {"img_size": size} if takes_one_size(name) else {}
+    if drop_path and name.startswith("tu-"):
+        options["drop_path_rate"] = drop_path
+    try:
+        net = smp.encoders.get_encoder(name, weights=None, output_stride=output_stride, **options)  # pyright: ignore[reportArgumentType]
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        raise no_stochastic_depth(name) from error
+    set_drop_path(net, name, drop_path)
     return Encoder(net, list(net.out_channels))
+
+
+def set_drop_path(net: nn.Module, name: str, rate: float) -> None:
+    """Give `net`, an encoder of smp, the stochastic depth that was asked for; smp's defaults are 0 to 0.2.
+
+    Raises InputError when `rate` is not 0 and the encoder has none.
+    """
+    if hasattr(net, "reset_drop_path"):  # mit
+        net.reset_drop_path(rate)  # pyright: ignore[reportCallIssue]
+    elif hasattr(net, "_drop_connect_rate"):  # EfficientNet
+        net._drop_connect_rate = rate  # pyright: ignore[reportArgumentType]
+    elif not rate:
+        for module in net.modules():
+            if hasattr(module, "drop_prob"):
+                module.drop_prob = 0.0  # pyright: ignore[reportArgumentType]
+    elif not name.startswith("tu-") or not any(getattr(module, "drop_prob", 0) for module in net.modules()):
+        raise no_stochastic_depth(name)
+
+
+def no_stochastic_depth(name: str) -> InputError:
+    return InputError(
+        f"train.model.drop_path: {name} has no stochastic depth that could be set; use 0, or an encoder that "
+        "has it: coat_*, mit_*, efficientnet-*, tu-pvt_v2_* and other transformers of timm"
+    )
 
 
 def takes_one_size(name: str) -> bool:
     """Whether the encoder called `name` is built for one image size and takes no other."""
-    facts = timm.get_pretrained_cfg(name.removeprefix("tu-")) if name.startswith(("coat_", "tu-")) else None
+    facts = timm.get_pretrained_cfg(name.removeprefix("tu-")) if name.startswith("tu-") else None
     return bool(facts and facts.fixed_input_size)
 
 
-OWN_BUILDERS: dict[str, Callable[[str, int, int], Encoder]] = {"coat_": coat}
+OWN_BUILDERS: dict[str, Callable[[str, int, int, float], Encoder]] = {"coat_": coat}
 
 
-def build_encoder(name: str, size: int, output_stride: int) -> Encoder:
-    """The encoder called `name` for (size, size) images, at random; `size` is a multiple of 32.
+def build_encoder(name: str, size: int, output_stride: int, drop_path: float = 0.0) -> Encoder:
+    """The encoder called `name`, at random; one that takes one size takes (size, size), a multiple of 32.
 
-    Raises InputError when neither timm nor smp has it.
+    `drop_path` is the rate of stochastic depth, in [0, 1) (Huang et al. 2016,
+    https://arxiv.org/abs/1603.09382). Raises InputError when neither timm nor smp has the encoder, or it has
+    no stochastic depth and the rate is not 0.
     """
     build = next((own for prefix, own in OWN_BUILDERS.items() if name.startswith(prefix)), smp_encoder)
     try:
-        return build(name, size, output_stride)
+        return build(name, size, output_stride, drop_path)
+    except InputError:
+        raise
     except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(
             f"train.model.encoder: {name!r} cannot be built ({_reason(name, error)}); name a coat_* of timm, "
@@ -56,7 +89,7 @@ def build_encoder(name: str, size: int, output_stride: int) -> Encoder:
 
 def _reason(name: str, error: Exception) -> str:
     """Why an encoder could not be built; for an unknown name the known ones that look most like it."""
-    known = [*smp.encoders.get_encoder_names(), *timm.list_models("coat_*")]
+    known = [*smp.encoders.get_encoder_names(), *timm.list_models("coat_*"), *EXTENDED]
     known += [f"tu-{model}" for model in timm.list_models()]
     if name in known:
         return str(error.args[0])

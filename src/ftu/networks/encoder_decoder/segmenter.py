@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from segmentation_models_pytorch.base import SegmentationHead
+from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
 from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
@@ -19,28 +20,33 @@ from ftu.networks.common.contract import BLOCKS, Encoder, Segmenter
 from ftu.networks.encoder_decoder import encoders
 from ftu.networks.encoder_decoder.daformer import DaFormerDecoder, daformer_head
 
+Parts = tuple[nn.Module, nn.Module]  # decoder, head
+
 
 class LastBlocks(nn.Module):
-    """A decoder that reads the four maps at strides 4 to 32 of whatever the encoder gives."""
+    """A decoder that reads the last `count` maps of whatever the encoder gives: those from stride 4 on."""
 
-    def __init__(self, decoder: nn.Module) -> None:
+    def __init__(self, decoder: nn.Module, count: int = BLOCKS) -> None:
         super().__init__()
-        self.decoder = decoder
+        self.decoder, self.count = decoder, count
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        return self.decoder(features[-BLOCKS:])
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        return self.decoder(maps[-self.count :])
 
 
-def unet(encoder: Encoder, width: int, fuse: str) -> tuple[nn.Module, nn.Module]:  # noqa: ARG001
-    """smp's U-Net decoder; its five steps have width, width/2, ... width/16 channels."""
+def unet(encoder: Encoder, width: int, fuse: str) -> Parts:  # noqa: ARG001
+    """smp's U-Net decoder and first weights; its five steps have width, width/2, ... width/16 channels."""
     refuse_four_maps(encoder, "unet")
     channels = [max(width >> step, 1) for step in range(5)]
     decoder = UnetDecoder(encoder_channels=encoder.channels, decoder_channels=channels, n_blocks=5)
-    return decoder, SegmentationHead(channels[-1], 1, kernel_size=3)
+    head = SegmentationHead(channels[-1], 1, kernel_size=3)
+    initialize_decoder(decoder)
+    initialize_head(head)
+    return decoder, head
 
 
-def deeplabv3plus(encoder: Encoder, width: int, fuse: str) -> tuple[nn.Module, nn.Module]:  # noqa: ARG001
-    """smp's DeepLabV3+ decoder, as smp sets it up for an output stride of 16."""
+def deeplabv3plus(encoder: Encoder, width: int, fuse: str) -> Parts:  # noqa: ARG001
+    """smp's DeepLabV3+ decoder, as smp sets it up for an output stride of 16: with torch's first weights."""
     refuse_four_maps(encoder, "deeplabv3plus")
     decoder = DeepLabV3PlusDecoder(
         encoder_channels=encoder.channels,
@@ -54,20 +60,21 @@ def deeplabv3plus(encoder: Encoder, width: int, fuse: str) -> tuple[nn.Module, n
     return decoder, SegmentationHead(width, 1, kernel_size=1, upsampling=4)
 
 
-def daformer(encoder: Encoder, width: int, fuse: str) -> tuple[nn.Module, nn.Module]:
-    """The DaFormer decoder, its four maps joined as `fuse` says."""
-    return LastBlocks(DaFormerDecoder(encoder.channels[-BLOCKS:], width, fuse)), daformer_head(width)
+def daformer(encoder: Encoder, width: int, fuse: str) -> Parts:
+    """The DaFormer decoder, its maps, those from stride 4 on, joined as `fuse` says."""
+    channels = encoder.channels[encoder.blocks.start :]
+    return LastBlocks(DaFormerDecoder(channels, width, fuse), len(channels)), daformer_head(width)
 
 
 def refuse_four_maps(encoder: Encoder, decoder: str) -> None:
-    if len(encoder.channels) == BLOCKS:
+    if encoder.blocks.start == 0:
         raise InputError(
             f"train.model: the {decoder} decoder needs maps at strides 1 and 2, which this encoder lacks; "
             "use decoder daformer"
         )
 
 
-DECODERS: dict[str, Callable[[Encoder, int, str], tuple[nn.Module, nn.Module]]] = {
+DECODERS: dict[str, Callable[[Encoder, int, str], Parts]] = {
     "unet": unet,
     "deeplabv3plus": deeplabv3plus,
     "daformer": daformer,
@@ -85,6 +92,7 @@ class Architecture(BaseModel):
     width: Annotated[int, Field(ge=1, le=8192)]  # channels
     fuse: str
     size: Annotated[int, Field(ge=1, le=2**15)]  # px
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0  # older versions did not write it
 
 
 def takes_one_size(architecture: Mapping[str, Any]) -> bool:
@@ -92,11 +100,14 @@ def takes_one_size(architecture: Mapping[str, Any]) -> bool:
     return encoders.takes_one_size(architecture["encoder"])
 
 
-def build_segmenter(*, encoder: str, decoder: str, width: int, fuse: str, size: int) -> Segmenter:
+def build_segmenter(
+    *, encoder: str, decoder: str, width: int, fuse: str, size: int, drop_path: float = 0.0
+) -> Segmenter:
     """The network by name, at random: first_weights loads the encoder's.
 
-    Raises InputError when timm and smp know no such encoder, or the decoder cannot read its maps.
+    `drop_path` is the rate of stochastic depth. Raises InputError when timm and smp know no such encoder, it
+    has no stochastic depth and the rate is not 0, or the decoder cannot read its maps.
     """
     padded = size + -size % COARSEST_STRIDE
-    maps = encoders.build_encoder(encoder, padded, OUTPUT_STRIDE.get(decoder, COARSEST_STRIDE))
+    maps = encoders.build_encoder(encoder, padded, OUTPUT_STRIDE.get(decoder, COARSEST_STRIDE), drop_path)
     return Segmenter(maps, *DECODERS[decoder](maps, width, fuse))

@@ -28,8 +28,11 @@ class EncoderDecoder(Section):
     """What makes masks of the encoder's maps."""
     width: Annotated[int, Field(ge=1, le=8192)]
     """Channels of the decoder's widest map."""
-    fuse: Literal["conv1x1", "aspp"]
-    """How daformer joins its maps: the authors' way, or the original's. The others do not read it."""
+    fuse: Literal["conv1x1", "conv3x3", "aspp"]
+    """How daformer joins its maps: the authors' ways, or the original's. The others do not read it."""
+    drop_path: Annotated[float, Field(ge=0, lt=1)]
+    """Rate of stochastic depth: the largest probability that training leaves out a layer of the encoder. 0:
+    none; what has no stochastic depth takes 0 alone."""
 
     @model_validator(mode="after")
     def _decoder_can_read_the_encoder(self) -> Self:
@@ -137,6 +140,9 @@ class Train(Section):
     aux_loss: Literal["none", "single", "switched"]
     """The loss schedule. `single`: an auxiliary loss on the first of `aux_blocks`. `switched`: then on
     the second, from `switch_epoch` on."""
+    aux_source: Literal["map", "serial"]
+    """What of a block the auxiliary loss reads. `map`: the map that the decoder sees. `serial`: the end of
+    its serial block, which differs for `coat_*` with parallel blocks; elsewhere the two are the same."""
     aux_blocks: Annotated[list[Block], Field(min_length=2, max_length=2)]
     """Encoder blocks, before and after the switch; 1 to 4 have strides 4, 8, 16, 32."""
     aux_weight: NotNegative
@@ -180,6 +186,16 @@ class Train(Section):
             )
         if self.precision == "fp16" and self.device == "cpu":
             raise ValueError("precision fp16 needs device cuda; use fp32 or bf16 on cpu")
+        return self
+
+    @model_validator(mode="after")
+    def _serial_ends_are_known(self) -> Self:
+        name = self.model.encoder
+        if self.aux_source == "serial" and name.startswith("tu-coat_"):
+            raise ValueError(
+                f"aux_source serial cannot see where the serial blocks of {name} end; use aux_source map, or "
+                f"encoder {name.removeprefix('tu-')}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, LovaszLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ftu.files.limits import COARSEST_STRIDE
 from ftu.networks.common.contract import Segmentation, Segmenter, pad_to_stride
 from ftu.training.losses.schedules import AUX_TERMS, MAIN_TERMS
 
@@ -40,15 +41,17 @@ TERMS: dict[str, Term] = {"bce": bce, "dice": dice, "focal": focal, "lovasz": lo
 TARGETS = {"exact": "nearest-exact", "area": "area", "nearest": "nearest"}
 
 
-def aux_target(masks: Tensor, shape: torch.Size, kind: str) -> Tensor:
-    """(B, 1, S, S) masks, padded as images are, at (h, w): 0 or 1; for `area` shares of foreground."""
-    return F.interpolate(pad_to_stride(masks), shape[-2:], mode=TARGETS[kind])
+def aux_target(masks: Tensor, shape: torch.Size, kind: str, stride: int = COARSEST_STRIDE) -> Tensor:
+    """(B, 1, S, S) masks, padded to the encoder's `stride` as images are, at (h, w): 0 or 1; for `area`
+    shares of foreground."""
+    return F.interpolate(pad_to_stride(masks, stride), shape[-2:], mode=TARGETS[kind])
 
 
 def loss_terms(
     output: Segmentation,
     masks: Tensor,
     weights: Mapping[str, float],
+    stride: int = COARSEST_STRIDE,
     *,
     target: str = "exact",
     importance: Tensor | None = None,
@@ -63,7 +66,8 @@ def loss_terms(
             terms[name] = weighted(TERMS[name], logits, masks, importance)
     for name, coarse in zip(AUX_TERMS, output.aux_logits, strict=True):
         if weights.get(name):
-            terms[name] = weighted(bce, coarse.float(), aux_target(masks, coarse.shape, target), importance)
+            targets = aux_target(masks, coarse.shape, target, stride)
+            terms[name] = weighted(bce, coarse.float(), targets, importance)
     return terms
 
 
@@ -103,5 +107,5 @@ class Objective(nn.Module):
         weights: Mapping[str, float],
         importance: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        output = self.segmenter(images)
-        return loss_terms(output, masks, weights, target=self.target, importance=importance)
+        output, stride = self.segmenter(images), self.segmenter.encoder.stride
+        return loss_terms(output, masks, weights, stride, target=self.target, importance=importance)
