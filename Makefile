@@ -124,7 +124,7 @@ EFFECTS ?= benchmarks/effects.yaml
 
 .PHONY: effects
 effects: env ## what each change of parameters brings, in paired differences: EFFECTS=file SEEDS="42 43 44" SET="..."
-	PYTHONPATH=src python -m ftu_tools.studies.effects $(EFFECTS) --seeds "$(SEEDS)" --set "$(SET)"
+	PYTHONPATH=src python -m ftu_tools.studies.effects "$(EFFECTS)" --seeds "$(SEEDS)" --set "$(SET)"
 
 # Empty for the project as it lies here, the running Python, no name yet, and predict.device.
 EXPERIMENT ?=

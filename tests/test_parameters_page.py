@@ -11,7 +11,7 @@ from imports import ROOT
 
 PAGE = (ROOT / parameters_page.PAGE).read_text()
 ROWS = re.findall(r"^\| `(.*?)` \| (.*?) \| (.*?) \|$", PAGE, re.MULTILINE)
-NAMED = ("thresholds", "shift.pixel_size")  # their keys are names of the data set
+NAMED = ("thresholds", "shift.pixel_size", "train.organ_weights")  # their keys are names of the data set
 
 
 def leaves(tree: dict, prefix: str = "") -> Iterator[str]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ftu.errors import InputError
-from ftu.networks.common.contract import Probabilities
+from ftu.networks.common.contract import Encoder, Probabilities
 from ftu.networks.common.standardize import MEAN, STD, image_batch, image_tensor
 from ftu.networks.encoder_decoder.segmenter import build_segmenter
 from ftu.prediction import views
@@ -123,12 +123,19 @@ def test_shrinking_averages_and_growing_is_bilinear():
     assert resize(image, (64, 64)) is image
 
 
+class Alone(nn.Module):
+    """An encoder's network whose maps are the images."""
+
+    def forward(self, images):
+        return images
+
+
 class Segments(nn.Module):
     """Stands for a segmenter: its logits, in half precision, are 4 in the left column and -1 elsewhere."""
 
     def __init__(self):
         super().__init__()
-        self.encoder, self.decoder, self.head = nn.Identity(), nn.Identity(), self.logits
+        self.encoder, self.decoder, self.head = Encoder(Alone(), [3] * 4), nn.Identity(), self.logits
 
     @staticmethod
     def logits(images):

@@ -61,7 +61,7 @@ def test_the_families_of_the_models_that_are_packed_come_along(tmp_path):
         jsonfile.write(tmp_path / place / "model.json", {"architecture": architecture})
     assert bundle.builders(tmp_path) == ["ftu.networks.encoder_decoder.segmenter"]
     family = {name for name in bundle.needs(*bundle.builders(tmp_path)) if ".encoder_decoder." in name}
-    assert len(family) == 3
+    assert len(family) == 4
     assert not family & set(bundle.needs(bundle.RUNNER))
     jsonfile.write(tmp_path / "own/fold_0/model.json", {"architecture": {"family": "../evil"}})
     with pytest.raises(InputError, match=r"train.model.family: '../evil' is unknown; use one of encoder_dec"):

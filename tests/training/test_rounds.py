@@ -20,7 +20,7 @@ NETWORKS = {"unet": True, "deeplabv3plus": False, "daformer": True}  # decoder -
 
 def architecture(decoder: str, size: int = 64) -> dict[str, Any]:
     named = {"family": "encoder_decoder", "encoder": "resnet18", "decoder": decoder}
-    return {**named, "width": 16, "fuse": "conv1x1", "size": size}
+    return {**named, "width": 16, "fuse": "conv1x1", "drop_path": 0, "size": size}
 
 
 class Known(Rounds):

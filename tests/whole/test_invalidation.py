@@ -21,11 +21,12 @@ EDITS = {
     "src/ftu/pipeline/sections/training.py": set(),  # a check of parameters; their values are tracked
     "src/ftu/pipeline/workers/pool.py": set(),
     "src/ftu/datasets/competition.py": IMAGES | {"sample", "evaluate"},
-    "src/ftu/preprocessing/stain.py": IMAGES - {"decode"},
+    "src/ftu/preprocessing/stain.py": IMAGES - {"decode"} | {"train"},  # which recolours
     "src/ftu/networks/common/contract.py": NETWORK,
     "src/ftu/networks/encoder_decoder/daformer.py": NETWORK,
     "src/ftu/networks/another/segmenter.py": set(),  # a family that the parameters do not name
     "src/ftu/training/loop.py": {"train"},
+    "src/ftu/training/augmentation/compose.py": {"train"},
     "src/ftu/training/losses/terms.py": {"train"},
     "src/ftu/probabilities/map_file.py": SCORED | {"predict", "members"},
     "src/ftu/prediction/windows.py": {"predict"},
