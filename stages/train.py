@@ -1,6 +1,8 @@
 """Train the network on all folds but one; a run that was stopped goes on after its last whole epoch."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from ftu.files import folds
 from ftu.pipeline import launch, paths
@@ -8,6 +10,10 @@ from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.params import Params, load_params
 from ftu.pipeline.stage import fold_argument, run, warn
 from ftu.training.losses import schedules
+
+if TYPE_CHECKING:
+    from ftu.networks.common.contract import Segmenter
+    from ftu.pipeline.sections.training import Train
 
 LOADING = {"batch_size", "accumulate", "valid_batch_size", "workers"}
 SAMPLING = {"seed", "cache", "balance", "organ_weights"}
@@ -25,7 +31,7 @@ def main() -> str:
 
 
 def train(number: int, params: Params) -> str:
-    from ftu.networks.common import build, devices, first_weights
+    from ftu.networks.common import devices
     from ftu.training import fold, resume
     from ftu.training.accelerator import accelerate, explain_out_of_memory, usable_precision
     from ftu.training.rounds import Rounds
@@ -40,15 +46,9 @@ def train(number: int, params: Params) -> str:
     rounds = Rounds(architecture, **settings.model_dump(include=DEALING))
     rounds.check()  # draws random numbers
     devices.fix_randomness(settings.seed, settings.threads, settings.device)
-    model = build.build(architecture)
-    source = first_weights.load_encoder_weights(model.encoder, settings.model.encoder, settings.weights)
-    model.aux_source = settings.aux_source
-    mean, std = first_weights.statistics(settings.model.encoder, settings.weights)
-    facts = {"fold": number, "seed": settings.seed, "precision": precision, "encoder_weights": source}
-    facts |= {"mean": mean, "std": std}
-    slower = f"train.precision: this CPU computes no {settings.precision}; trained in {precision}"
-    for warning in (first_weights.non_commercial(source), slower if precision != settings.precision else ""):
-        warn(warning if accelerator.is_main_process else "")
+    model, weights = network(architecture, settings)
+    if accelerator.is_main_process:
+        tell(weights["encoder_weights"], settings.precision, precision)
 
     table = folds.read_folds(paths.FOLDS)
     samples = fold.samples(
@@ -59,13 +59,13 @@ def train(number: int, params: Params) -> str:
         **params.resize.model_dump(include={"side", "mode"}),
         augment=params.augment.model_dump(),
         **settings.model_dump(include=SAMPLING),
-        mean=mean,
-        std=std,
+        mean=weights["mean"],
+        std=weights["std"],
     )
     loaders = batches(*samples, accelerator, **settings.model_dump(include=LOADING))
     files = [paths.FOLDS, *samples[0].files(), *samples[1].files()]
     values = params.model_dump(include={"augment", "resize", "train"})
-    key = resume.run_key(files, fold=number, params=values, weights=source)
+    key = resume.run_key(files, fold=number, params=values, weights=weights["encoder_weights"])
     blocks, switch = settings.aux_blocks, settings.switch_epoch
     main = settings.loss.model_dump()
     schedule = schedules.choose(settings.aux_loss, blocks, settings.aux_weight, switch, main)
@@ -76,11 +76,34 @@ def train(number: int, params: Params) -> str:
         fold.fit(running, state, loaders, schedule, patience=settings.early_stopping)
         if accelerator.is_main_process:
             warn(fold.phase_one(running) if settings.aux_loss == "switched" else "")
+            facts = {"fold": number, "seed": settings.seed, "precision": precision} | weights
             with whole_folder(paths.model(number)) as folder:
                 fold.save(folder, running, architecture, facts)
         state.remove()
     dice = running.checkpoints.shipped.dice
     return f"{len(running.rows)} epochs, Dice {dice:.4f}" if accelerator.is_main_process else ""
+
+
+def network(architecture: dict[str, Any], settings: Train) -> tuple[Segmenter, dict[str, Any]]:
+    """The network with its encoder's first weights, and where these come from and how images suit them."""
+    from ftu.networks.common import build, first_weights
+
+    model = build.build(architecture)
+    encoder = settings.model.encoder, settings.weights
+    source = first_weights.load_encoder_weights(model.encoder, *encoder)
+    model.aux_source = settings.aux_source
+    mean, std = first_weights.statistics(*encoder)
+    return model, {"encoder_weights": source, "mean": mean, "std": std}
+
+
+def tell(source: dict[str, str], asked: str, precision: str) -> None:
+    """Warn of what the user may not have meant: the weights' licence, another precision."""
+    from ftu.networks.common import first_weights
+
+    warn(first_weights.non_commercial(source))
+    warn(
+        f"train.precision: this CPU computes no {asked}; trained in {precision}" if asked != precision else ""
+    )
 
 
 if __name__ == "__main__":
