@@ -70,3 +70,16 @@ def test_one_picture_in_train_and_test_is_told_and_no_group() -> None:
     (said,) = warnings
     assert said.startswith("one picture in train and in test, which flatters scores on the test images")
     assert said.endswith("b and t")  # two of the test images leak nothing
+
+
+def test_blanks_around_a_value_part_nobody_and_a_blank_is_no_value() -> None:
+    train = people("a M 30", "b M 30", "c M 30").assign(age=["30", "30 ", " "])
+    found = groups.of(train, TEST, ["sex", "age"], [])
+    assert found.names == ["a", "a", "c"]
+    assert found.warnings[0].startswith("1 of 3 training images have no value")
+
+
+def test_two_training_images_are_tied_by_a_test_image_that_both_are() -> None:
+    names, warnings = groups.of(people("x M 30", "y F 31", "z F 32"), TEST, [], [(0, 3), (1, 3)])
+    assert names == ["t", "t", "z"]
+    assert "one picture in train and in test" in warnings[0]

@@ -345,3 +345,37 @@ def test_what_inference_cannot_do_is_refused(tmp_path, changes, said):
     for key, value in changes.items():
         path = changed(tmp_path, key, value, path)
     refused(path, said)
+
+
+# ------------------------------------------------------------------ what would do nothing, or not what it
+# says
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train.loss.bce": 0.0}, "train.loss: every term has weight 0"),
+        ({"train.organ_weights": {"liver": 1.0}}, "train.organ_weights: liver is not in data.organs"),
+        ({"train.balance": "foreground"}, "train.balance foreground lays windows over masks"),
+        ({"augment.scale_window": [0.5, 2.0]}, "augment.scale_window [0.5, 2.0] needs resize.mode microns"),
+        ({"augment.scale_window": [2.0, 0.5]}, "scale_window must be [smallest, largest]"),
+        ({"train.recompute": True, "train.compile": True}, "recompute and compile do not work together"),
+        ({"train.lr_decoder": 1e-4}, "above lr x lr_decoder"),
+    ],
+    ids=str,
+)
+def test_what_would_do_nothing_is_refused(tmp_path, changes, message):
+    path = ROOT / "params.yaml"
+    for key, value in changes.items():
+        path = changed(tmp_path, key, value, path)
+    refused(path, message)
+
+
+def test_organs_may_weigh_nothing_but_not_all_of_them(tmp_path):
+    organs = read(ROOT / "params.yaml")["data"]["organs"]
+    some = changed(tmp_path, "train.organ_weights", dict.fromkeys(organs[1:], 0.0))
+    assert load_params(some).train.organ_weights[organs[1]] == 0
+    refused(
+        changed(tmp_path, "train.organ_weights", dict.fromkeys(organs, 0.0)),
+        "train.organ_weights: every organ has weight 0",
+    )

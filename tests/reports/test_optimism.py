@@ -96,7 +96,9 @@ def test_of_the_last_epoch_it_is_said_that_none_was_chosen():
 
 
 def test_a_last_epoch_by_early_stopping_is_not_called_unchosen():
-    said = optimism.words([np.array([0.9, 0.5])], LAST._replace(stopped_early=True), nested=False)
+    stopped = LAST._replace(stopped_early=True)
+    assert optimism.facts([np.array([0.9, 0.5])], stopped) == {"rule": "last, stopped early"}
+    said = optimism.words([np.array([0.9, 0.5])], stopped, nested=False)
     assert "no epoch was chosen" not in said
     assert "early stopping chose" in said
 

@@ -48,7 +48,7 @@ def test_a_wrong_file_is_refused_with_its_row(tmp_path, text, message):
 
 
 def test_a_parameter_that_there_is_not_is_refused_before_anything_runs():
-    with pytest.raises(InputError, match=r"train\.no_such"):
+    with pytest.raises(InputError, match=r"variant b: .*train\.no_such"):
         effects.make_cells(PARAMS, {"a": [], "b": ["train.no_such=1"]}, [1], [])
 
 
@@ -63,8 +63,35 @@ def test_a_difference_is_paired_by_image_and_seed():
                 {"model": "effect", "mode": name, "seed": seed, "id": str(k), "dice": d}
                 for k, d in enumerate(dice)
             ]
-    first, second = effects.report(pd.DataFrame(rows)).splitlines()[2:]
+    first, second = effects.report(pd.DataFrame(rows), "plain").splitlines()[2:]
     assert first.startswith("| plain |")
     assert "+0.05" in second
     low, high = (float(part) for part in second.split("|")[5].split(" to "))
     assert 0.049 < low < 0.05 < high < 0.051
+
+
+def rows_of(variant, seeds=(1,)):
+    return [
+        {"model": "effect", "mode": variant, "seed": seed, "id": str(k), "dice": 0.5 + k / 100}
+        for seed in seeds
+        for k in range(20)
+    ]
+
+
+def test_a_failed_baseline_leaves_the_differences_empty_and_is_named():
+    table = pd.DataFrame(rows_of("b") + rows_of("c"))
+    failed = effects.make_cells(PARAMS, {"a": [], "b": ["train.ema=0.9"]}, [1], [])[:1]
+    text = effects.report(table, "a", missing=failed)
+    assert "minus a" in text
+    assert "| b | 0.5950 | 1: 0.5950 |  |  |  |" in text
+    assert "Failed: a, seed 1." in text
+
+
+def test_of_one_seed_it_says_so():
+    text = effects.report(pd.DataFrame(rows_of("a") + rows_of("b")), "a")
+    assert text.splitlines()[3].endswith("| +0.0000 | +0.0000 to +0.0000 | one seed |")
+
+
+def test_a_seed_among_the_overrides_is_refused():
+    with pytest.raises(InputError, match=r"variant b: train\.seed is what SEEDS names"):
+        effects.make_cells(PARAMS, {"a": [], "b": ["train.seed=7"]}, [1], [])

@@ -1,5 +1,7 @@
 """One optimiser step of the competition profile at its own size: what a GPU is to repeat for days."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 import torch
@@ -18,10 +20,7 @@ from imports import ROOT
 
 pytestmark = pytest.mark.slow
 
-RUNNING = {
-    "seed", "epochs", "lr", "weight_decay", "scheduler", "clip", "ema", "compile", "switch_epoch",
-    "restart_at_switch", "checkpoint",
-}  # fmt: skip
+RUNNING = {name for name, one in signature(Run).parameters.items() if one.kind is one.KEYWORD_ONLY}
 TAPPED = 2  # the block that is supervised before the switch
 
 

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 import toy
+from ftu.errors import InputError
+from ftu.networks.encoder_decoder.encoders import build_encoder
 from ftu.networks.encoder_decoder.segmenter import build_segmenter
 from ftu.training.recompute import forget_between
 
@@ -55,3 +57,8 @@ def test_gradients_and_statistics_are_the_same_for_less_memory(encoder):
 @pytest.mark.parametrize("changes", [{}, {"ema": 0.9, "accumulate": 2}], ids=str)
 def test_a_training_ends_with_the_same_bytes(squares, changes):
     toy.assert_same_run(*(toy.train(squares, "switched", recompute=on, **changes) for on in (False, True)))
+
+
+def test_an_encoder_without_blocks_is_refused():
+    with pytest.raises(InputError, match=r"train\.recompute: this train\.model\.encoder has no blocks"):
+        forget_between(build_encoder("vgg11_bn", 64, 32))

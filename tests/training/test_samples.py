@@ -355,9 +355,22 @@ def test_images_are_drawn_as_often_as_their_shares_say():
     drawn = []
     for epoch in range(500):
         made.epoch = epoch
-        drawn += [index for batch in made for _, index in batch]
+        drawn += [index for batch in made for _, index, _ in batch]
     counts = np.bincount(drawn, minlength=4) / len(drawn)
     np.testing.assert_allclose(counts, np.array([1, 1, 2, 4]) / 8, atol=0.035)
+
+
+def test_each_draw_of_an_image_is_another_sample_of_it(folder):
+    images, masks = folder / "images", folder / "masks"
+    augment = strict_augmentation(SIZE, windows=False, **AUGMENT)
+    shares = {name: 100.0 if name == IDS[0] else 1.0 for name in IDS}
+    made = Samples(images, masks, IDS, SIZE, augment, 0, cache=True, shares=shares)
+    settings = {"batch_size": COUNT, "accumulate": 1, "seed": 0, "rank": 0, "processes": 1}
+    (keys,) = TrainBatches(COUNT, shares=made.shares, **settings)
+    assert len(keys) == len(set(keys)) == COUNT
+    assert len({key[1] for key in keys}) < COUNT
+    assert len({made[key][0].numpy().tobytes() for key in keys}) == COUNT
+    assert torch.equal(made[0, 0][0], made[0, 0, 0][0])  # the first draw is that of an order without shares
 
 
 def test_draws_by_share_are_dealt_alike_to_any_number_of_processes():

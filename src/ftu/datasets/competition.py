@@ -76,6 +76,11 @@ def _read(
     sources: Collection[str],
     group: Sequence[str] = (),
 ) -> pd.DataFrame:
+    if taken := sorted({"set", "image"} & set(group)):
+        raise InputError(
+            f"{path}: column {taken[0]}, which split.group names, is one that this pipeline makes itself; "
+            "rename it in the table and in split.group"
+        )
     table = read_csv(path)
     check_columns(path, table, columns)
     if missing := [column for column in group if column not in table]:

@@ -20,20 +20,22 @@ def of(
 ) -> Groups:
     """The groups of the rows of `train` (id, and `columns` as text).
 
-    Rows with equal values in all `columns` are one group. So are two that are one picture, and whatever these
-    lead to: `same` has their positions among the rows of `train`, then `test`. A row with an empty value in
-    one of the columns is tied to no other by them. Groups are known where there are columns, or two training
-    images that are one picture. The warnings name the ids of empty values, and of one picture twice.
+    Rows with equal values in all `columns`, but for blanks around them, are one group. So are two that are
+    one picture, and whatever these lead to: `same` has their positions among the rows of `train`, then
+    `test`. A row with an empty value in one of the columns is tied to no other by them. Groups are known
+    where there are columns, or two training images that are one picture. The warnings name the ids of empty
+    values, and of one picture twice.
     """
     ids, trained = [*train["id"], *test["id"]], len(train)
     pairs = [(ids[one], ids[other]) for one, other in same if other < trained]
     across = [(ids[one], ids[other]) for one, other in same if one < trained <= other]
+    train = train.assign(**{name: train[name].str.strip() for name in columns})
     unknown = (train[list(columns)] == "").any(axis=1)
     told = _warnings(ids[:trained], list(train.loc[unknown, "id"]), columns, pairs, across)
-    if not columns and not pairs:
-        return Groups([], told)
     alike = train[~unknown].groupby(list(columns))["id"] if columns else ()
-    return Groups(joined(ids[:trained], [*(list(found) for _, found in alike), *pairs]), told)
+    led = [(ids[one], ids[other]) for one, other in same]  # two may be one picture with a test image
+    names = joined(ids, [*(list(found) for _, found in alike), *led])[:trained]
+    return Groups(names if columns or len(set(names)) < trained else [], told)
 
 
 def joined(ids: Sequence[str], ties: Sequence[Sequence[str]]) -> list[str]:

@@ -74,6 +74,8 @@ class Params(Section):
     def _organs_are_known(self) -> Self:
         if unknown := sorted(set(self.train.organ_weights) - set(self.data.organs)):
             raise ValueError(f"train.organ_weights: {', '.join(unknown)} is not in data.organs; correct it")
+        if not any(self.train.organ_weights.get(organ, 1.0) for organ in self.data.organs):
+            raise ValueError("train.organ_weights: every organ has weight 0; nothing would be learnt")
         return self
 
     @model_validator(mode="after")

@@ -21,6 +21,11 @@ class Selection(NamedTuple):
     first: int  # the first epoch that the rule looked at
     stopped_early: bool  # the training of one of them or more
 
+    @property
+    def named(self) -> str:
+        """The rule, and whether early stopping chose the end; `last` alone is free of the held-out images."""
+        return f"{self.rule}, stopped early" if self.stopped_early else self.rule
+
 
 def map_path(folder: Path, part: str, tta: str, name: str) -> Path:
     """Where the map of one image and set lies in the folder of a fold."""

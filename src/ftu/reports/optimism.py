@@ -43,7 +43,7 @@ def facts(curves: Sequence[np.ndarray], selection: Selection) -> dict[str, str |
     """The rule; where it looked at the scored images, both estimates, of one fold the first alone."""
     rule, first, _ = selection
     if rule == "last":
-        return {"rule": rule}
+        return {"rule": selection.named}
     found = {"best_minus_last": best_minus_last(curves, first)}
     if len(curves) > 1:
         found["best_minus_chosen_on_others"] = best_minus_chosen_on_others(curves, first)

@@ -69,8 +69,8 @@ def explain_out_of_memory(batch: int, size: int, smaller: Callable[[], Sequence[
         )
         raise InputError(
             f"out of GPU memory with {batch} images of {size} x {size} px a step: {rounds}lower "
-            "train.batch_size, train.valid_batch_size or resize.side, or use train.recompute, train.precision "
-            "bf16 or fp16, or a smaller train.model"
+            "train.batch_size, train.valid_batch_size or resize.side, or use train.recompute, "
+            "train.precision bf16 or fp16, or a smaller train.model"
         ) from error
 
 

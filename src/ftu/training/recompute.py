@@ -11,13 +11,18 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from ftu.errors import InputError
+
 CONTAINERS = (nn.Sequential, nn.ModuleList)  # a ModuleDict is timm's shell around a whole network
 
 
 def forget_between(encoder: nn.Module) -> None:
     """Let each block of the encoder keep its input alone while it trains. A block is the outermost module
-    with parts of its own that stands in a list or a sequence."""
-    for block in _blocks(encoder):
+    with parts of its own that stands in a list or a sequence. Raises InputError where there is none."""
+    blocks = list(_blocks(encoder))
+    if not blocks:
+        raise InputError("train.recompute: this train.model.encoder has no blocks; set it to false")
+    for block in blocks:
         block.forward = partial(_forward, block, block.forward)
 
 

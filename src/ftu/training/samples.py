@@ -4,6 +4,7 @@ A sample is asked for as (epoch, index), so that the epoch reaches the loader's 
 of a sample does not depend on how many there are, nor on how many processes train.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -64,12 +65,12 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
     def __len__(self) -> int:
         return len(self.windows)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int]:
-        epoch, number = key
+    def __getitem__(self, key: tuple[int, ...]) -> tuple[Tensor, Tensor, int]:
+        epoch, number, *again = key
         index, top, left = self.windows[number]
         image, mask = self._pair(index)
         if self.augment:
-            seed = sample_seed(self.seed, epoch, index)
+            seed = sample_seed(self.seed, epoch, index, *again)
             image, mask = self.augment(image, mask, seed, self.stains.get(index))
         else:
             image, mask = (_window(array, top, left, self.size) for array in (image, mask))
@@ -111,8 +112,9 @@ def _window(array: np.ndarray, top: int, left: int, size: int) -> np.ndarray:
     return np.pad(part, [(0, below), (0, right)] + [(0, 0)] * (array.ndim - 2), mode="reflect")
 
 
-class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """Lists of (epoch, index), the batches of one process; `epoch` is set from outside."""
+class EpochBatches(Sampler[list[tuple[int, ...]]]):
+    """Lists of (epoch, index), or of (epoch, index, how often it was drawn before), the batches of one
+    process; `epoch` is set from outside."""
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -146,16 +148,20 @@ class TrainBatches(EpochBatches):
     def __len__(self) -> int:
         return self.length // self.batch_size * self.accumulate
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
         rng = np.random.default_rng((self.seed, self.epoch))
         if self.chances is None:
-            order = rng.permutation(self.length)
-        else:
-            order = rng.choice(self.length, self.length, p=self.chances)
+            keys = [(self.epoch, int(index)) for index in rng.permutation(self.length)]
+        else:  # each draw of an image is another sample of it
+            drawn, seen = rng.choice(self.length, self.length, p=self.chances), Counter()
+            keys = []
+            for index in map(int, drawn):
+                keys.append((self.epoch, index, seen[index]))
+                seen[index] += 1
         size = self.batch_size // (self.accumulate * self.processes)
         for number in range(len(self)):
             start = (number * self.processes + self.rank) * size
-            yield [(self.epoch, int(index)) for index in order[start : start + size]]
+            yield keys[start : start + size]
 
 
 class ValidBatches(EpochBatches):
@@ -168,7 +174,7 @@ class ValidBatches(EpochBatches):
     def __len__(self) -> int:
         return -(-len(self.indices) // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
         for start in range(0, len(self.indices), self.batch_size):
             yield [(self.epoch, index) for index in self.indices[start : start + self.batch_size]]
 

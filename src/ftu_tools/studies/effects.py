@@ -22,8 +22,9 @@ from ftu.pipeline.stage import run
 from ftu_tools.studies import experiments, grid, statistics
 from ftu_tools.studies.grid import Cell
 from ftu_tools.studies.run_table2 import numbers, split_settings
-from ftu_tools.studies.statistics import Interval
+from ftu_tools.studies.statistics import Estimate, Interval
 
+STUDY = "effect"
 LOGS = Path(".dvc/tmp/effects")
 EXAMPLE = "a name for each variant and its overrides, such as `flips: [predict.tta=flips]`"
 
@@ -40,7 +41,7 @@ def main() -> None:
     decisive = experiments.decisive(grid.effective(paths.PARAMS, cells[0].overrides).data.root)
     experiments.check_committed(decisive)
     failed = fill(cells, experiments.finished(decisive))
-    text = report(table_of(cells, experiments.finished(decisive)))
+    text = report(table_of(cells, experiments.finished(decisive)), cells[0].mode, missing=failed)
     with whole_files(paths.REPORTS) as folder:
         (folder / "effects.md").write_text(text)
     print(f"\n{text}")
@@ -64,13 +65,17 @@ def make_cells(
 ) -> list[Cell]:
     """Every variant with every seed, seed by seed; InputError for what DVC or the parameters refuse."""
     cells = []
+    for name, overrides in variants.items():
+        if any(one.startswith("train.seed=") for one in (*settings, *overrides)):
+            raise InputError(f"variant {name}: train.seed is what SEEDS names; take it out")
     for seed in seeds:
         for name, overrides in variants.items():
-            all_of_them = (*settings, *overrides, f"train.seed={seed}")
-            digest = grid.digest_of(grid.effective(params, all_of_them))
-            cells.append(
-                Cell("effect", name, seed, grid.cell_name("effect", name, seed, digest), all_of_them)
-            )
+            words = (*settings, *overrides, f"train.seed={seed}")
+            try:
+                digest = grid.digest_of(grid.effective(params, words))
+            except InputError as error:
+                raise InputError(f"variant {name}: {error}") from error
+            cells.append(Cell(STUDY, name, seed, grid.cell_name(STUDY, name, seed, digest), words))
     return cells
 
 
@@ -104,22 +109,28 @@ def table_of(cells: Sequence[Cell], finished: Mapping[str, str]) -> pd.DataFrame
     return pd.concat(parts, ignore_index=True)
 
 
-def report(table: pd.DataFrame) -> str:
-    """A Markdown table: Dice of each variant, and its difference to the first one, paired by image and
-    seed."""
-    first, *_ = variants = list(dict.fromkeys(table["mode"]))
+def report(table: pd.DataFrame, first: str, *, missing: Sequence[Cell] = ()) -> str:
+    """A Markdown table: Dice of each variant, and its difference to the `first`, paired by image and seed;
+    then what did not run to its end."""
+    over = "groups" if "group" in table else "images"
     rows = []
-    for name in variants:
-        score = statistics.score(table, "effect", name)
-        gain = statistics.difference(table, "effect", name, first) if name != first else None
+    for name in dict.fromkeys(table["mode"]):
+        score = statistics.score(table, STUDY, name)
+        gain = statistics.difference(table, STUDY, name, first) if name != first else None
         assert score
-        seeds = ", ".join(f"{mean:.4f}" for mean in score.seed_means.values())
-        spelled = (
-            [f"{gain.mean:+.4f}", between(gain.over_images), between(gain.reach)] if gain else ["", "", ""]
-        )
-        rows.append([name, f"{score.mean:.4f}", seeds, *spelled])
-    head = ["variant", "Dice", "of each seed", f"minus {first}", "over images", "over images and seeds"]
-    return "\n".join(markdown.table(head, rows)) + "\n"
+        seeds = ", ".join(f"{seed}: {mean:.4f}" for seed, mean in score.seed_means.items())
+        rows.append([name, f"{score.mean:.4f}", seeds, *(spelled(gain) if gain else ["", "", ""])])
+    head = ["variant", "Dice", "of each seed", f"minus {first}", f"over {over}", f"over {over} and seeds"]
+    lines = markdown.table(head, rows)
+    if missing:
+        lines += ["", "Failed: " + ", ".join(f"{cell.mode}, seed {cell.seed}" for cell in missing) + "."]
+    return "\n".join(lines) + "\n"
+
+
+def spelled(gain: Estimate) -> list[str]:
+    """A difference, its interval over images, and over images and seeds, which takes two seeds."""
+    both = between(gain.reach) if len(gain.seed_means) > 1 else "one seed"
+    return [f"{gain.mean:+.4f}", between(gain.over_images), both]
 
 
 def between(interval: Interval) -> str:

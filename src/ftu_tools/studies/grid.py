@@ -139,7 +139,9 @@ def effective(path: Path, overrides: Sequence[str]) -> Params:
             apply_overrides(changed, list(overrides))
         except Exception as error:  # hydra's errors share no base, and DVC wraps some only
             reason = str(error.__cause__ if isinstance(error, DvcException) else error).splitlines()[0]
-            raise InputError(f"SET: {' '.join(overrides)}: {reason}; correct it") from error
+            raise InputError(
+                f"SET: {' '.join(overrides)}: {reason}; correct it (a key that is not there yet takes a +)"
+            ) from error
         try:
             return load_params(changed)
         except InputError as error:

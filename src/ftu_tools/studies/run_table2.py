@@ -43,7 +43,7 @@ def main() -> None:
     results = [collect(cell, states.get(cell, "not run"), finished) for cell in cells]
     held_out = f"Held-out images of fold {', '.join(map(str, params.split.run))} of {params.split.count}"
     setting = f"{held_out}; params.yaml {f'with {words.set}' if words.set else 'as it is'}."
-    report(results, models, f"{setting} {table2_report.CHECKPOINTS[params.train.checkpoint]}")
+    report(results, models, f"{setting} {table2_report.checkpoints(params.train)}")
     end(states, interrupted)
 
 

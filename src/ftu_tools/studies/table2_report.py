@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ftu.files import markdown
+from ftu.pipeline.sections.training import Train
 from ftu_tools.studies import switched_aux
 from ftu_tools.studies.grid import Cell, GridModel, State
 from ftu_tools.studies.statistics import Estimate, Interval, difference, score
@@ -37,6 +38,8 @@ CHECKPOINTS = {
     "best_after_switch": CHOSEN.format(rule="best_after_switch", since=" from the switch on"),
 }
 
+STOPPED = " Where early stopping ended a training, it chose by the same score (train.early_stopping)."
+
 READING = """\
 Dice is the mean over held-out images at native size. Intervals are 95 %. *Over {over}* (bootstrap): what
 other {over} of this kind would give; with few {over} it is too narrow. *Over seeds* (t interval of the
@@ -45,6 +48,11 @@ over the claims; with one seed it is the one over {over}, and a claim is told fo
 Differences are paired by image and seed. Nothing here says how another split, or other parameters, would
 do, and no correction is made for asking several questions at once. The paper's values are single runs on
 the competition's test images, without intervals: compare signs and sizes, not the Dice itself."""
+
+
+def checkpoints(train: Train) -> str:
+    """By what each network's epoch was chosen, and what that does to its score."""
+    return CHECKPOINTS[train.checkpoint] + (STOPPED if train.early_stopping else "")
 
 
 class Result(NamedTuple):

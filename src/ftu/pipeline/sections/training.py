@@ -68,7 +68,8 @@ class Scheduler(Section):
     kind: Literal["plateau", "cosine", "onecycle"]
     """How the learning rate changes."""
     min_lr: Positive
-    """cosine and onecycle: where it ends. plateau: below it the rate does not fall."""
+    """cosine and onecycle: where it ends (onecycle: times `lr_decoder` for the decoder). plateau: below it
+    the rate does not fall."""
     factor: Annotated[float, Field(gt=0, lt=1)]
     """plateau: the rate is multiplied by it when the main validation loss has not fallen by `threshold` for
     more than `patience` epochs."""
@@ -180,10 +181,13 @@ class Train(Section):
             raise ValueError(
                 f"switch_epoch must lie in 1..epochs-1 = 1..{self.epochs - 1}, got {self.switch_epoch}"
             )
-        if self.scheduler.min_lr > self.lr:
+        if self.scheduler.min_lr > self.lr * min(1, self.lr_decoder):
             raise ValueError(
-                f"scheduler.min_lr {self.scheduler.min_lr:g} lies above lr {self.lr:g}; lower it"
+                f"scheduler.min_lr {self.scheduler.min_lr:g} lies above lr {self.lr:g}, or above lr x "
+                "lr_decoder; lower it"
             )
+        if self.recompute and self.compile:
+            raise ValueError("recompute and compile do not work together; set one of them to false")
         if self.precision == "fp16" and self.device == "cpu":
             raise ValueError("precision fp16 needs device cuda; use fp32 or bf16 on cpu")
         return self

@@ -144,7 +144,11 @@ def strict_augmentation(side: int, *, windows: bool, **settings: Any) -> Augment
         return augmentation(side, windows=windows, **settings)
 
 
-def sample_seed(seed: int, epoch: int, index: int) -> int:
-    """The seed of one sample in one epoch, in 0..2^32-1; the same in every process and on every machine."""
-    digest = hashlib.blake2b(f"{seed}/{epoch}/{index}".encode(), digest_size=4).digest()
+def sample_seed(seed: int, epoch: int, index: int, again: int = 0) -> int:
+    """The seed of one sample in one epoch, in 0..2^32-1; the same in every process and on every machine.
+
+    `again` counts how often the image was drawn before in that epoch.
+    """
+    text = f"{seed}/{epoch}/{index}" + (f"/{again}" if again else "")
+    digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little")
