@@ -40,7 +40,7 @@ def main() -> None:
 
 def read(path: Path) -> pd.DataFrame:
     """reports/dice.csv by image id."""
-    return pd.read_csv(path, dtype={"id": str, "group": str}).set_index("id")
+    return pd.read_csv(path, dtype={"id": str, "group": str}, keep_default_na=False).set_index("id")
 
 
 def spelled(interval: Interval, sign: str = "") -> str:

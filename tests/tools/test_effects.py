@@ -1,12 +1,13 @@
 """The study of effects: what a file of variants may hold, the cells it makes, and the differences it
 reports."""
 
+import dvc.api
 import numpy as np
 import pandas as pd
 import pytest
 
 from ftu.errors import InputError
-from ftu_tools.studies import effects
+from ftu_tools.studies import effects, experiments
 from imports import ROOT
 
 PARAMS = ROOT / "params.yaml"
@@ -95,3 +96,12 @@ def test_of_one_seed_it_says_so():
 def test_a_seed_among_the_overrides_is_refused():
     with pytest.raises(InputError, match=r"variant b: train\.seed is what SEEDS names"):
         effects.make_cells(PARAMS, {"a": [], "b": ["train.seed=7"]}, [1], [])
+
+
+def test_an_id_or_group_called_na_stays_text(monkeypatch):
+    text = "id,organ,data_source,dice,group\nNA,kidney,HPA,0.5,nan\n1e5,lung,HPA,0.25,None\n"
+    monkeypatch.setattr(dvc.api, "read", lambda *_, **__: text)
+    table = experiments.dice("some-name", "some-commit")
+    assert table["id"].tolist() == ["NA", "1e5"]
+    assert table["group"].tolist() == ["nan", "None"]
+    assert table["dice"].tolist() == [0.5, 0.25]

@@ -103,7 +103,8 @@ def dice(name: str, commit: str) -> pd.DataFrame:
             f"experiment {name}: its reports/dice.csv is not in the cache; "
             f"`dvc exp remove {name}`, and run it again"
         ) from error
-    table = pd.read_csv(io.StringIO(text), dtype={"id": str, "group": str})
+    texts = dict.fromkeys(["id", "organ", "data_source", "group"], str)
+    table = pd.read_csv(io.StringIO(text), dtype=texts, keep_default_na=False)  # an id may be NA
     return table[["id", "organ", "data_source", "dice", *(["group"] if "group" in table else [])]]
 
 
