@@ -44,6 +44,13 @@ SEED ?= 0
 faults: env ## kill, fill, damage, cut the power in every stage; the next run ends as an undisturbed one: KILLS=50 SEED=0
 	python tests/support/faults.py --kills "$(KILLS)" --seed "$(SEED)"
 
+FILES ?=
+MOST ?= 40
+
+.PHONY: mutants
+mutants: env ## change modules a little, MOST=40 times each; which changes no fast test notices: FILES="src/ftu/..."
+	PYTHONPATH=src:tests/support python tests/support/mutants.py --most "$(MOST)" --seed "$(SEED)" $(FILES)
+
 .PHONY: verify-cache
 verify-cache: env ## compare the files of DVC's cache with their names, and remove the damaged ones
 	PYTHONPATH=src python -m ftu.pipeline.dvc_cache

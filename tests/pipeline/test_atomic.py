@@ -7,14 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ftu.errors import InputError
-from ftu.pipeline.atomic import whole_file, whole_files, whole_folder
+from ftu.pipeline import atomic
+from ftu.pipeline.atomic import in_work, whole_file, whole_files, whole_folder
 from imports import ROOT
 
 
@@ -170,7 +173,7 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkey
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises(InputError, match="the disk reports an error"):
         write(whole_folder, tmp_path / "out", "new")
     assert tree(tmp_path) == {"out": None, "out/part.txt": "old"}
 
@@ -257,3 +260,166 @@ def test_a_disk_that_lets_nothing_be_made_or_removed_is_said_in_words(tmp_path, 
         monkeypatch.setattr(os, name, refuse)
     with pytest.raises(InputError, match="its disk is read-only"):
         write(kind, place(kind, tmp_path), "new")
+
+
+@KINDS
+def test_a_library_that_does_not_say_why_is_asked_of_the_disk(tmp_path, kind, monkeypatch):
+    """GDAL says "Write error at scanline 56"; whether there is room, the disk knows."""
+
+    class Full:
+        def write(self, content: bytes) -> None:
+            raise OSError(errno.ENOSPC, f"no room for {len(content)}")
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    with pytest.raises(RuntimeError, match="scanline 56"):
+        write(kind, place(kind, tmp_path), "half", error=RuntimeError("scanline 56"))
+    asked = []
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **at: asked.append(at["dir"]) or Full())
+    with pytest.raises(InputError, match="the disk is full; make room"):
+        write(kind, place(kind, tmp_path), "half", error=RuntimeError("scanline 56"))
+    assert asked == [place(kind, tmp_path).parent]
+    assert tree(tmp_path) == {"data": None}
+
+
+def limited(script: str, folder: Path, most: int) -> str:
+    """What a script says that may write no file larger than that."""
+    preamble = f"import resource, signal, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))\n"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", preamble + script]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    ).stderr
+
+
+WRITERS = {
+    "rasterio": "from ftu.files import gdal\n"
+    "how = {'height': 999, 'width': 99, 'count': 3, 'dtype': 'uint8'}\n"
+    "with gdal.opened(path, 'w', driver='GTiff', **how) as tiff: tiff.write(noise(3, 999, 99))",
+    "cv2": "from ftu.files import png\npng.write_rgb(path, noise(999, 999, 3))",
+    "pandas": "import pandas as pd\npd.DataFrame(noise(99, 9999)).to_csv(path)",
+    "json": "import json\nwith path.open('w') as file: json.dump(noise(99, 9999).tolist(), file)",
+    "safetensors": "from safetensors.numpy import save_file\nsave_file({'a': noise(999, 999)}, path)",
+    "matplotlib": "from matplotlib.figure import Figure\nfigure = Figure((9, 9))\n"
+    "figure.subplots().imshow(noise(999, 999))\nfigure.savefig(path, dpi=300)",
+}
+NOISE = """import numpy as np
+from pathlib import Path
+from ftu.pipeline.atomic import whole_file
+def noise(*shape): return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+with whole_file(Path("out.SUFFIX")) as path:
+"""
+SUFFIXES = {"rasterio": "tif", "pandas": "csv", "json": "json", "safetensors": "safetensors"}
+
+
+@pytest.mark.parametrize("library", WRITERS)
+def test_whatever_library_writes_what_stops_it_is_said_in_words(tmp_path, library):
+    """A limit on files stands for a disk: both make a write fail in the middle."""
+    script = NOISE.replace("SUFFIX", SUFFIXES.get(library, "png"))
+    script += "".join(f"    {line}\n" for line in WRITERS[library].splitlines())
+    said = limited(script, tmp_path, 100_000).splitlines()[-1]
+    assert said.startswith("ftu.errors.InputError: out.")
+    assert "cannot be written, it is larger than a file may be here (`ulimit -f`)" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_writer_whose_end_nobody_asked_for_has_ended(tmp_path):
+    """In a container whose first process asks for no ends, they stay in the table of processes."""
+    with writer(tmp_path) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "writing\n"
+        (temporary,) = tmp_path.iterdir()
+        assert in_work(temporary)
+        other.kill()
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+        assert Path(f"/proc/{other.pid}/stat").exists()
+        assert not in_work(temporary)
+        write(whole_folder, tmp_path / "out", "mine")
+        assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
+def test_who_writes_is_told_by_pid_and_start_whatever_its_name_and_size(tmp_path):
+    """A number that is in use again is another process: the times differ."""
+    script = (
+        "import sys\nprint('named', flush=True)\nfull = bytearray(100_000_000)\nfull[::4096] = b'1' * 24415"
+    )
+    script += "\nprint('grown', flush=True)\nsys.stdin.read()"
+    program = tmp_path / "a) 1 (b"
+    program.symlink_to(sys.executable)
+    environment = os.environ | {"PYTHONHOME": sys.base_prefix}
+    with subprocess.Popen(
+        [program, "-c", script], env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "named\n"
+        assert ") 1 (" in Path(f"/proc/{process.pid}/comm").read_text()
+        before = atomic._started(process.pid)
+        assert process.stdout.readline() == "grown\n"
+        assert atomic._started(process.pid) == before
+        ticks = os.sysconf("SC_CLK_TCK")
+        assert int(before) / ticks == pytest.approx(psutil.Process(process.pid).create_time() - boot(), abs=1)
+        now = tmp_path / f"out.tmp-{process.pid}-{before}"
+        again = tmp_path / f"out.tmp-{process.pid}-{int(before) - 1}"
+        assert in_work(now)
+        assert not in_work(again)
+
+
+def boot() -> float:
+    return psutil.boot_time()
+
+
+def test_a_place_two_folders_deep_is_made(tmp_path):
+    write(whole_file, tmp_path / "a/b/out.csv", "new")
+    assert (tmp_path / "a/b/out.csv").read_text() == "new"
+
+
+def test_leftovers_of_a_name_with_brackets_are_found(tmp_path):
+    for name in ("out[x].tmp-1", "outx.tmp-1"):
+        (tmp_path / name).mkdir()
+    write(whole_folder, tmp_path / "out[x]", "new")
+    assert {path.name for path in tmp_path.iterdir()} == {"out[x]", "outx.tmp-1"}
+
+
+def test_a_rest_that_cannot_be_removed_stops_no_writing(tmp_path, monkeypatch):
+    (tmp_path / "out.tmp-1" / "inner").mkdir(parents=True)
+    (tmp_path / "out.tmp-2").touch()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    for name in ("rmdir", "unlink"):
+        monkeypatch.setattr(os, name, refuse)
+    write(whole_folder, tmp_path / "out", "new")
+    monkeypatch.undo()
+    assert (tmp_path / "out/part.txt").read_text() == "new"
+
+
+@KINDS
+def test_bad_input_inside_is_told_as_it_is(tmp_path, kind):
+    """Though the disk is full, too."""
+    error = InputError(f"a table: {os.strerror(errno.ENOSPC)}")
+    with pytest.raises(InputError) as told:
+        write(kind, place(kind, tmp_path), "half", error=error)
+    assert told.value is error
+
+
+@KINDS
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_a_folder_of_another_owner_is_said_in_words(tmp_path, kind, number, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(InputError, match="is not yours to write to"):
+        write(kind, place(kind, tmp_path), "half", error=OSError(number, os.strerror(number)))
+
+
+def test_a_folder_that_became_a_file_has_vanished(tmp_path):
+    def spoilt() -> None:
+        with whole_file(tmp_path / "data/out.csv") as path:
+            shutil.rmtree(tmp_path / "data")
+            (tmp_path / "data").touch()
+            path.write_text("new")
+
+    with pytest.raises(InputError, match="vanished while it was written to"):
+        spoilt()

@@ -108,9 +108,15 @@ def report(faults: Sequence[Fault], stages: Sequence[str]) -> int:
         print(f"| {kind} | " + " | ".join(str(counts[kind, stage] or "") for stage in stages) + " |")
     lost = [fault for fault in faults if fault.problem]
     for fault in lost:
-        print(f"not survived: {fault.kind} in {fault.stage}: {fault.words}")
+        print(f"not survived: {fault.kind} in {fault.stage}: {fault.words}: {in_a_line(fault.problem)}")
     print(f"\nfaults: {len(faults)} injected, {len(faults) - len(lost)} survived")
     return 1 if lost else 0
+
+
+def in_a_line(problem: str) -> str:
+    """The first of its lines and the last: of a traceback, the error."""
+    first, *others = problem.strip().splitlines()
+    return " ".join([first, *others[-1:]])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A small project on its way through the pipeline, beside a run of it that nothing happened to."""
 
+import difflib
 import hashlib
 import json
 import random
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from ruamel.yaml import YAML
 
 from commands import Command, wait_for
+from ftu.errors import some
 from project import commit, copy_repository, set_params
 
 ENCODER = "tu-mobilenetv3_small_050"
@@ -91,7 +93,7 @@ class Project:
         if status:
             raise NotSurvivedError(f"the next dvc repro failed:\n{output}")
         if (self.folder / "dvc.lock").read_bytes() != self.undisturbed.lock:
-            raise NotSurvivedError("dvc.lock differs")
+            raise NotSurvivedError(f"dvc.lock differs: {self.changes()}")
         for path, digest in self.outs().items():
             if md5(path) != digest:
                 raise NotSurvivedError(f"{path.relative_to(self.folder)} is not what dvc.lock says")
@@ -101,6 +103,12 @@ class Project:
         self.left = []
         if temporaries := self.temporaries():
             raise NotSurvivedError(f"left over: {temporaries}")
+
+    def changes(self) -> str:
+        """The lines of dvc.lock that are others than undisturbed."""
+        before, now = self.undisturbed.lock.decode(), (self.folder / "dvc.lock").read_text()
+        both = difflib.ndiff(before.splitlines(), now.splitlines())
+        return some([" ".join(line.split()) for line in both if line[0] in "+-"])
 
     def temporaries(self) -> list[Path]:
         found = [path for name in (*WRITTEN, ".ftu") for path in (self.folder / name).rglob("*.tmp-*")]

@@ -36,7 +36,10 @@ def test_a_loss_is_listed_and_makes_the_status_1(capsys):
     assert faults.report([kept, lost], ["decode", "split"]) == 1
     out = capsys.readouterr().out
     assert out.endswith("\nfaults: 2 injected, 1 survived\n")
-    assert "not survived: full in split: disk full" in out
+    assert "not survived: full in split: disk full: dvc.lock differs\n" in out
+    traceback = Fault("full", "sample", "disk full", "told by:\nTraceback\n  File\nError: scanline 56\n")
+    faults.report([traceback], ["sample"])
+    assert "disk full: told by: Error: scanline 56\n" in capsys.readouterr().out
 
 
 # A stage that DVC knows by heart, and a dvc that writes what the test says.
@@ -78,11 +81,11 @@ def test_a_run_that_ends_like_the_undisturbed_one_is_whole(project):
         ("BYTES", "abd", "data/out.csv is not what dvc.lock says"),
         ("LEFT", "a temporary", "left over"),
         ("STATUS", "1", "the next dvc repro failed"),
-        ("LOCK", "another", "dvc.lock differs"),
+        ("LOCK", "another", "dvc.lock differs: [+] outs: nothing$"),
     ],
 )
 def test_a_run_that_ends_otherwise_is_not(project, monkeypatch, tmp_path, name, value, words):
-    (tmp_path / "ftu/another").write_bytes(LOCK + b"\n")
+    (tmp_path / "ftu/another").write_bytes(LOCK + b"outs: nothing\n")
     monkeypatch.setenv(name, value)
     with pytest.raises(NotSurvivedError, match=words):
         project.finish()

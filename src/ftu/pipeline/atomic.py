@@ -5,6 +5,7 @@ import glob
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
@@ -18,7 +19,11 @@ REFUSALS = {
     errno.ENOSPC: "the disk is full; make room",
     errno.EDQUOT: "your quota of disk space is used up; make room",
     errno.EROFS: "its disk is read-only; make it writable",
+    errno.EFBIG: "it is larger than a file may be here (`ulimit -f`); allow larger ones",
+    errno.EIO: "the disk reports an error; look into the machine's log, or take another disk",
+    errno.ESTALE: "the disk of another machine has gone away; let it be mounted again",
 }
+PROBE = 1 << 20  # bytes: with less room than this a disk counts as full
 # Who writes a temporary: ids of processes are used again, so it also says when that one started.
 WRITER = re.compile(r"\.tmp-(?P<pid>\d+)-(?P<started>\d+)(?P<old>-old)?(\.\w+)?$")
 AGAIN = "and run `dvc repro` again: it goes on where it was, and nothing is left by half"
@@ -34,7 +39,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(_name(path))
     try:
-        with _refusals_in_words(path, path.parent):
+        with _refusals_in_words(path, path.parent, path.parent):
             _make_room(path)
             yield temporary
             _to_disk(temporary)
@@ -77,7 +82,7 @@ def _new_folder(path: Path, place: Path) -> Iterator[Path]:
     """A temporary beside `place`, for what is told to be `path`."""
     temporary = place.with_name(_name(place))
     try:
-        with _refusals_in_words(path, temporary):
+        with _refusals_in_words(path, temporary, temporary.parent):
             _make_room(place)
             temporary.mkdir()
             yield temporary
@@ -124,29 +129,47 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _refusals_in_words(path: Path, needed: Path) -> Iterator[None]:
-    """Turn what the disk refuses into an InputError that names `path`; `needed` is what is written into."""
+def _refusals_in_words(path: Path, needed: Path, around: Path) -> Iterator[None]:
+    """Turn what the disk refuses into an InputError that names `path`.
+
+    `needed` is the folder that is written into, `around` the one that temporaries are made in.
+    """
     try:
         yield
     except InputError:
         raise
     except Exception as error:
-        refusal = _refusal(error, needed)
+        refusal = _refusal(error, needed, around)
         if not refusal:
             raise
         raise InputError(f"{path}: cannot be written, {refusal} {AGAIN}") from error
 
 
-def _refusal(error: Exception, needed: Path) -> str:
+def _refusal(error: Exception, needed: Path, around: Path) -> str:
     number = error.errno if isinstance(error, OSError) else None
     for each, words in REFUSALS.items():
-        if number == each or os.strerror(each) in str(error):
+        if each != errno.EIO and (number == each or os.strerror(each) in str(error)):
             return words
-    if not os.path.lexists(needed) and number in (None, errno.ENOENT, errno.ENOTDIR):
+    if not os.path.isdir(needed) and number in (None, errno.ENOENT, errno.ENOTDIR):
         return f"{needed} vanished while it was written to; find out what removes it,"
-    if number in (errno.EACCES, errno.EPERM) and not os.access(needed.parent, os.W_OK):
-        return f"{needed.parent} is not yours to write to; change its owner or mode"
-    return ""
+    if number in (errno.EACCES, errno.EPERM) and not os.access(around, os.W_OK):
+        return f"{around} is not yours to write to; change its owner or mode"
+    return REFUSALS.get(_probe(around) or number or 0, "")
+
+
+def _probe(folder: Path) -> int:
+    """The errno with which the disk refuses a little more, 0 when it takes it.
+
+    Most libraries that write (GDAL, torch, libpng) say that a write failed, and not why.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(PROBE))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno or 0
+    return 0
 
 
 def _make_room(path: Path) -> None:
@@ -165,12 +188,16 @@ def _name(path: Path, what: str = "") -> str:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in clock ticks since the machine did; empty when there is none."""
+    """When a process started, in clock ticks since the machine did; empty when there is none.
+
+    One that has ended, and whose parent has not asked how, is none: in a container nobody may ever ask.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return ""
-    return stat.rpartition(")")[2].split()[19]
+    state, *others = stat.rpartition(")")[2].split()  # the name before may hold spaces and brackets
+    return "" if state in "ZX" else others[18]
 
 
 def _remove(path: Path) -> None:

@@ -15,6 +15,7 @@ from ftu.errors import InputError, some
 from ftu.files import png
 from ftu.files.index import ImageRow
 from ftu.preprocessing import stain
+from ftu.preprocessing.artefacts import artefacts
 from ftu.preprocessing.stain import StainError, StainFit
 
 # Modules that offer fit(image, *, seed) and normalize(image, source, target); imported when asked for.
@@ -118,14 +119,15 @@ def normalize_file(
 ) -> dict:
     """Give an image the stains of `fit`; with none of its own it passes through, and its row says why."""
     image, module = png.read_rgb(source), _backend(backend)
+    spoilt = float(artefacts(image).mean())
     try:
         own = module.fit(image, seed=seed)
         normalized, clipped = module.normalize(image, own, stain.damp(fit, own, most_gain))
     except StainError as error:
         png.write_rgb(target, image)
-        return _quality(reason=str(error))
+        return _quality(reason=str(error), spoilt=spoilt)
     png.write_rgb(target, normalized)
-    return _quality(fit=own, gain=stain.gain(own, fit), clipped=clipped)
+    return _quality(fit=own, gain=stain.gain(own, fit), clipped=clipped, spoilt=spoilt)
 
 
 def copy_unchanged(source: Path, target: Path) -> dict:
@@ -155,11 +157,17 @@ def _backend(name: str) -> ModuleType:
 
 
 def _quality(
-    *, reason: str = "", fit: StainFit | None = None, gain: float = np.nan, clipped: float = 0.0
+    *,
+    reason: str = "",
+    fit: StainFit | None = None,
+    gain: float = np.nan,
+    clipped: float = 0.0,
+    spoilt: float = np.nan,
 ) -> dict:
     stains = fit.matrix.ravel() if fit else np.full(6, np.nan)
     names = [f"{stain}_{channel}" for stain in ("stain1", "stain2") for channel in "rgb"]
     row = {"reason": reason}
     row |= {name: round(float(value), 6) for name, value in zip(names, stains, strict=True)}
     residual = round(fit.residual, 6) if fit else np.nan
-    return row | {"residual": residual, "gain": round(gain, 6), "clipped": round(clipped, 6)}
+    row |= {"residual": residual, "gain": round(gain, 6), "clipped": round(clipped, 6)}
+    return row | {"artefacts": round(spoilt, 6)}

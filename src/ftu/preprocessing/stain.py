@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from ftu.preprocessing.artefacts import artefacts
 from ftu.preprocessing.vahadane import (
     CONCENTRATION_PENALTY,
     angle_between,
@@ -27,6 +28,8 @@ DRAWN_PIXELS = 100_000  # for the percentiles, background included as in stainto
 LEARNING_PIXELS = 20_000  # tissue among them, for the stains
 MIN_TISSUE_PIXELS = 200
 MIN_TISSUE_SHARE = 0.01  # with less tissue the 99th percentile would be one of the background
+MIN_HUE = 2.5  # degrees from grey; pale H-DAB had 3.4
+MOST_RED, MOST_BLUE = 1.15, 2.0  # density there over that of green; images had up to 1.05 and 1.37
 MIN_ANGLE = 3.0  # degrees: one stain and its noise were within 2, real images 5 and more
 BLOCK_PIXELS = 1 << 15  # small enough for the processor's cache
 MOSAIC_SIDE = 2048
@@ -57,16 +60,15 @@ class StainFit:
 
 
 def fit(image: np.ndarray, *, seed: int) -> StainFit:
-    """Stains of an image (H, W, 3); the seed draws the pixels where there are more than needed."""
-    drawn = draw_pixels(image, seed)
-    tissue = drawn[is_tissue(drawn)]
-    if len(tissue) < max(MIN_TISSUE_PIXELS, MIN_TISSUE_SHARE * len(drawn)):
-        raise StainError(f"blank: {len(tissue)} tissue pixels of {len(drawn)}")
-    if (tissue == tissue[0]).all():
-        raise StainError(f"uniform: all tissue pixels are {tuple(tissue[0].tolist())}")
+    """Stains of an image (H, W, 3), artefacts aside; the seed draws pixels where there are too many."""
+    drawn, spoilt = draw_pixels(image, seed), draw_pixels(artefacts(image)[..., None], seed)[:, 0]
+    tissue_of(drawn)
+    drawn = drawn[~spoilt]
+    tissue = tissue_of(drawn, but=f" that are no artefacts, {len(spoilt)} in all")
     density = optical_density(evenly(tissue, LEARNING_PIXELS)).astype(np.float64)
     stains = learn_stains(density)
     refuse_one_stain(stains)
+    refuse_other_colours(stains)
     amounts = concentrations(optical_density(drawn), stains, CONCENTRATION_PENALTY)
     return StainFit(
         matrix=stains,
@@ -137,9 +139,30 @@ def refuse_one_stain(stains: np.ndarray) -> None:
         raise StainError(f"stains {angle:.1f} degrees apart")
 
 
+def tissue_of(pixels: np.ndarray, but: str = "") -> np.ndarray:
+    """The pixels of tissue among all of an image; `but` says which pixels these are where not all."""
+    tissue = pixels[is_tissue(pixels)] if len(pixels) else pixels
+    if len(tissue) < max(MIN_TISSUE_PIXELS, MIN_TISSUE_SHARE * len(pixels)):
+        raise StainError(f"blank: {len(tissue)} tissue pixels of {len(pixels)}{but}")
+    if (tissue == tissue[0]).all():
+        raise StainError(f"uniform: all tissue pixels are {tuple(tissue[0].tolist())}")
+    return tissue
+
+
+def refuse_other_colours(stains: np.ndarray) -> None:
+    """Refuse stains that are grey or unlike any dye of PAS, H&E and H-DAB: artefacts that went unseen."""
+    for number, stain in enumerate(stains, start=1):
+        colour = "({:.2f}, {:.2f}, {:.2f})".format(*stain)
+        if (hue := angle_between(np.stack([stain, np.ones(3)]))) < MIN_HUE:
+            raise StainError(f"stain {number} is grey: {colour}, {hue:.1f} degrees from it")
+        red, green, blue = stain
+        if red > MOST_RED * green or blue > MOST_BLUE * green:
+            raise StainError(f"stain {number} is no dye: {colour} absorbs too little green")
+
+
 def draw_pixels(image: np.ndarray, seed: int) -> np.ndarray:
-    """Pixels (N, 3): a random one of each of DRAWN_PIXELS equal runs, or all if there are no more."""
-    pixels = image.reshape(-1, 3)
+    """Pixels (N, C): a random one of each of DRAWN_PIXELS equal runs, or all if there are no more."""
+    pixels = image.reshape(-1, image.shape[-1])
     if len(pixels) <= DRAWN_PIXELS:
         return pixels
     starts = np.arange(DRAWN_PIXELS) * len(pixels) // DRAWN_PIXELS

@@ -9,7 +9,14 @@ from staintools.miscellaneous.exceptions import TissueMaskException
 from staintools.miscellaneous.get_concentrations import get_concentrations
 from staintools.miscellaneous.optical_density_conversion import convert_RGB_to_OD
 
-from ftu.preprocessing.stain import StainError, StainFit, is_tissue
+from ftu.preprocessing.artefacts import artefacts
+from ftu.preprocessing.stain import (
+    StainError,
+    StainFit,
+    is_tissue,
+    refuse_one_stain,
+    refuse_other_colours,
+)
 
 CAVEAT = (
     "staintools trains its stain dictionary for one second of wall time: its results depend on the speed "
@@ -18,19 +25,24 @@ CAVEAT = (
 
 
 def fit(image: np.ndarray, *, seed: int) -> StainFit:  # noqa: ARG001 - staintools draws by the clock
-    """Stains of an image (H, W, 3), learnt from all of its tissue pixels."""
+    """Stains of an image (H, W, 3), learnt from all of its tissue pixels, artefacts aside."""
+    kept = image[~artefacts(image)][:, None]  # (N, 1, 3)
+    if not len(kept):
+        raise StainError("blank: all pixels are artefacts")
     normalizer = StainNormalizer(method="vahadane")
     try:
         with np.errstate(invalid="ignore"):  # stains of zeros, as an image of one colour gives, become NaN
-            normalizer.fit(image.copy())  # staintools writes into its input
+            normalizer.fit(kept.copy())  # staintools writes into its input
     except TissueMaskException as error:
         raise StainError("blank: no tissue pixels") from error
     except AssertionError as error:  # "Negative optical density.", which a NaN also is to staintools
         raise StainError("failed: staintools found no stains") from error
+    refuse_one_stain(normalizer.stain_matrix_target)
+    refuse_other_colours(normalizer.stain_matrix_target)
     return StainFit(
         matrix=normalizer.stain_matrix_target,
         max_concentration=normalizer.maxC_target.ravel(),
-        residual=relative_residual(image, normalizer),
+        residual=relative_residual(kept, normalizer),
     )
 
 
