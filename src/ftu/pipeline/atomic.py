@@ -167,7 +167,7 @@ def _name(path: Path, what: str = "") -> str:
 def _started(pid: int) -> str:
     """When a process started, in clock ticks since the machine did; empty when there is none."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except (FileNotFoundError, ProcessLookupError):
         return ""
     return stat.rpartition(")")[2].split()[19]

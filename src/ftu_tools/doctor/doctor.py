@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ftu.errors import InputError
+from ftu.errors import InputError, speak_any_language
 from ftu.pipeline import paths
 from ftu_tools.doctor import due_stages, leftovers, machine, needs
 from ftu_tools.doctor.findings import Finding, error, ok
@@ -22,6 +22,7 @@ OUTPUTS = [Path("data"), paths.MODELS, paths.REPORTS, paths.SUBMISSION.parent]
 def main() -> None:
     """Print what is found as it is found."""
     sys.dont_write_bytecode = True
+    speak_any_language()
     counts = Counter()
     for finding in examine(paths.project()):
         sys.stdout.write(f"{finding}\n")
