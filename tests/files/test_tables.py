@@ -349,3 +349,9 @@ def test_images_without_a_row_are_told(tmp_path):
     assert "train_images: 1 of 4 images have no row in train.csv and are left out: more.tiff; " in words
     (tmp_path / "train_images" / "more.tiff").unlink()
     assert competition.without_rows(tmp_path, [table]) == ""
+
+
+def test_a_file_in_place_of_the_data_set_is_called_one(tmp_path):
+    (tmp_path / "raw.zip").touch()
+    with pytest.raises(InputError, match=r"data\.root: .*raw\.zip is a file; unpack it, and name the folder"):
+        competition.check_root(tmp_path / "raw.zip")

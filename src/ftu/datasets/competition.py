@@ -20,6 +20,8 @@ def check_root(root: Path) -> None:
     missing = [part for part in parts if not (root / part).exists()]
     if not missing:
         return
+    if root.exists() and not root.is_dir():
+        raise InputError(f"data.root: {root} is a file; unpack it, and name the folder that holds {parts[0]}")
     what = f"has no {', '.join(missing)}" if root.is_dir() else "does not exist"
     raise InputError(
         f"data.root: the folder {root} {what}. Get the competition's data with\n"

@@ -31,7 +31,7 @@ def parse(content: bytes, name: str) -> object:
     try:
         text = limits.text(content)
     except ValueError as error:
-        raise InputError(f"{name}: {error}") from error
+        raise InputError(f"{name}: is not valid YAML: {error}") from error
     try:
         _refuse_merges(text, name)
         value = YAML(typ="safe").load(text)

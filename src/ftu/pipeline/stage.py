@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from ftu.errors import InputError, speak_any_language
-from ftu.pipeline import paths
+from ftu.pipeline import paths, uncommitted
 from ftu.pipeline.dvc_cache import remove_new_damaged
 from ftu.pipeline.lifetime import end_with_dvc
 
@@ -40,6 +40,8 @@ def run(main: Callable[[], str | None]) -> None:
         told = main()
     except InputError as error:
         sys.stderr.write(f"{name}: error: {error}\n")
+        if Path(sys.argv[0]).parent.name == "stages" and (left := uncommitted.in_words()):
+            sys.stderr.write(f"{left}\n")
         sys.exit(2)
     except UnicodeEncodeError as error:  # of the name of a file: text is UTF-8 everywhere
         sys.stderr.write(
