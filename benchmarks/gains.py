@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ftu_tools.studies.experiments import dice_table
 from ftu_tools.studies.statistics import Interval, interval_over_images
 
 
@@ -40,7 +41,7 @@ def main() -> None:
 
 def read(path: Path) -> pd.DataFrame:
     """reports/dice.csv by image id."""
-    return pd.read_csv(path, dtype={"id": str, "group": str}, keep_default_na=False).set_index("id")
+    return dice_table(path.read_bytes(), str(path)).set_index("id")
 
 
 def spelled(interval: Interval, sign: str = "") -> str:

@@ -122,12 +122,12 @@ def engine_pass(
 
 def peak(once: Callable[[], object], device: torch.device) -> str:
     """The most memory in use at once while `once` runs: of this process, and on the GPU."""
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak before; proc(5)
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forgets the peak before; proc(5)
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     once()
-    held = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 2**20
+    held = int(Path("/proc/self/status").read_text(encoding="utf-8").split("VmHWM:")[1].split()[0]) / 2**20
     on_gpu = (
         f", {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB on the GPU" if device.type == "cuda" else ""
     )

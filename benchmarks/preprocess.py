@@ -151,7 +151,7 @@ def candidate(name: str, folder: Path) -> None:
 
 def peak_memory() -> float:
     """MB. The process's own: what getrusage says begins at the memory of the process that started it."""
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 
 
@@ -161,7 +161,7 @@ def measure(folder: Path) -> None:
     peaks: dict[str, list[float]] = {name: [] for name in CANDIDATES}
     for name in list(CANDIDATES) * ROUNDS:
         command = [sys.executable, __file__, "--candidate", name, str(folder)]
-        said = json.loads(subprocess.check_output(command, text=True))
+        said = json.loads(subprocess.check_output(command, encoding="utf-8"))
         seconds[name] += said["seconds"]
         peaks[name].append(said["peak"])
     own = statistics.median(seconds["ours"])

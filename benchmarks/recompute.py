@@ -53,7 +53,9 @@ def in_a_process(words: argparse.Namespace, encoder: str, decoder: str, way: str
     command = [sys.executable, __file__, "--measure", way, "--encoder", encoder, "--decoder", decoder]
     for name in ("size", "batch", "width", "repeats"):
         command += [f"--{name}", str(getattr(words, name))]
-    memory, seconds = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    memory, seconds = json.loads(
+        subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
+    )
     return memory, seconds
 
 

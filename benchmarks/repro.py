@@ -11,7 +11,7 @@ REPEATS = 3
 
 
 def dvc(command: str) -> str:
-    return subprocess.run(["dvc", command], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(["dvc", command], check=True, capture_output=True, encoding="utf-8").stdout
 
 
 def main() -> None:

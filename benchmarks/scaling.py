@@ -27,7 +27,7 @@ from tqdm import tqdm
 import costs
 from costs import DEALT, Setting
 from ftu.datasets import image_files, synthetic
-from ftu.files import rle
+from ftu.files import csvfile, rle
 
 ROOT = Path(__file__).parents[1]
 MEASURED, PICTURE = ROOT / "benchmarks/scaling.csv", ROOT / "docs/images/scaling.png"
@@ -79,7 +79,7 @@ def cost(folder: Path, *command: str) -> Cost:
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", SMALL, *command],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+        cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False,
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}: failed\n{done.stderr}")
@@ -112,7 +112,7 @@ def write_data(folder: Path, setting: Setting) -> None:
 
 def write_params(folder: Path, setting: Setting) -> None:
     """The committed parameters, cut down to this setting and to one core."""
-    params = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    params = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["data"]["root"] = "data/raw"
     params["compute"] |= {"executor": "process", "workers": 1}
     params["resize"] |= {"mode": "fixed", "side": round((setting.network * 1e6) ** 0.5)}
@@ -162,7 +162,10 @@ def save(measured: Measured, path: Path) -> None:
 
 def load(path: Path) -> Measured:
     measured: Measured = defaultdict(dict)
-    for stage, *setting, seconds, peak in pd.read_csv(path).itertuples(index=False, name=None):
+    table = csvfile.read_csv(path)
+    whole = dict.fromkeys(("images", "folds", "epochs"), int)
+    table = csvfile.measured(str(path), table, table.columns[1:]).astype(whole)
+    for stage, *setting, seconds, peak in table.itertuples(index=False, name=None):
         measured[stage][Setting(*setting)] = (seconds, peak)
     return measured
 

@@ -19,6 +19,7 @@ def main() -> str:
     root, keep = Path(params.data.root), per_image.keeper(paths.items())
     names = {"organs": params.data.organs, "sources": params.data.sources}
     train, test = competition.read_both(root, **names, group=params.split.group)
+    warn(competition.without_rows(root, (train, test)))
     index = pd.concat([train[test.columns], test], ignore_index=True)
     rows = image_rows(index)
     files = [root / row.image for row in rows]

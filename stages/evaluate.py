@@ -32,7 +32,7 @@ def main() -> str:
     facts = jsonfile.read(paths.REPORTS / "calibration.json", "run `dvc repro`")
     nested, typical = scores.nested(facts), scores.typical(table)
     selection = fold_maps.selection(paths.model(fold) for fold in params.split.run)
-    histories = {fold: pd.read_csv(paths.model(fold) / "history.csv") for fold in params.split.run}
+    histories = {fold: figures.read_history(paths.model(fold) / "history.csv") for fold in params.split.run}
     curves = [optimism.shown_dice(history) for history in histories.values()]
     summary = scores.summary(table, shifted, nested) | {"checkpoint": optimism.facts(curves, selection)}
     told = optimism.words(curves, selection, nested=bool(nested))
@@ -41,7 +41,7 @@ def main() -> str:
         table.to_csv(folder / "dice.csv", index=False)
         shifted.to_csv(folder / "dice_shifted.csv", index=False)
         jsonfile.write(folder / "metrics.json", summary)
-        (folder / "summary.md").write_text(report)
+        (folder / "summary.md").write_text(report, encoding="utf-8")
         figures.draw_curves(histories, folder / "curves.png")
         dice = table.set_index("id")["dice"]
         shown = [trial for trial in trials if trial.case.row.id in typical]

@@ -45,6 +45,7 @@ def train(number: int, params: Params) -> str:
     architecture: dict[str, Any] = {**settings.model.model_dump(), "size": side}
     rounds = Rounds(architecture, **settings.model_dump(include=DEALING))
     rounds.check()  # draws random numbers
+    rounds.try_step()
     devices.fix_randomness(settings.seed, settings.threads, settings.device)
     model, weights = network(architecture, settings)
     if accelerator.is_main_process:

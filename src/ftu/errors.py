@@ -1,5 +1,7 @@
-"""The one error that a user is meant to read, and how it names what is too long to be listed."""
+"""The one error that a user is meant to read, how it names what is too long to be listed, and its letters."""
 
+import io
+import sys
 from collections.abc import Iterable
 
 
@@ -12,3 +14,10 @@ def some(names: Iterable[object], most: int = 5) -> str:
     words = list(map(str, names))
     more = len(words) - most
     return ", ".join(words[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def speak_any_language() -> None:
+    """Let no word that is printed fail in a locale without its letters: they are then printed as codes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not what a test or a notebook has put there
+            stream.reconfigure(errors="backslashreplace")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from ftu.datasets import competition
 from ftu.errors import InputError
-from ftu.files import csvfile, folds, markdown
+from ftu.files import csvfile, folds, markdown, rle
 from ftu.files.index import ImageRow, image_file, image_rows, read_index
 
 KNOWN = {"organs": ["kidney", "lung"], "sources": ["HPA", "Hubmap"]}
@@ -52,8 +53,8 @@ def test_a_good_table_is_read_with_its_types(tmp_path):
 @given(order=st.permutations([*competition.TRAIN_COLUMNS, "age", "sex"]))
 def test_order_of_columns_and_other_columns_do_not_matter(tmp_path_factory, order):
     table = good().assign(age="30", sex="Male")[order]
-    path = written(tmp_path_factory.getbasetemp(), table)
-    expected = competition.read_train(written(tmp_path_factory.getbasetemp(), good()), **KNOWN)
+    path = written(tmp_path_factory.mktemp("permuted"), table)
+    expected = competition.read_train(written(tmp_path_factory.mktemp("plain"), good()), **KNOWN)
     pd.testing.assert_frame_equal(competition.read_train(path, **KNOWN), expected)
 
 
@@ -121,6 +122,114 @@ def test_a_size_in_pixels_must_be_whole(tmp_path, column):
 def test_a_file_that_is_no_table_is_to_be_fetched_again(tmp_path, content, message):
     (tmp_path / "train.csv").write_bytes(content)
     refused(tmp_path / "train.csv", message, "fetch the file again")
+
+
+def of_length(length: int) -> str:
+    """A valid RLE of so many characters, for a mask of 1 column: single pixels, two apart."""
+    text, start = "1 1", 1
+    while len(text) < length - 14:
+        start += 2
+        text += f" {start} 1"
+    rest = length - len(text) - 3  # " N 1", N with zeros in front
+    return f"{text} {start + 2:0{rest}d} 1"
+
+
+@pytest.mark.parametrize("length", csvfile.CUTS)
+@pytest.mark.parametrize("column", ["rle", "rle of a submission"])
+def test_an_rle_where_programs_cut_cells_is_refused_and_one_two_characters_longer_is_not(
+    tmp_path, length, column
+):
+    path, rles = tmp_path / "train.csv", ["2 1", of_length(length)]
+    assert len(rles[1]) == length
+    rle.check(rles[1], height=10**6, width=1)
+    table = good().head(2).assign(img_height="1000000", img_width="1", rle=rles)
+    table = table if column == "rle" else table[["id", "rle"]]
+    table.to_csv(path, index=False)
+    words = rf"id 127: rle has exactly {length} characters.*cuts cells there.*{rles[1][-5:]}.*fetch"
+    with pytest.raises(InputError, match=words):
+        csvfile.read_csv(path)
+    for other in (rles[1] + "  ", rles[1].replace("1 1", "001 1", 1), csvfile.whole(rles[1])):
+        table.assign(rle=["2 1", other]).to_csv(path, index=False)
+        assert csvfile.read_csv(path)["rle"].tolist() == ["2 1", other]
+
+
+def test_a_short_cut_tells_only_where_no_rle_is_longer(tmp_path):
+    table = pd.DataFrame({"id": ["a", "b"], "rle": [of_length(255), of_length(300)]})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    assert csvfile.read_csv(tmp_path / "a.csv")["rle"].str.len().tolist() == [255, 300]
+    table = pd.DataFrame({"id": ["a", "b"], "rle": [of_length(32_767), of_length(40_000)]})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(InputError, match="id a: rle has exactly 32767 characters, and Excel"):
+        csvfile.read_csv(tmp_path / "a.csv")
+
+
+@given(cut=st.integers(1, 60))
+def test_a_table_that_was_cut_is_refused_wherever_it_can_be_told(tmp_path_factory, cut):
+    """At the end of a line it cannot: then ids are missing, which a submission's check says."""
+    path = written(tmp_path_factory.mktemp("cut"), good())
+    content = path.read_bytes()[:-cut]
+    path.write_bytes(content)
+    whole = content.endswith(b"\n")
+    try:
+        found = csvfile.read_csv(path)["id"].tolist()
+    except InputError:
+        assert not whole
+    else:
+        assert whole
+        assert found == [row["id"] for row in ROWS][: len(found)]
+
+
+@pytest.mark.parametrize(
+    ("encode", "words"),
+    [
+        (lambda text: text.encode("utf-16"), "UTF-16"),
+        (lambda text: text.encode("utf-16-le"), "NUL"),
+        (lambda text: text.encode("utf-32"), "UTF-16 or UTF-32"),
+        (lambda text: text.replace("30", "é").encode("latin-1"), "0xe9 in line 2 is not UTF-8"),
+        (lambda text: text.encode() + b"\0", "NUL"),
+        (lambda text: text.replace(",", ";").encode(), "parted by ';', not by a comma; save it"),
+        (lambda text: text.replace(",", "\t").encode(), r"parted by '\\t', not by a comma; save it"),
+    ],
+)
+def test_another_encoding_or_separator_is_named_in_a_line(tmp_path, encode, words):
+    path = tmp_path / "train.csv"
+    path.write_bytes(encode(good().assign(age="30").to_csv(index=False)))
+    with pytest.raises(InputError, match=words) as caught:
+        csvfile.read_csv(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_byte_order_mark_of_utf_8_is_no_part_of_a_name(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_bytes(good().to_csv(index=False).encode("utf-8-sig"))
+    assert csvfile.read_csv(path).columns[0] == "id"
+
+
+NAMES = ["NA", "nan", "NaN", "None", "null", "NULL", "007", "1e5", "TRUE", "inf", "0x1F", "N.A", "1.0"]
+
+
+@given(ids=st.permutations(NAMES))
+def test_ids_that_other_readers_take_for_something_else_stay_what_they_are(tmp_path_factory, ids):
+    path = tmp_path_factory.mktemp("ids") / "train.csv"
+    table = pd.concat([good().head(1)] * len(ids)).assign(id=ids, rle="")
+    table.to_csv(path, index=False)
+    assert competition.read_train(path, **KNOWN)["id"].tolist() == ids
+
+
+@pytest.mark.parametrize("name", ["-1", "a ", " a", "\u0430bc", "1\u200b", "a\u00a0", "\uff11"])
+def test_ids_that_look_like_others_are_refused(tmp_path, name):
+    table = good()
+    table.loc[1, "id"] = name
+    refused(written(tmp_path, table), "line 3", "is no file name; use letters, digits")
+
+
+def test_numbers_of_a_table_are_exact_and_an_empty_cell_is_none():
+    table = csvfile.parse(b"id,dice\nNA,0.1\nb,\n", "it")
+    found = csvfile.measured("it", table, ["dice"])["dice"]
+    assert found[0] == float("0.1")
+    assert np.isnan(found[1])
+    with pytest.raises(InputError, match="it: could not convert string to float: 'x'; run"):
+        csvfile.measured("it", table.assign(dice="x"), ["dice"])
 
 
 def test_a_missing_table_is_named(tmp_path):
@@ -229,3 +338,20 @@ def test_an_index_that_leads_out_of_the_data_set_is_refused(tmp_path, image):
 def test_a_bar_in_a_cell_ends_no_column_of_a_markdown_table():
     lines = markdown.table(["a", "b"], [(1, "x|y"), ("", 0.5)])
     assert lines == ["| a | b |", "|---|---|", r"| 1 | x\|y |", "|  | 0.5 |"]
+
+
+def test_images_without_a_row_are_told(tmp_path):
+    table = competition.located(good(), "train")
+    (tmp_path / "train_images").mkdir()
+    for name in [*table["id"], "more"]:
+        (tmp_path / "train_images" / f"{name}.tiff").touch()
+    words = competition.without_rows(tmp_path, [table])
+    assert "train_images: 1 of 4 images have no row in train.csv and are left out: more.tiff; " in words
+    (tmp_path / "train_images" / "more.tiff").unlink()
+    assert competition.without_rows(tmp_path, [table]) == ""
+
+
+def test_a_file_in_place_of_the_data_set_is_called_one(tmp_path):
+    (tmp_path / "raw.zip").touch()
+    with pytest.raises(InputError, match=r"data\.root: .*raw\.zip is a file; unpack it, and name the folder"):
+        competition.check_root(tmp_path / "raw.zip")

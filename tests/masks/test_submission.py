@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftu.errors import InputError
+from ftu.files import csvfile
 from ftu.masks.submission import build_submission, check_submission
 from imports import ROOT
 
@@ -166,3 +167,13 @@ def test_the_command_line_refuses_with_a_line_for_each_problem_and_a_status(tmp_
     assert [line.removeprefix("error: ").split(": rle")[0] for line in lines] == [
         f"mine.csv: id {image_id}" for image_id in IDS
     ]
+
+
+def test_an_rle_that_would_look_cut_is_written_so_that_it_does_not(tmp_path):
+    for length in csvfile.CUTS:
+        text = "1 1 3 " + "1".rjust(length - 6, "0")
+        table = build_submission(["a"], [text])
+        table.to_csv(tmp_path / "a.csv", index=False)
+        assert csvfile.read_csv(tmp_path / "a.csv")["rle"][0] == text + "  "
+        check_submission(table, pd.DataFrame({"id": ["a"], "img_height": 3, "img_width": 1}))
+    assert build_submission(["a"], ["1 1"])["rle"].tolist() == ["1 1"]

@@ -379,3 +379,71 @@ def test_organs_may_weigh_nothing_but_not_all_of_them(tmp_path):
         changed(tmp_path, "train.organ_weights", dict.fromkeys(organs, 0.0)),
         "train.organ_weights: every organ has weight 0",
     )
+
+
+# ------------------------------------------------------------------ what is legal alone, and not together
+
+
+def test_rules_are_not_chosen_on_one_fold(tmp_path):
+    path = changed(tmp_path, "split.run", [0])
+    load_params(path)  # nothing is chosen
+    params = read(path)
+    params["calibrate"]["enabled"] = True
+    YAML(typ="safe").dump(params, path)
+    refused(path, "calibrate.enabled", "split.run is [0]", "run at least two")
+
+
+@pytest.mark.parametrize(
+    "key", ["train.lr", "train.lr_decoder", "train.clip", "train.loss.bce", "shift.blur"]
+)
+def test_no_number_is_so_large_that_32_bits_overflow(tmp_path, key):
+    refused(changed(tmp_path, key, 1e300), key, "less than or equal to 1000000000", "1e+300")
+
+
+# ------------------------------------------------------------------ paths and texts as people write them
+
+
+PATHS = {"data.root", "train.weights", "stain.target.file"}
+
+
+@pytest.mark.parametrize("key", sorted(PATHS))
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("~/x", "~ and $ are not expanded; write the path out, '/somebody/x' perhaps"),
+        ("$HOME/x", "~ and $ are not expanded; write the path out, '/somebody/x' perhaps"),
+        ("a/${HOME}", "~ and $ are not expanded"),
+        ("x ", "has blanks around it; write 'x'"),
+        (" x", "has blanks around it; write 'x'"),
+    ],
+)
+def test_a_path_that_only_a_shell_would_understand_is_refused(tmp_path, monkeypatch, key, value, words):
+    monkeypatch.setenv("HOME", "/somebody")
+    refused(changed(tmp_path, key, value), key, words)
+
+
+@pytest.mark.parametrize("value", ["data/x~1", "a$b/c", "/x y/z"])
+def test_other_paths_are_taken_as_they_are(tmp_path, value):
+    assert load_params(changed(tmp_path, "data.root", value)).data.root == value
+
+
+@pytest.mark.parametrize("organ", [None, True, 7, 1e5])
+def test_an_organ_that_yaml_takes_for_something_else_is_to_be_quoted(tmp_path, organ):
+    path = changed(tmp_path, "data.organs", ["lung", organ])
+    refused(path, "data.organs.1", "valid string", "put it in quotes")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-16-le"])
+def test_parameters_in_another_encoding_are_refused_in_a_line(tmp_path, encoding):
+    path = tmp_path / "params.yaml"
+    path.write_bytes((ROOT / "params.yaml").read_text(encoding="utf-8").encode(encoding))
+    with pytest.raises(InputError, match="save it as UTF-8") as caught:
+        load_params(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_bytes((ROOT / "params.yaml").read_bytes().replace(b"# The", b"\xef\xbb\xbf# The", 1))
+    assert path.read_bytes().startswith(b"\xef")
+    assert load_params(path) == load_params(ROOT / "params.yaml")

@@ -181,6 +181,44 @@ def test_the_notebook_names_the_parts_of_a_bundle_as_those_do_who_write_it():
     assert called <= set(bundle.needs(bundle.RUNNER))
 
 
+FINDS = "".join(NOTEBOOK.cells[1].source.partition("FACTS =")[0])
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ([], "bundle.json: must lie in one folder under {0}, and lies in none; attach"),
+        (["bundle/bundle.json"], "test.csv: must lie in one folder under {0}, and lies in none; attach"),
+        (
+            ["a/bundle.json", "b/bundle.json", "c/test.csv"],
+            "bundle.json: must lie in one folder under {0}, and lies {0}/a, {0}/b; attach",
+        ),
+        (
+            ["a/bundle.json", "b/test.csv", "c/d/test.csv"],
+            "test.csv: must lie in one folder under {0}, and lies {0}/b, {0}/c/d; attach",
+        ),
+    ],
+)
+def test_the_notebook_says_what_is_attached_where_it_is_not_one_of_each(tmp_path, monkeypatch, files, words):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setenv(bundle_layout.INPUT, str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        exec(FINDS, {})
+    assert str(ended.value.code).startswith(words.format(tmp_path))
+
+
+def test_the_notebook_finds_the_bundle_and_the_data(tmp_path, monkeypatch):
+    for name in ("bundle.json", "test.csv"):
+        (tmp_path / "deep" / name[:4]).mkdir(parents=True)
+        (tmp_path / "deep" / name[:4] / name).touch()
+    monkeypatch.setenv(bundle_layout.INPUT, str(tmp_path))
+    found = {}
+    exec(FINDS, found)
+    assert (found["BUNDLE"], found["DATA"]) == (tmp_path / "deep/bund", tmp_path / "deep/test")
+
+
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
     """Both halves of what goes to Kaggle, without the contents of the data set."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ftu.errors import InputError
 from ftu.networks.common import build
+from ftu.training import rounds as rounds_module
 from ftu.training.rounds import Rounds, takes_one_image
 from imports import ROOT
 
@@ -69,6 +70,68 @@ def test_another_error_is_not_taken_for_a_lack_of_images():
 
 def test_two_images_are_never_refused_and_nobody_is_asked():
     Rounds({"family": "none such"}, batch_size=4, accumulate=2, processes=1).check()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "size", "words"),
+    [
+        ("tu-nest_tiny", "unet", 64, "cannot be built (list index out of range)"),
+        ("tu-hiera_tiny_224", "deeplabv3plus", 64, "cannot be built (Hiera.__init__() got an unexpected"),
+        ("tu-efficientformer_l1", "daformer", 64, "cannot train on images of 64 px (RuntimeError: "),
+        ("tu-inception_v3", "unet", 32, "cannot train on images of 32 px (RuntimeError: "),
+    ],
+)
+def test_a_network_that_fails_in_its_own_way_is_refused_in_words(encoder, decoder, size, words):
+    network = architecture(decoder, size) | {"encoder": encoder}
+    with pytest.raises(InputError) as told:
+        Rounds(network, batch_size=2, accumulate=1, processes=1).try_step()
+    assert words in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("decoder", NETWORKS)
+@pytest.mark.parametrize("encoder", ["resnet18", "mit_b0"])  # the second cannot be built without values
+def test_trying_a_step_draws_no_random_number_and_computes_none(decoder, encoder, monkeypatch):
+    if (encoder, decoder) == ("mit_b0", "deeplabv3plus"):
+        pytest.skip("mit has no dilated last stage")
+    places: list[str] = []
+    real = torch.nn.Conv2d.forward
+
+    def forward(self, images):
+        places.append(images.device.type)
+        return real(self, images)
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", forward)
+    before = torch.get_rng_state()
+    Rounds(architecture(decoder) | {"encoder": encoder}, 4, 1, 1).try_step()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert set(places) == {"meta"}
+
+
+def test_where_the_meta_device_fails_the_cpu_decides(monkeypatch):
+    tried = []
+
+    def step(*words):
+        tried.append(words[-1])
+        if words[-1] == "meta":
+            raise NotImplementedError("no such operator")
+
+    monkeypatch.setattr(rounds_module, "_step", step)
+    Rounds(architecture("unet"), 4, 1, 1).try_step()
+    assert tried == ["meta", "meta", "cpu"]
+
+
+def test_other_strides_are_refused(monkeypatch):
+    network = build.build(architecture("unet"))
+    real = type(network).forward
+
+    def forward(self, images):
+        output = real(self, images)
+        return output._replace(aux_logits=output.aux_logits[1:] + output.aux_logits[-1:])
+
+    monkeypatch.setattr(type(network), "forward", forward)
+    with pytest.raises(InputError, match=r"strides \[8, 16, 32, 32\] at 64 px, and training needs 4, 8"):
+        Rounds(architecture("unet"), 4, 1, 1).try_step()
 
 
 @given(st.booleans(), st.integers(1, 64), st.integers(1, 4), st.integers(1, 4))

@@ -84,7 +84,7 @@ def compose(
 def write(report: Report, folder: Path) -> None:
     """calibration.json, calibration.md and calibration.png."""
     jsonfile.write(folder / "calibration.json", report.facts)
-    (folder / "calibration.md").write_text(report.words)
+    (folder / "calibration.md").write_text(report.words, encoding="utf-8")
     draw(report.panels, folder / "calibration.png")
 
 

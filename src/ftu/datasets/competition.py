@@ -1,11 +1,11 @@
 """The competition's data set, its tables read and checked; errors name file, row and value."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from ftu.errors import InputError
+from ftu.errors import InputError, some
 from ftu.files import rle
 from ftu.files.csvfile import check_columns, check_ids, check_rles, numbers, read_csv, with_sizes
 from ftu.files.png import write_mask
@@ -20,6 +20,8 @@ def check_root(root: Path) -> None:
     missing = [part for part in parts if not (root / part).exists()]
     if not missing:
         return
+    if root.exists() and not root.is_dir():
+        raise InputError(f"data.root: {root} is a file; unpack it, and name the folder that holds {parts[0]}")
     what = f"has no {', '.join(missing)}" if root.is_dir() else "does not exist"
     raise InputError(
         f"data.root: the folder {root} {what}. Get the competition's data with\n"
@@ -35,14 +37,8 @@ def read_train(
     """train.csv: a row per image with its organ, data_source, size, pixel_size (um) and rle, all checked.
 
     Behind these come the columns in `group` (split.group), as text that may be empty.
-
-    Its last line must have an end: the front of an RLE is an RLE, too, of another mask.
     """
     table = _read(path, TRAIN_COLUMNS, organs, sources, group)
-    if path.read_bytes()[-1:] not in (b"\n", b"\r"):
-        raise InputError(
-            f"{path}: the last line has no end, as if the file were cut off; fetch it again, or end the line"
-        )
     check_rles(str(path), table)
     return table
 
@@ -67,6 +63,23 @@ def read_both(
 def located(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """The table of the set `name` (train or test) with `set` and `image`: where each TIFF lies."""
     return table.assign(set=name, image=[f"{name}_images/{image_id}.tiff" for image_id in table["id"]])
+
+
+def without_rows(root: Path, tables: Iterable[pd.DataFrame]) -> str:
+    """A warning where image files have no row in their `located` table, empty where all have.
+
+    A table that was cut off between two lines is a smaller table; the images tell.
+    """
+    for table in tables:
+        (folder,) = {Path(image).parent for image in table["image"]}
+        named = {Path(image).name for image in table["image"]}
+        if more := sorted({path.name for path in (root / folder).glob("*.tiff")} - named):
+            return (
+                f"{root / folder}: {len(more)} of {len(more) + len(named)} images have no row in "
+                f"{table['set'].iloc[0]}.csv and are left out: {some(more)}; if that is not meant, the table "
+                "was cut off: fetch it again"
+            )
+    return ""
 
 
 def _read(

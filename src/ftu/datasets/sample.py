@@ -7,7 +7,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ftu.datasets import image_files, synthetic
-from ftu.files import rle
+from ftu.files import csvfile, rle
 
 NOTICE = """# Synthetic images
 
@@ -35,7 +35,7 @@ def write_sample(folder: Path, *, train: int, test: int, seed: int) -> None:
     table = pd.DataFrame(rows[train:]).drop(columns="rle")
     table.to_csv(folder / "test.csv", index=False)
     table[["id"]].assign(rle="1 1").to_csv(folder / "sample_submission.csv", index=False)
-    (folder / "SYNTHETIC.md").write_text(NOTICE)
+    (folder / "SYNTHETIC.md").write_text(NOTICE, encoding="utf-8")
 
 
 def _write_image(folder: Path, name: str, turn: int, source: str, rng: np.random.Generator) -> dict:
@@ -57,5 +57,5 @@ def _write_image(folder: Path, name: str, turn: int, source: str, rng: np.random
         "img_width": width,
         "pixel_size": pixel_size,
         "tissue_thickness": 4 if source == "HPA" else int(rng.integers(4, 11)),
-        "rle": rle.encode(mask),
+        "rle": csvfile.whole(rle.encode(mask)),
     }

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,19 @@ from ftu.files import limits, rle
 
 LARGEST = limits.LONGEST_SIDE  # px or um: no image has more
 LARGEST_FILE = 2**30  # bytes, hundreds of times the competition's tables
+OTHER_SIGNS = ";\t|"  # between cells, of other programs and countries
+# Characters that programs leave of a cell, or of a line that is pasted, without a word.
+CUTS = {
+    255: "a text field of Access, MySQL or ODBC",
+    4_000: "Oracle",
+    4_095: "a line of a terminal",
+    8_000: "SQL Server",
+    32_766: "Excel, where the last character is a space",
+    32_767: "Excel",
+    50_000: "Google Sheets",
+    65_535: "LibreOffice, or a text of MySQL,",
+}
+ALWAYS = 32_766  # shorter masks are common: their lengths tell only where no rle is longer
 
 
 def check_rles(name: str, table: pd.DataFrame) -> None:
@@ -35,46 +49,86 @@ def read_sizes(path: Path) -> pd.DataFrame:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Any CSV as text, empty cells as empty strings.
-
-    Raises InputError unless it is a file of text with different column names and as many cells in each row:
-    pandas renames a column, and takes a cell that is missing for an empty one, which is an empty mask.
-    """
+    """Any CSV as text, empty cells as empty strings; see `parse`."""
     try:
-        text = limits.content(path, LARGEST_FILE).decode("utf-8-sig")
-        if (place := text.find("\0")) >= 0:
-            raise csv.Error(f"character {place} is NUL, which no text holds")
-        csv.field_size_limit(LARGEST_FILE)  # a mask is one cell
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
-        if not rows:
-            raise csv.Error("it is empty")
+        content = limits.content(path, LARGEST_FILE)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); fetch it, or run `dvc repro` if a stage makes it"
         ) from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as CSV ({error}); fetch the file again") from error
-    names = [name or f"Unnamed: {place}" for place, name in enumerate(rows[0])]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{path}: names the column {twice[:40]!r} twice; keep one")
+    return parse(content, str(path))
+
+
+def parse(content: bytes, name: str) -> pd.DataFrame:
+    """The cells of a CSV as text; `name` is what messages call it.
+
+    Raises InputError unless it is a whole file of UTF-8 with different column names, a comma between cells,
+    as many of them in each row, and an end behind the last: pandas renames a column, takes a cell that is
+    missing for an empty one, which is an empty mask, and an id called NA for none.
+    """
+    try:
+        text = limits.text(content)
+        csv.field_size_limit(LARGEST_FILE)  # a mask is one cell
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+        if not rows:
+            raise csv.Error("it is empty")
+    except (csv.Error, ValueError) as error:
+        raise InputError(f"{name}: cannot be read as CSV ({error}); fetch the file again") from error
+    names = [column or f"Unnamed: {place}" for place, column in enumerate(rows[0])]
+    _check_names(name, names)
     for number, row in enumerate(rows[1:], start=1):
         if len(row) != len(names):
             what = "fewer" if len(row) < len(names) else "more"
             raise InputError(
-                f"{path}: row {number} has {what} cells than the first line names; fetch the file again"
+                f"{name}: row {number} has {what} cells than the first line names; fetch the file again"
             )
-    return pd.DataFrame(rows[1:], columns=names, dtype=str)
+    if len(rows) > 1 and text[-1] not in "\r\n":
+        raise InputError(
+            f"{name}: the last line has no end, as if the file were cut off; fetch it again, or end the line"
+        )
+    table = pd.DataFrame(rows[1:], columns=names, dtype=str)
+    if "rle" in table:
+        _check_whole(name, table)
+    return table
 
 
-def check_columns(path: Path, table: pd.DataFrame, columns: list[str]) -> None:
+def _check_names(name: str, names: list[str]) -> None:
+    """Raise InputError where columns share a name, or another sign than a comma parts them."""
+    if len(set(names)) < len(names):
+        twice = next(column for column in names if names.count(column) > 1)
+        raise InputError(f"{name}: names the column {twice[:40]!r} twice; keep one")
+    if len(names) == 1 and (sign := next((sign for sign in OTHER_SIGNS if sign in names[0]), "")):
+        raise InputError(
+            f"{name}: cells are parted by {sign!r}, not by a comma; save it with commas, and decimal points"
+        )
+
+
+def _check_whole(name: str, table: pd.DataFrame) -> None:
+    """Raise InputError where a program has cut RLEs: the front of one is an RLE, too, of another mask."""
+    lengths = table["rle"].str.len()
+    for row, (length, text) in enumerate(zip(lengths, table["rle"], strict=True), start=1):
+        if length in CUTS and (length >= ALWAYS or length == lengths.max()):
+            who = f"id {table['id'].iloc[row - 1][: limits.LONGEST_NAME]}" if "id" in table else f"row {row}"
+            raise InputError(
+                f"{name}: {who}: rle has exactly {length} characters, and {CUTS[length]} cuts cells there: "
+                f"it ends with {text[-20:]!r}; fetch the file again, and open it in no such program. If the "
+                "mask is whole (compare the end with where it was made), put two spaces behind the rle"
+            )
+
+
+def whole(rle: str) -> str:
+    """The RLE as a table of ours holds it: with two spaces behind it where its length looks like a cut."""
+    return f"{rle}  " if len(rle) in CUTS else rle
+
+
+def check_columns(path: Path | str, table: pd.DataFrame, columns: list[str]) -> None:
     missing = [column for column in columns if column not in table.columns]
     if missing:
         found = ", ".join(table.columns)[:200] or "none"
         raise InputError(f"{path}: has no column {', '.join(missing)}; found {found}; fetch the file again")
 
 
-def check_ids(path: Path, ids: pd.Series) -> None:
+def check_ids(path: Path | str, ids: pd.Series) -> None:
     """Raise InputError unless every id of a table is there once, and names files: see `limits.name_fault`."""
     repeated = ids[ids.duplicated()]
     if len(repeated):
@@ -98,6 +152,15 @@ def numbers(path: Path, table: pd.DataFrame, column: str, kind: type) -> pd.Seri
             f"{LARGEST}; correct the row"
         )
     return values.astype(kind)
+
+
+def measured(name: str, table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """The table with these columns as floats, nan where a cell is empty."""
+    try:
+        found = {column: table[column].replace("", "nan").astype(float) for column in columns}
+    except ValueError as error:
+        raise InputError(f"{name}: {error}; run `dvc repro`, or fetch the file again") from error
+    return table.assign(**found)
 
 
 def with_sizes(path: Path, table: pd.DataFrame) -> pd.DataFrame:

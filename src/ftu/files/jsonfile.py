@@ -12,7 +12,7 @@ LARGEST = 2**26  # bytes: thousands of times what any of ours has
 def read(path: Path, remedy: str) -> dict:
     """The table of facts at `path`; InputError with the remedy when it is missing, damaged or no table."""
     try:
-        facts = json.loads(limits.content(path, LARGEST))
+        facts = json.loads(limits.text(limits.content(path, LARGEST)))
     except FileNotFoundError as error:
         raise InputError(f"{path}: is missing; {remedy}") from error
     except OSError as error:
@@ -26,4 +26,4 @@ def read(path: Path, remedy: str) -> dict:
 
 def write(path: Path, content: dict) -> None:
     """Write a table of facts."""
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,5 +1,6 @@
 """How much is read of a file, what it may claim before anything is allocated, and what may name one."""
 
+import codecs
 import errno
 import os
 import re
@@ -45,3 +46,17 @@ def content(path: Path, most: int) -> bytes:
     if facts.st_size > most:
         raise OSError(errno.EFBIG, f"{os.strerror(errno.EFBIG)}: {facts.st_size} bytes", str(path))
     return path.read_bytes()
+
+
+def text(content: bytes) -> str:
+    """The text of a file's bytes, which are UTF-8; ValueError says what else they are, and what to do."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # UTF-32's begins alike
+        raise ValueError("it is UTF-16 or UTF-32; save it as UTF-8")
+    if (place := content.find(b"\0")) >= 0:
+        raise ValueError(f"byte {place} is NUL, which no text holds; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        found = f"byte {content[error.start]:#04x} in line {line}"
+        raise ValueError(f"{found} is not UTF-8, but perhaps Latin-1; save it as UTF-8") from error

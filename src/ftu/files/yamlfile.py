@@ -29,13 +29,16 @@ def parse(content: bytes, name: str) -> object:
     if len(content) > LARGEST:
         raise InputError(f"{name}: has more than {LARGEST} bytes, which no such file has")
     try:
-        text = content.decode()
+        text = limits.text(content)
+    except ValueError as error:
+        raise InputError(f"{name}: is not valid YAML: {error}") from error
+    try:
         _refuse_merges(text, name)
         value = YAML(typ="safe").load(text)
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{name}: is not valid YAML: {error}") from error
     except InputError:
         raise
+    except YAMLError as error:
+        raise InputError(f"{name}: is not valid YAML: {' '.join(str(error).split())}") from error
     except (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError) as error:
         # what the constructors of numbers, dates, sets and orders let through
         raise InputError(f"{name}: is not valid YAML: {type(error).__name__}: {error}") from error

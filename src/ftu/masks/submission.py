@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftu.errors import InputError, some
+from ftu.errors import InputError, some, speak_any_language
 from ftu.files import csvfile, rle
 
 COLUMNS = ["id", "rle"]
@@ -41,7 +41,7 @@ def problems(submission: pd.DataFrame, test: pd.DataFrame) -> list[str]:
 
 def build_submission(ids: Iterable[str], rles: Iterable[str]) -> pd.DataFrame:
     """The table of a submission, not yet checked."""
-    return pd.DataFrame({"id": list(ids), "rle": list(rles)}, columns=COLUMNS)
+    return pd.DataFrame({"id": list(ids), "rle": list(map(csvfile.whole, rles))}, columns=COLUMNS)
 
 
 def _about_columns(columns: list[str]) -> Iterator[str]:
@@ -79,6 +79,7 @@ def _about_rles(rows: pd.DataFrame, sizes: Mapping[str, tuple[int, int]]) -> Ite
 
 def main() -> None:
     """Check a CSV from the command line; status 0 when it can be submitted, 1 when not."""
+    speak_any_language()
     parser = argparse.ArgumentParser(
         prog="python -m ftu.masks.submission", description=check_submission.__doc__
     )

@@ -193,7 +193,7 @@ def _started(pid: int) -> str:
     One that has ended, and whose parent has not asked how, is none: in a container nobody may ever ask.
     """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except (FileNotFoundError, ProcessLookupError):
         return ""
     state, *others = stat.rpartition(")")[2].split()  # the name before may hold spaces and brackets

@@ -25,7 +25,7 @@ MARGIN = 1_000_000_000  # ns, by which a file system's clock may be behind
 
 
 def main() -> None:
-    cache = Path(subprocess.check_output(["dvc", "cache", "dir"], text=True).strip())
+    cache = Path(subprocess.check_output(["dvc", "cache", "dir"], encoding="utf-8").strip())
     files = sorted((cache / FILES).glob("??/*"))
     bad = list(damaged(files, len(files)))
     for path in bad:

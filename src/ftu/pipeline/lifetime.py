@@ -89,4 +89,4 @@ def _in_stage(pid: int, stage: str) -> bool:
 
 def _parent(pid: int) -> int:
     """Fields of stat follow the program's name, which is in brackets and may hold anything."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])

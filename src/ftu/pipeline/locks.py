@@ -17,7 +17,7 @@ def take(path: Path, *, wait: bool = False) -> TextIO | None:
     The file stays when the lease ends, unless its holder has removed it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a+")
+    file = path.open("a+", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

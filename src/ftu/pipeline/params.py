@@ -107,6 +107,15 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _what_is_chosen_is_scored_on_other_folds(self) -> Self:
+        if self.calibrate.enabled and len(self.split.run) < 2:
+            raise ValueError(
+                f"calibrate.enabled: split.run is {self.split.run}, but what is chosen on some folds is "
+                "scored on another: run at least two, or set calibrate.enabled: false"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _a_window_fits_the_image(self) -> Self:
         if self.resize.mode == "fixed" and self.predict.window.side > self.resize.side:
             raise ValueError(
@@ -159,6 +168,8 @@ def _describe(key: str, detail: dict) -> str:
         return f"{key} is now {RENAMED[key]}: rename it"
     message = detail["msg"].removeprefix("Value error, ")
     found = "" if detail["type"] in ("missing", "value_error") else f", got {_short(detail['input'])}"
+    if detail["type"] == "string_type" and not isinstance(detail["input"], list | dict):
+        found += "; put it in quotes, as it is no text in YAML without"
     return f"{key}: {message}{found}" if key else f"{message}{found}"
 
 

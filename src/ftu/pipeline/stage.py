@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from ftu.errors import InputError
-from ftu.pipeline import paths
+from ftu.errors import InputError, speak_any_language
+from ftu.pipeline import paths, uncommitted
 from ftu.pipeline.dvc_cache import remove_new_damaged
 from ftu.pipeline.lifetime import end_with_dvc
 
@@ -32,6 +32,7 @@ def run(main: Callable[[], str | None]) -> None:
     # threads that never spin make it slower on an idle machine. libgomp reads this when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     _runs.append(warned)
+    speak_any_language()
     try:
         if "DVC_STAGE" in os.environ:
             end_with_dvc()
@@ -39,6 +40,14 @@ def run(main: Callable[[], str | None]) -> None:
         told = main()
     except InputError as error:
         sys.stderr.write(f"{name}: error: {error}\n")
+        if Path(sys.argv[0]).parent.name == "stages" and (left := uncommitted.in_words()):
+            sys.stderr.write(f"{left}\n")
+        sys.exit(2)
+    except UnicodeEncodeError as error:  # of the name of a file: text is UTF-8 everywhere
+        sys.stderr.write(
+            f"{name}: error: {error.object[:200]!a}: this locale ({error.encoding}) cannot name such a file; "
+            "set PYTHONUTF8=1 or LC_ALL=C.UTF-8 in the environment\n"
+        )
         sys.exit(2)
     finally:
         _runs.pop()

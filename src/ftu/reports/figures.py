@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from ftu.files import csvfile
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -25,6 +27,13 @@ BLOCK_COLOURS = {
     f"gradient_{number}": colour
     for number, colour in enumerate(("#440154", "#31688e", "#35b779", "#d8b000"), 1)
 }
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """history.csv of a training: a row per epoch, each cell a number, or nan where it is empty."""
+    table = csvfile.read_csv(path)
+    csvfile.check_columns(path, table, ["epoch", "active_block", "train_main", "valid_dice", "ema_dice"])
+    return csvfile.measured(str(path), table, table.columns)
 
 
 def draw_curves(histories: Mapping[int, pd.DataFrame], path: Path) -> None:

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ftu.errors import InputError
+from ftu.errors import InputError, speak_any_language
 from ftu.pipeline import paths
 from ftu_tools.doctor import due_stages, leftovers, machine, needs
-from ftu_tools.doctor.findings import Finding, error, ok
+from ftu_tools.doctor.findings import Finding, error, ok, warning
 
 OUTPUTS = [Path("data"), paths.MODELS, paths.REPORTS, paths.SUBMISSION.parent]
 
@@ -22,6 +22,7 @@ OUTPUTS = [Path("data"), paths.MODELS, paths.REPORTS, paths.SUBMISSION.parent]
 def main() -> None:
     """Print what is found as it is found."""
     sys.dont_write_bytecode = True
+    speak_any_language()
     counts = Counter()
     for finding in examine(paths.project()):
         sys.stdout.write(f"{finding}\n")
@@ -45,6 +46,7 @@ def examine(project: Path) -> Iterator[Finding]:
     yield from found("processors", partial(machine.processors, params))
     yield from found("memory", partial(machine.memory, params))
     yield about_params
+    yield from found("params", left_params)
     if params:
         yield from found("data", partial(data_and_disk, params))
         yield from found("target", partial(needs.target, params))
@@ -85,6 +87,14 @@ def read_params() -> tuple[dict[str, Any] | None, Finding]:
     except ImportError as problem:
         return None, error("params", f"the package {problem.name} cannot be imported; make env")
     return params, ok("params", f"{paths.PARAMS} is valid")
+
+
+def left_params() -> Iterator[Finding]:
+    """What params.yaml has that the last commit has not."""
+    from ftu.pipeline import uncommitted  # which reads YAML by a package
+
+    if words := uncommitted.in_words():
+        yield warning("params", words)
 
 
 def fetched_encoder(params: dict[str, Any] | None) -> str:

@@ -27,7 +27,7 @@ def running(temporary: Path) -> Iterator[Finding]:
 def writers(rwlock: Path) -> list[str]:
     """The living processes that DVC's list of what is being read and written names."""
     try:
-        listed = json.loads(rwlock.read_text())
+        listed = json.loads(rwlock.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # no dvc has run, or it was killed while it wrote; DVC says that itself
         return []
     entries = [*listed.get("write", {}).values()]
@@ -107,5 +107,10 @@ def holders(paths: Sequence[Path]) -> list[str]:
 def _process(pid: int) -> str:
     words = ""
     with suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip()
+        words = (
+            Path(f"/proc/{pid}/cmdline")
+            .read_text(encoding="utf-8", errors="replace")
+            .replace("\0", " ")
+            .strip()
+        )
     return f"process {pid} ({words[:60] or 'ended'})"

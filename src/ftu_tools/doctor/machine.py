@@ -35,8 +35,8 @@ def python() -> Iterator[Finding]:
 def packages(lock: Path, wanted: Path) -> Iterator[Finding]:
     """The packages that pyproject.toml, at `wanted`, asks for, against the versions of uv.lock, at `lock`."""
     try:
-        asked = tomllib.loads(wanted.read_text())["project"]["dependencies"]
-        listed = tomllib.loads(lock.read_text())["package"]
+        asked = tomllib.loads(wanted.read_text(encoding="utf-8"))["project"]["dependencies"]
+        listed = tomllib.loads(lock.read_text(encoding="utf-8"))["package"]
     except (OSError, ValueError, KeyError) as problem:
         yield error(
             "packages", f"{wanted} and {lock} cannot be read ({problem}); git checkout {wanted} {lock}"
@@ -106,11 +106,12 @@ def processors(params: dict[str, Any] | None) -> Iterator[Finding]:
 def cpu_limit(cgroup: Path = CGROUP) -> float | None:
     """Processors that a container may use, None for any. Both versions of control groups are read."""
     try:
-        quota, period = (cgroup / "cpu.max").read_text().split()
+        quota, period = (cgroup / "cpu.max").read_text(encoding="utf-8").split()
     except (OSError, ValueError):
         try:
             quota, period = (
-                (cgroup / "cpu" / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period")
+                (cgroup / "cpu" / f"cpu.cfs_{name}_us").read_text(encoding="utf-8").strip()
+                for name in ("quota", "period")
             )
         except OSError:
             return None
@@ -121,7 +122,7 @@ def memory(
     params: dict[str, Any] | None, table: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP
 ) -> Iterator[Finding]:
     """Memory in all and free, and whether it will do for the workers."""
-    lines = dict(line.split(":", 1) for line in table.read_text().splitlines())
+    lines = dict(line.split(":", 1) for line in table.read_text(encoding="utf-8").splitlines())
     total, free = (int(lines[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
     if limit := memory_limit(cgroup):
         total, free = min(total, limit), min(free, max(limit - memory_used(cgroup), 0))
@@ -137,7 +138,7 @@ def memory_limit(cgroup: Path = CGROUP) -> int | None:
     """Bytes that a container may use, None for any."""
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
-            text = (cgroup / name).read_text().strip()
+            text = (cgroup / name).read_text(encoding="utf-8").strip()
         except OSError:
             continue
         return None if text == "max" or int(text) >= 2**60 else int(text)
@@ -152,8 +153,8 @@ def memory_used(cgroup: Path = CGROUP) -> int:
         (old / "memory.usage_in_bytes", old / "memory.stat", "total_inactive_file"),
     ):
         try:
-            parts = dict(line.split() for line in stat.read_text().splitlines())
-            return int(count.read_text()) - int(parts.get(droppable, 0))
+            parts = dict(line.split() for line in stat.read_text(encoding="utf-8").splitlines())
+            return int(count.read_text(encoding="utf-8")) - int(parts.get(droppable, 0))
         except OSError:
             continue
     return 0
@@ -165,7 +166,7 @@ def ask_torch(encoder: str) -> subprocess.Popen[str]:
     It looks for the ImageNet weights of `encoder`; an empty name asks for none.
     """
     command = [sys.executable, "-B", "-m", "ftu_tools.doctor.torch_facts", encoder]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
 
 
 def answer(asked: subprocess.Popen[str]) -> dict[str, Any]:
@@ -206,5 +207,5 @@ def gpus(told: dict[str, Any], params: dict[str, Any] | None) -> Iterator[Findin
 
 def said(*command: str) -> str:
     """The first line of what a program says, empty when it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     return done.stdout.strip().split("\n")[0] if done.returncode == 0 else ""

@@ -131,7 +131,9 @@ def pack_licences(data: Path, project: Path) -> None:
         str(path.parent.relative_to(data)): jsonfile.read(path, "")
         for path in sorted(data.glob("*/fold_*/model.json"))
     }
-    (data / bundle_layout.LICENCES).write_text(licences.text(found, data / bundle_layout.WHEELS))
+    (data / bundle_layout.LICENCES).write_text(
+        licences.text(found, data / bundle_layout.WHEELS), encoding="utf-8"
+    )
     bound = [path for path, facts in found.items() if "non-commercial" in facts["encoder_weights"]["licence"]]
     if bound:
         warn(
@@ -147,12 +149,12 @@ def publishable(folder: Path, user: str) -> None:
     """
     (folder / "notebook").mkdir()
     shutil.copyfile(NOTEBOOK / "inference.ipynb", folder / "notebook" / "inference.ipynb")
-    description = (folder / "dataset" / bundle_layout.LICENCES).read_text()
+    description = (folder / "dataset" / bundle_layout.LICENCES).read_text(encoding="utf-8")
     for half, name, more in (
         ("notebook", bundle_layout.KERNEL, {}),
         ("dataset", "dataset-metadata.json", {"description": description}),
     ):
-        facts = json.loads((NOTEBOOK / name).read_text().replace(USER, user))
+        facts = json.loads((NOTEBOOK / name).read_text(encoding="utf-8").replace(USER, user))
         jsonfile.write(folder / half / name, facts | more)
 
 
@@ -166,7 +168,7 @@ def _module(name: str) -> str:
 def _imports(path: Path) -> list[str]:
     """Everything that a file imports, as dotted names; those in strings may be imports to come."""
     names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -178,7 +180,7 @@ def _imports(path: Path) -> list[str]:
 
 def _git(project: Path, *words: str) -> str:
     """What git says, empty where it refuses: no repository, or no commit yet."""
-    done = subprocess.run(["git", *words], cwd=project, capture_output=True, text=True, check=False)
+    done = subprocess.run(["git", *words], cwd=project, capture_output=True, encoding="utf-8", check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
 
 

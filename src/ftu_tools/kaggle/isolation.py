@@ -74,7 +74,7 @@ def cut_network(python: Path) -> list[str]:
     prefix = next((words for words in NAMESPACES if _works([*words, "true"])), [])
     if not prefix:
         (site,) = python.parent.parent.glob("lib/python*/site-packages")
-        (site / "sitecustomize.py").write_text(GUARD)
+        (site / "sitecustomize.py").write_text(GUARD, encoding="utf-8")
     probe = call([*prefix, python, "-c", PROBE])
     if probe.returncode:
         raise InputError(f"the network could not be cut: {probe.stderr.strip()}")
@@ -88,7 +88,9 @@ def call(
     ours = ("PYTHON", "PIP_", "VIRTUAL_ENV", "UV_", "DVC")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     settings = kept | {"PIP_CONFIG_FILE": os.devnull, "PYTHONDONTWRITEBYTECODE": "1"} | dict(more or {})
-    return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=settings, capture_output=True, encoding="utf-8", check=False
+    )
 
 
 def _needed(each: Distribution) -> list[str]:

@@ -90,7 +90,7 @@ def run_notebook(kaggle: Kaggle, bundle: Path, data: Path, folder: Path) -> Path
         (given / Path(kernel[wanted][0]).name).symlink_to(place.resolve())
     cells = jsonfile.read(bundle / "notebook" / kernel["code_file"], "run `make bundle`")["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    (folder / "cells.py").write_text("\n\n".join(code))
+    (folder / "cells.py").write_text("\n\n".join(code), encoding="utf-8")
     command = [*kaggle.prefix, kaggle.python, folder / "cells.py"]
     done = isolation.call(command, working, {bundle_layout.INPUT: str(given)})
     if done.returncode:
@@ -144,7 +144,9 @@ def stage(project: Path, name: str, *words: str) -> None:
     root = Path(__file__).parents[3]
     command = [sys.executable, str(root / "stages" / f"{name}.py"), *words]
     settings = os.environ | {"PYTHONPATH": str(root / "src")}
-    done = subprocess.run(command, cwd=project, env=settings, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=project, env=settings, capture_output=True, encoding="utf-8", check=False
+    )
     if done.returncode:
         raise InputError(f"the pipeline failed at {name}:\n{done.stderr[-3000:]}")
 

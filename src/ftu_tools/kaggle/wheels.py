@@ -51,7 +51,7 @@ def pinned(project: Path, python: str) -> list[dict[str, Any]]:
     command = ["uv", "export", "--frozen", "--quiet", "--only-group", GROUP, "--format", "pylock.toml"]
     command += [word for name in sorted(PREINSTALLED) for word in ("--prune", name)]
     try:
-        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=project, capture_output=True, encoding="utf-8", check=False)
     except FileNotFoundError as error:
         raise InputError("uv is not on the PATH, and packs the wheels; run `make bundle`") from error
     if done.returncode:
@@ -67,7 +67,7 @@ def download(packages: Sequence[dict[str, Any]], folder: Path, python: str) -> N
     """
     with tempfile.TemporaryDirectory() as scratch:
         wanted = Path(scratch) / REQUIREMENTS
-        wanted.write_text("".join(f"{_line(package)}\n" for package in packages))
+        wanted.write_text("".join(f"{_line(package)}\n" for package in packages), encoding="utf-8")
         venv.create(Path(scratch) / "pip", with_pip=True)  # uv's environments have none
         target = ["--python-version", python, "--implementation", "cp"]
         target += [word for platform in PLATFORMS for word in ("--platform", platform)]
@@ -81,7 +81,7 @@ def download(packages: Sequence[dict[str, Any]], folder: Path, python: str) -> N
             "--no-deps",
         ]
         command += ["--only-binary=:all:", "--dest", str(folder), *target, "--requirement", str(wanted)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         last = "\n".join(done.stderr.strip().splitlines()[-3:])
         raise InputError(

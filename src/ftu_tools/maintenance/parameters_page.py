@@ -42,7 +42,7 @@ def described(whole: Schema) -> Schema:
     """
     source = Path(params.__file__)
     for path in (source, *(source.parent / "sections").glob("*.py")):
-        for node in ast.parse(path.read_text()).body:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
             found = whole["$defs"].get(node.name, whole) if isinstance(node, ast.ClassDef) else whole
             for field, text in texts_under_fields(node):
                 found["properties"][field]["description"] = text
@@ -86,4 +86,4 @@ def class_of(value: Schema, whole: Schema) -> Schema:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    PAGE.write_text(page(), encoding="utf-8")

@@ -43,7 +43,7 @@ def main() -> None:
     failed = fill(cells, experiments.finished(decisive))
     text = report(table_of(cells, experiments.finished(decisive)), cells[0].mode, missing=failed)
     with whole_files(paths.REPORTS) as folder:
-        (folder / "effects.md").write_text(text)
+        (folder / "effects.md").write_text(text, encoding="utf-8")
     print(f"\n{text}")
     if failed:
         sys.exit(f"failed: {', '.join(f'{cell.mode}, seed {cell.seed} ({log_of(cell)})' for cell in failed)}")

@@ -1,6 +1,5 @@
 """What git and DVC know of experiments: which are finished, how one is run, what one scored."""
 
-import io
 import os
 import re
 import signal
@@ -13,6 +12,7 @@ import pandas as pd
 
 from ftu.datasets.competition import check_root
 from ftu.errors import InputError, some
+from ftu.files import csvfile
 
 # What decides over a result, besides the parameters: what stages depend on, which is not how they run.
 CODE = ("src/ftu", ":(exclude)src/ftu/pipeline", "stages", "dvc.yaml", "*.dvc")
@@ -72,7 +72,7 @@ def run(command: Sequence[str], log: Path) -> bool:
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    with log.open("w") as output:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             stdout=output,
@@ -97,15 +97,22 @@ def dice(name: str, commit: str) -> pd.DataFrame:
     from dvc.exceptions import DvcException
 
     try:
-        text = dvc.api.read("reports/dice.csv", rev=commit)
-    except (DvcException, OSError) as error:
+        text = dvc.api.read("reports/dice.csv", rev=commit, encoding="utf-8")
+    except (DvcException, OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"experiment {name}: its reports/dice.csv is not in the cache; "
             f"`dvc exp remove {name}`, and run it again"
         ) from error
-    texts = dict.fromkeys(["id", "organ", "data_source", "group"], str)
-    table = pd.read_csv(io.StringIO(text), dtype=texts, keep_default_na=False)  # an id may be NA
-    return table[["id", "organ", "data_source", "dice", *(["group"] if "group" in table else [])]]
+    return dice_table(text.encode(), f"experiment {name}: reports/dice.csv")
+
+
+def dice_table(content: bytes, name: str) -> pd.DataFrame:
+    """What `dice` gives, of the file's bytes, which messages call `name`."""
+    table, columns = csvfile.parse(content, name), ["id", "organ", "data_source", "dice"]
+    csvfile.check_columns(name, table, columns)
+    csvfile.check_ids(name, table["id"])
+    table = csvfile.measured(name, table, ["dice"])
+    return table[[*columns, *(["group"] if "group" in table else [])]]
 
 
 def _refs() -> list[str]:
@@ -117,4 +124,4 @@ def _same(commit: str, paths: Sequence[str]) -> bool:
 
 
 def _git(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+    return subprocess.run(["git", *words], capture_output=True, encoding="utf-8", check=False)

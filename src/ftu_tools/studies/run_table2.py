@@ -139,7 +139,7 @@ def report(results: Sequence[table2_report.Result], models: dict[str, grid.GridM
     words = table2_report.text(table, compared, setting=setting)
     with whole_files(paths.REPORTS) as folder:
         table.to_csv(folder / "table2.csv", index=False)
-        (folder / "table2.md").write_text(words)
+        (folder / "table2.md").write_text(words, encoding="utf-8")
         table2_report.draw(compared, folder / "table2.png")
     print(f"\n{words}")
 
@@ -148,7 +148,7 @@ def end(states: dict[Cell, State], interrupted: bool) -> None:
     """Name what failed, with its log and the command that runs it alone; the exit status tells it too."""
     failed = [cell for cell, state in states.items() if state == "failed"]
     for cell in failed:
-        last = log_of(cell).read_text(errors="replace").strip().splitlines()[-3:]
+        last = log_of(cell).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
         sys.stderr.write(
             f"failed: {cell}\n  log: {log_of(cell)}\n  alone: {shlex.join(cell.command('--temp'))}\n"
         )

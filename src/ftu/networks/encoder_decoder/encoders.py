@@ -80,7 +80,7 @@ def build_encoder(name: str, size: int, output_stride: int, drop_path: float = 0
         return build(name, size, output_stride, drop_path)
     except InputError:
         raise
-    except (KeyError, RuntimeError, ValueError) as error:
+    except Exception as error:  # smp and timm raise what they like: KeyError, TypeError, IndexError, ...
         raise InputError(
             f"train.model.encoder: {name!r} cannot be built ({_reason(name, error)}); name a coat_* of timm, "
             "an encoder of segmentation-models-pytorch, or tu-<any timm model>"
@@ -92,6 +92,6 @@ def _reason(name: str, error: Exception) -> str:
     known = [*smp.encoders.get_encoder_names(), *timm.list_models("coat_*"), *EXTENDED]
     known += [f"tu-{model}" for model in timm.list_models()]
     if name in known:
-        return str(error.args[0])
+        return " ".join(str(error).split())[:200] or type(error).__name__
     close = get_close_matches(name, known)
     return f"unknown; the nearest are {', '.join(close)}" if close else "unknown"

@@ -4,13 +4,13 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from ftu.pipeline.sections.fields import Section, Seed, Text
+from ftu.pipeline.sections.fields import PathText, Section, Seed, Text
 
 
 class Data(Section):
     """The data set, in the competition's layout."""
 
-    root: Annotated[Text, Field(min_length=1)]
+    root: Annotated[PathText, Field(min_length=1)]
     """Folder of the data set: `data/sample`, which the first stage draws, or `data/raw`."""
     organs: Annotated[list[Text], Field(min_length=1)]
     """The organs that the tables may contain. Each pair of organ and source needs a threshold."""

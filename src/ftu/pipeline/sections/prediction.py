@@ -9,10 +9,10 @@ from ftu.pipeline.sections.fields import (
     Cores,
     Count,
     NotNegative,
+    PathText,
     Positive,
     Section,
     Side,
-    Text,
 )
 
 Views = Literal["none", "flips", "d4", "flips_scales", "d4_scales"]
@@ -54,7 +54,7 @@ class Predict(Section):
 
 
 class Member(Section):
-    name: Annotated[Text, Field(min_length=1)]
+    name: Annotated[PathText, Field(min_length=1)]
     """A DVC experiment, or the folder of a project."""
     weight: Positive
     """Its weight in the mean."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ftu.files.limits import COARSEST_STRIDE
-from ftu.pipeline.sections.fields import NotNegative, Positive, Section, Seed, Side, Text
+from ftu.pipeline.sections.fields import NotNegative, PathText, Positive, Section, Seed, Side, Text
 
 
 class Resize(Section):
@@ -45,7 +45,7 @@ class StainTarget(Section):
     """Training or test images: one where `kind` is `image`, one or more where it is `mosaic`."""
     source: Text
     """Where `kind` is `mosaic_by_organ`: the source to take images of."""
-    file: Text
+    file: PathText
     """Where `kind` is `file`: the path of an image on disk."""
 
     @model_validator(mode="after")

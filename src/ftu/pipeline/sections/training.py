@@ -9,12 +9,12 @@ from ftu.pipeline.sections.fields import (
     Cores,
     Count,
     NotNegative,
+    PathText,
     Positive,
     Scaling,
     Section,
     Seed,
     Share,
-    Text,
 )
 
 
@@ -104,7 +104,7 @@ class Train(Section):
     """One model on all folds but one: [training.md](training.md)."""
 
     model: Model
-    weights: Annotated[Text, Field(min_length=1)]
+    weights: Annotated[PathText, Field(min_length=1)]
     """The encoder's first weights: `none`, `imagenet`, or the path of a file, which has to fit."""
     seed: Seed
     """First weights, order of images, augmentation."""
