@@ -142,3 +142,39 @@ def test_the_processes_of_this_machine_are_those_that_the_launcher_started_here(
 
 def test_the_committed_parameters_are_for_one_process():
     assert load_params(ROOT / "params.yaml").train.processes == 1
+
+
+LEFT = {
+    "PMI_SIZE": "2", "PMI_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2", "MV2_COMM_WORLD_RANK": "1",
+    "MPI_LOCALRANKID": "0", "WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2",
+    "GROUP_RANK": "0", "ROLE_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517",
+    "TORCHELASTIC_RUN_ID": "none", "ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_USE_CPU": "yes",
+}  # fmt: skip
+
+
+def test_what_a_launcher_left_behind_is_no_launcher(monkeypatch, capsys):
+    monkeypatch.setattr(os, "environ", LEFT | {"PATH": "x", "OMP_NUM_THREADS": "1", "RANKS": "3"})
+    launch.launch(1)
+    assert os.environ == {"PATH": "x", "OMP_NUM_THREADS": "1", "RANKS": "3"}
+    assert capsys.readouterr().err == (
+        "warning: ACCELERATE_USE_CPU, ACCELERATE_USE_DEEPSPEED, GROUP_RANK, LOCAL_RANK, LOCAL_WORLD_SIZE and "
+        "11 more: of another launcher, left out of this training; unset them to be rid of this\n"
+    )
+
+
+def test_a_process_of_torchrun_keeps_what_torchrun_says_and_loses_the_rest(monkeypatch, capsys):
+    monkeypatch.setattr(os, "environ", dict(LEFT))
+    monkeypatch.setattr(launch, "end_with_parent", lambda _: None)
+    launch.launch(2)
+    assert {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= set(os.environ)
+    assert not [name for name in os.environ if name.startswith(("PMI", "OMPI", "MV2", "MPI", "ACCELERATE"))]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_launcher_that_runs_is_no_leftover(tmp_path):
+    (tmp_path / "stage.py").write_text("from ftu.pipeline import launch; launch.launch(1)")
+    (tmp_path / "torchrun").write_text("import subprocess, sys; subprocess.run([sys.executable, 'stage.py'])")
+    variables = environment() | {"RANK": "0", "WORLD_SIZE": "2"}
+    command = [sys.executable, "torchrun"]
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert "train.processes is 1, and the launcher started 2" in done.stderr

@@ -139,3 +139,57 @@ def test_a_process_ends_with_its_parent(folder, first):
             child.wait(1)
         parent.process.kill()
         child.wait(60)
+
+
+DEAF = textwrap.dedent("""
+    import ctypes, os, subprocess, sys, time
+    from pathlib import Path
+    from ftu.pipeline.stage import run
+
+    def in_c():
+        lock = ctypes.create_string_buffer(256)
+        for _ in range(2):  # the second time waits for ever, and no signal ends that
+            ctypes.CDLL(None).pthread_mutex_lock(lock)
+
+    def in_cleanup():
+        try:
+            time.sleep(600)
+        finally:
+            time.sleep(600)
+
+    def of_a_child():
+        child = os.fork()
+        if not child:
+            os.kill(os.getpid(), 15)
+            time.sleep(1)
+            os._exit(0)
+        os.waitpid(child, 0)
+        time.sleep(6)
+
+    def main():
+        if {} != of_a_child:
+            subprocess.Popen(["sleep", "600"])
+        Path("out.tmp-0").touch()
+        {}()
+
+    run(main)
+""")
+
+
+@pytest.mark.parametrize("how", ["in_c", "in_cleanup"])
+def test_a_stage_that_is_told_to_stop_ends_within_five_seconds_with_all_that_it_started(folder, how):
+    (folder / "stages/slow.py").write_text(DEAF.replace("{}", how))
+    with Command(folder, *SCRIPT, PYTHONPATH=str(ROOT / "src")) as stage:
+        wait_for(lambda: writing(folder))
+        time.sleep(0.5)
+        start = time.monotonic()
+        stage.process.terminate()
+        assert stage.process.wait() == 143
+        assert time.monotonic() - start < 5 + 5  # of a machine that is busy
+        wait_for(lambda: not stage.processes())
+
+
+def test_a_signal_to_a_forked_child_is_none_to_the_stage(folder):
+    (folder / "stages/slow.py").write_text(DEAF.replace("{}", "of_a_child"))
+    with Command(folder, *SCRIPT, PYTHONPATH=str(ROOT / "src")) as stage:
+        assert stage.end()[0] == 0

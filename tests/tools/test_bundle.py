@@ -361,3 +361,19 @@ def test_the_licences_name_first_weights_and_warn_of_those_that_are_not_for_ever
     assert "| own/fold_0 | resnet18 | none | none |" in text
     assert "| own/fold_1 | resnet18 | imagenet | NVIDIA Source Code License, non-commercial |" in text
     assert "own/fold_1: trained from weights for non-commercial use only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("python", ["3", "3.12; id", "-h", "$(id)", "3.12.1", ""])
+def test_a_version_that_is_none_is_refused_and_nothing_is_written(tmp_path, python):
+    with pytest.raises(InputError, match=r"PYTHONS: .* is no version of Python; write for example 3\.12"):
+        bundle.build(tmp_path / "b", project=tmp_path, experiment="", pythons=[python], user="me", device="")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["--output=x", "-x", "a\nb", "a\0b"])
+def test_a_name_that_is_an_option_or_no_text_is_no_experiment(tmp_path, name):
+    with pytest.raises(InputError, match="is no name of an experiment or a folder"):
+        bundle.build(
+            tmp_path / "b", project=tmp_path, experiment=name, pythons=["3.12"], user="me", device=""
+        )
+    assert list(tmp_path.iterdir()) == []

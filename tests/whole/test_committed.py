@@ -160,7 +160,7 @@ def test_every_stage_and_every_fold_is_locked():
 @pytest.mark.parametrize("stage", LOCK)
 def test_the_lock_has_the_command_of_dvc_yaml(stage):
     block, fold = item(stage)
-    assert LOCK[stage]["cmd"] == block["cmd"].replace("${item.fold}", fold)
+    assert LOCK[stage]["cmd"] == block["cmd"].replace("${item}", f"--fold {fold}")
 
 
 @pytest.mark.parametrize("stage", LOCK)

@@ -1,18 +1,34 @@
 """Several processes for one run: started here on one machine, or by torchrun or `accelerate launch`."""
 
 import os
+import re
 import sys
+from pathlib import Path
 
-from ftu.errors import InputError
+from ftu.errors import InputError, some
 from ftu.pipeline.lifetime import end_with_parent
+from ftu.pipeline.stage import warn
+
+# What MPI and `accelerate` set, which Accelerate reads, whoever set it and however long ago.
+FOREIGN = r"(PMI|OMPI|MV2|ACCELERATE)_\w+|MPI_LOCALN?RANK\w*"
+# What torchrun tells each of its processes.
+TORCHRUN = r"((LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|TORCHELASTIC_\w+)"
+LAUNCHER = re.compile(
+    r"torchrun|torch\.distributed|accelerate|mpirun|mpiexec|srun|slurmstepd|orted|hydra_pmi"
+)
 
 
 def launch(processes: int) -> None:
     """Return in each of `processes` processes; torchrun starts them where no launcher has.
 
-    Raises InputError when a launcher started another number of processes than `processes` says.
+    What other launchers left in the environment is taken out of it: Accelerate would wait for processes that
+    nobody starts. Raises InputError when a launcher started another number of processes than `processes`.
     """
-    if "RANK" in os.environ:
+    launched = "RANK" in os.environ and (processes > 1 or _by_launcher())
+    left = forget(FOREIGN if launched else f"{FOREIGN}|{TORCHRUN}")
+    if left and not launched:
+        warn(f"{some(left)}: of another launcher, left out of this training; unset them to be rid of this")
+    if launched:
         started = os.environ.get("WORLD_SIZE", "1")
         if started != str(processes):
             raise InputError(
@@ -28,3 +44,20 @@ def launch(processes: int) -> None:
 def local(processes: int) -> int:
     """How many of the run's processes are on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+
+
+def forget(names: str) -> list[str]:
+    """Take the variables whose names match a pattern out of this process's environment; which they were."""
+    found = sorted(name for name in os.environ if re.fullmatch(names, name))
+    for name in found:
+        del os.environ[name]
+    return found
+
+
+def _by_launcher() -> bool:
+    """Whether the process that started this one is a launcher; where that cannot be seen, it is none."""
+    try:
+        words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return bool(LAUNCHER.search(words.decode(errors="replace").replace("\0", " ")))

@@ -7,12 +7,38 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from threading import Thread
 
-GRACE = 5  # s, for a stage to remove its temporaries, before it ends at once
+GRACE = 4  # s, for a stage to remove its temporaries, before it ends at once
 NOBODY = 2**31 - 1  # no process has this id
+
+
+@cache
+def end_when_told() -> None:
+    """End this process, and all that it has started, when it still runs GRACE after a SIGTERM.
+
+    For the main thread to call.
+
+    Python runs a handler between two steps of its own: while the main thread waits in C++ (for the other
+    processes of a training, say) none runs. The byte that the interpreter's own handler writes arrives.
+    """
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    os.register_at_fork(after_in_child=partial(signal.set_wakeup_fd, -1))  # a child's signals are its own
+
+    def watch() -> None:
+        while signal.SIGTERM not in os.read(told, 1):
+            pass
+        time.sleep(GRACE)
+        for pid in reversed(_descendants(os.getpid())):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        os._exit(128 + signal.SIGTERM)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def end_with_parent(parent: int) -> None:
@@ -53,6 +79,15 @@ def _stop() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
     os._exit(128 + signal.SIGTERM)
+
+
+def _descendants(pid: int) -> list[int]:
+    """The processes that `pid` has started, and those that these have, ancestors first."""
+    children: list[int] = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            children += map(int, (task / "children").read_text().split())
+    return children + [deeper for child in children for deeper in _descendants(child)]
 
 
 def _sees_its_parent() -> bool:

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import FrameType
 
 from ftu.errors import InputError, speak_any_language
-from ftu.pipeline import paths, uncommitted
+from ftu.pipeline import failures, paths, uncommitted
 from ftu.pipeline.dvc_cache import remove_new_damaged
-from ftu.pipeline.lifetime import end_with_dvc
+from ftu.pipeline.lifetime import end_when_told, end_with_dvc
 
 _runs: list[list[str]] = []  # the warnings of each run that is under way, the innermost last
 
@@ -21,13 +21,16 @@ _runs: list[list[str]] = []  # the warnings of each run that is under way, the i
 def run(main: Callable[[], str | None]) -> None:
     """Run `main`, and say on stderr in a line what it did: the words that it returns, seconds, warnings.
 
-    Bad input ends the process with status 2 and its message on stderr, without a traceback.
+    Bad input, and what the machine refuses, end the process with status 2 and a message on stderr; any other
+    error with status 70 and a line that says where its traceback is (ftu.pipeline.failures).
 
-    SIGTERM ends it as Ctrl-C does, so that temporary outputs are removed on the way out; so does the end of
-    the dvc that started it.
+    SIGTERM ends it as Ctrl-C does, so that temporary outputs are removed on the way out, and within five
+    seconds; so does the end of the dvc that started it.
     """
     name, start, warned = Path(sys.argv[0]).stem, time.monotonic(), []
+    _open_standard_files()
     signal.signal(signal.SIGTERM, _stop)
+    end_when_told()
     # Threads that spin long while they wait made training up to ten times slower beside another busy process;
     # threads that never spin make it slower on an idle machine. libgomp reads this when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -38,10 +41,15 @@ def run(main: Callable[[], str | None]) -> None:
             end_with_dvc()
             _check_cache()
         told = main()
+        if told:
+            count = f", {len(warned)} warning{'s' * (len(warned) > 1)}" if warned else ""
+            sys.stderr.write(f"{name}: {told}, {time.monotonic() - start:.1f} s{count}\n")
+        _flush_output()
     except InputError as error:
-        sys.stderr.write(f"{name}: error: {error}\n")
-        if Path(sys.argv[0]).parent.name == "stages" and (left := uncommitted.in_words()):
-            sys.stderr.write(f"{left}\n")
+        with suppress(OSError):  # the terminal may be gone
+            sys.stderr.write(f"{name}: error: {error}\n")
+            if Path(sys.argv[0]).parent.name == "stages" and (left := uncommitted.in_words()):
+                sys.stderr.write(f"{left}\n")
         sys.exit(2)
     except UnicodeEncodeError as error:  # of the name of a file: text is UTF-8 everywhere
         sys.stderr.write(
@@ -49,11 +57,12 @@ def run(main: Callable[[], str | None]) -> None:
             "set PYTHONUTF8=1 or LC_ALL=C.UTF-8 in the environment\n"
         )
         sys.exit(2)
+    except Exception as error:
+        status = failures.told(name, error)
+        _drop_output()
+        sys.exit(status)
     finally:
         _runs.pop()
-    if told:
-        count = f", {len(warned)} warning{'s' * (len(warned) > 1)}" if warned else ""
-        sys.stderr.write(f"{name}: {told}, {time.monotonic() - start:.1f} s{count}\n")
 
 
 def warn(message: str) -> None:
@@ -77,6 +86,35 @@ def _check_cache() -> None:
         root = paths.project()
         for path in remove_new_damaged(root / ".dvc/cache", root / ".ftu/verified"):
             warn(f"{path}, of DVC's cache, was damaged and is removed; run `dvc repro` again after this")
+
+
+def _open_standard_files() -> None:
+    """Open the standard files that the caller has closed: the next file opened would be taken for one."""
+    for number in range(3):
+        with suppress(OSError):
+            os.fstat(number)
+            continue
+        os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def _flush_output() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = "standard output"
+        raise
+
+
+def _drop_output() -> None:
+    """Let nothing that is left to be printed fail again when Python ends."""
+    for file in (sys.stdout, sys.stderr):
+        try:
+            file.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
 
 
 def _stop(signum: int, _: FrameType | None) -> None:

@@ -46,6 +46,8 @@ def find(name: str, project: Path) -> Source:
 
     An empty name is `project` itself. Raises InputError, with the value and the way out, for any other name.
     """
+    if not name.isprintable() or name.startswith("-"):
+        raise InputError(f"{name[:100]!r} is no name of an experiment or a folder; `dvc exp list` names them")
     folder = (project / name).expanduser()
     if folder.is_dir():
         files = DirFileSystem(str(folder), LocalFileSystem())

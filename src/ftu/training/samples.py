@@ -4,9 +4,11 @@ A sample is asked for as (epoch, index), so that the epoch reaches the loader's 
 of a sample does not depend on how many there are, nor on how many processes train.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -179,6 +181,17 @@ class ValidBatches(EpochBatches):
             yield [(self.epoch, index) for index in self.indices[start : start + self.batch_size]]
 
 
+class Loader(DataLoader):
+    """A loader whose workers' bad input is told in its own words."""
+
+    def __iter__(self) -> Iterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        try:
+            yield from super().__iter__()
+        except InputError as error:  # torch puts the worker's traceback before them
+            words = re.split(r"^(?:\w+\.)*InputError: ", str(error), flags=re.MULTILINE)[-1]
+            raise InputError(words.strip()) from error
+
+
 Batches = tuple[DataLoader, DataLoader]  # to train, to validate
 
 
@@ -212,7 +225,7 @@ def batches(
 
 def loader(samples: Samples, batches: EpochBatches, workers: int, pin: bool) -> DataLoader:
     """The samples in these batches; the images are the same for any number of workers."""
-    return DataLoader(
+    return Loader(
         samples,
         batch_sampler=batches,
         num_workers=workers,

@@ -11,6 +11,7 @@ Each half holds the metadata that Kaggle's command line reads.
 import argparse
 import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,9 @@ def build(
     """
     if fault := limits.name_fault(user):
         raise InputError(f"the name on Kaggle: {fault}")
+    for python in pythons:
+        if not re.fullmatch(r"3\.\d{1,2}", python):
+            raise InputError(f"PYTHONS: {python[:40]!r} is no version of Python; write for example 3.12")
     with whole_folder(out) as folder:
         data = folder / "dataset"
         own = projects.find(experiment, project)

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from itertools import starmap
 from typing import NamedTuple, TypeVar
 
 from tqdm import tqdm
 
 from ftu.errors import InputError
 from ftu.pipeline.workers import processes
-from ftu.pipeline.workers.tasks import Engine, results
+from ftu.pipeline.workers.tasks import Engine, noted, results
 
 Result = TypeVar("Result")
 
@@ -29,7 +28,7 @@ class Pool(NamedTuple):
         """
         rows = list(zip(*columns, strict=True))
         if not rows or (self.executor == "process" and self.workers == 1):
-            return list(_watched(starmap(function, rows), len(rows), doing))
+            return list(_watched(here(function, rows), len(rows), doing))
         with self._engine(most=len(rows)) as engine:
             return list(_watched(results(engine, function, rows), len(rows), doing))
 
@@ -44,6 +43,14 @@ class Pool(NamedTuple):
                 "set compute.executor to process"
             ) from error
         return dask_cluster.engine(min(self.workers, most), self.scheduler)
+
+
+def here(function: Callable[..., Result], rows: Iterable[Sequence]) -> Iterator[Result]:
+    """`function` of each row, in this process."""
+    for row in rows:
+        with noted(row):
+            result = function(*row)
+        yield result
 
 
 HERE = Pool("process", 1, "")  # this process

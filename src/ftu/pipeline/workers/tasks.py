@@ -5,6 +5,7 @@ import textwrap
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -54,9 +55,21 @@ def results(engine: Engine, function: Callable[..., Result], rows: Sequence[Row]
         while waiting and waiting[0][1].done():
             row, future = waiting.popleft()
             try:
-                yield future.result()
+                with noted(row):
+                    result = future.result()
             except engine.died as death:
-                yield _again(engine, function, row, death)
+                result = _again(engine, function, row, death)
+            yield result
+
+
+@contextmanager
+def noted(row: Row) -> Iterator[None]:
+    """Note on an error which item was worked on."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(named(row))
+        raise
 
 
 def named(row: Row) -> str:
