@@ -28,7 +28,6 @@ def main() -> str:
     pool = Pool(**params.compute.model_dump())
     check = keep(image_files.check_image, reads=1, writes=0)
     done = pool.each(check, files, shapes, sizes, doing="check images")
-    warn(image_files.print_warning([item.result["dpi"] for item in done if "dpi" in item.result]))
     hashes = [item.result["hash"] for item in done]
     found = groups.of(train, test, params.split.group, duplicates.pairs(hashes))
     for sentence in found.warnings:

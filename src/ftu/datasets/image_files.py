@@ -1,7 +1,7 @@
 """The only reader and writer of raw images, (H, W, 3) uint8 RGB: what users bring."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,60 +12,37 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
 from ftu.datasets import duplicates
-from ftu.errors import InputError, some
-from ftu.files import gdal, orientation
+from ftu.errors import InputError
+from ftu.files import gdal
 
 AGREE = 1.05  # times by which a file and its row may differ about the size of a pixel
 
 
-PRINT = 10.5  # um per px: coarser resolutions, up to 2,400 dots an inch, are those of screens and printers
-INCH = 25400.0  # um
+SCREEN = 20.0  # um per px: coarser resolutions were stated for screens and printers
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[DatasetReader]:
     """Open an RGB uint8 TIFF, PNG or JPEG; anything else is an InputError that names the file."""
     if not path.is_file():
-        raise InputError(
-            f"{path}: image is missing, or is no regular file; restore it or remove its row from the table"
-        )
-    if (turned := orientation.of(path)) != orientation.AS_STORED:
-        raise InputError(
-            f"{path}: is to be shown turned (Orientation {turned}), which masks and tables do not know of; "
-            f"turn its pixels, as with `magick mogrify -auto-orient '{path.name}'`"
-        )
+        raise InputError(f"{path}: image is missing; restore it or remove its row from the table")
     try:
         with gdal.opened(path, driver=gdal.driver_of(path)) as image:
-            _check_colours(path, image)
+            if image.count != 3 or set(image.dtypes) != {"uint8"}:
+                raise InputError(
+                    f"{path}: has {image.count} bands of {image.dtypes[0]}; "
+                    "an image must have 3 bands (RGB) of uint8"
+                )
             if fault := gdal.size_fault(path, image):
                 raise InputError(
                     f"{path}: cannot be read as an image ({fault}); fetch the file again, or cut it into "
                     "parts"
                 )
-            if fault := gdal.gap(path, image):
-                raise InputError(f"{path}: cannot be read as an image ({fault}); fetch the file again")
             yield image
     except MemoryError as error:
         raise InputError(f"{path}: does not fit into memory ({error}); cut the image into parts") from error
     except RasterioError as error:
         raise InputError(f"{path}: cannot be read as an image ({error}); fetch the file again") from error
-
-
-def _check_colours(path: Path, image: DatasetReader) -> None:
-    """Raise InputError unless an open image has RGB pixels of uint8, which says what else it has."""
-    meant = "an image must have 3 bands (RGB) of uint8"
-    space = image.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "RGB")
-    if space not in ("RGB", "YCbCr"):
-        raise InputError(
-            f"{path}: has colours of {space}; {meant}; convert it, as with `magick '{path.name}' -colorspace "
-            f"sRGB -type TrueColor '{path.stem}.tiff'`"
-        )
-    if image.count != 3 or set(image.dtypes) != {"uint8"}:
-        kinds = ", ".join(band.name for band in image.colorinterp)
-        raise InputError(
-            f"{path}: has {image.count} bands of {image.dtypes[0]} ({kinds}); {meant}; convert it, as with "
-            f"`magick '{path.name}' -alpha off -depth 8 -type TrueColor '{path.stem}.tiff'`"
-        )
 
 
 @contextmanager
@@ -81,11 +58,10 @@ def image_shape(path: Path) -> tuple[int, int]:
         return image.shape
 
 
-def check_image(path: Path, shape: tuple[int, int], pixel_size: float | None = None) -> dict[str, str | int]:
+def check_image(path: Path, shape: tuple[int, int], pixel_size: float | None = None) -> dict[str, str]:
     """Raise InputError unless the whole file reads as an RGB uint8 image of this (height, width).
 
-    Returns its `hash`, by which one picture under two names is found: all pixels are at hand here; and `dpi`
-    where its tags have a resolution for print, which says nothing of tissue.
+    Returns its `hash`, by which one picture under two names is found: all pixels are at hand here.
 
     Raised as well where the file states another size of its pixels (um) than `pixel_size`, if that is given.
     """
@@ -97,20 +73,7 @@ def check_image(path: Path, shape: tuple[int, int], pixel_size: float | None = N
             )
         if pixel_size is not None:
             check_pixel_size(path, image.tags(), pixel_size)
-        size = _resolution(image.tags(), "X")
-        printed = {"dpi": round(INCH / size)} if size >= PRINT else {}
-        return {"hash": duplicates.picture_hash(image.read())} | printed
-
-
-def print_warning(dpis: Sequence[float]) -> str:
-    """A sentence on the images whose tags have a resolution for print (dots an inch), '' for none."""
-    if not dpis:
-        return ""
-    return (
-        f"{len(dpis)} image{'s' * (len(dpis) > 1)} with a resolution for print or screen "
-        f"({some(f'{dpi:g} dpi' for dpi in sorted(set(dpis)))}), which is not that of the tissue; pixel_size "
-        "of the table counts"
-    )
+        return {"hash": duplicates.picture_hash(image.read())}
 
 
 def check_pixel_size(path: Path, tags: dict[str, str], pixel_size: float) -> None:
@@ -126,28 +89,21 @@ def check_pixel_size(path: Path, tags: dict[str, str], pixel_size: float) -> Non
 def stated_pixel_size(tags: dict[str, str]) -> dict[str, float]:
     """um per px along x and y as TIFF or OME tags state them, empty where they state nothing.
 
-    A resolution coarser than 10.5 um per px is one for print or screen (72 to 2,400 dots an inch).
+    A resolution coarser than 20 um per px is that of a screen or printer (72 to 1200 dpi), which writers put
+    in by themselves.
     Sources: TIFF 6.0 section 8 (XResolution, ResolutionUnit); OME-XML, Pixels/@PhysicalSizeX.
     """
     description, stated = tags.get("TIFFTAG_IMAGEDESCRIPTION", ""), {}
+    unit = {"2": 25400.0, "3": 10000.0}.get(tags.get("TIFFTAG_RESOLUTIONUNIT", "1")[:1])  # inch, cm
     for axis in "XY":
         ome = re.search(rf'PhysicalSize{axis}="(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"', description)
         foreign = re.search(rf'PhysicalSize{axis}Unit="(?!µm|um|&#181;m|&#xB5;m)', description)
+        resolution = float(tags.get(f"TIFFTAG_{axis}RESOLUTION", "0"))
         if ome and not foreign:
             stated[axis.lower()] = float(ome[1])
-        elif 0 < (size := _resolution(tags, axis)) < PRINT:
-            stated[axis.lower()] = size
+        elif unit and resolution > 0 and unit / resolution < SCREEN:
+            stated[axis.lower()] = unit / resolution
     return stated
-
-
-def _resolution(tags: dict[str, str], axis: str) -> float:
-    """um per px along the axis (X, Y) by the resolution of a TIFF's tags, 0 where there is none."""
-    unit = {"2": INCH, "3": 10000.0}.get(tags.get("TIFFTAG_RESOLUTIONUNIT", "1")[:1], 0.0)  # inch, cm
-    try:
-        resolution = float(tags.get(f"TIFFTAG_{axis}RESOLUTION", "0"))
-    except ValueError:  # the text of a PNG
-        return 0.0
-    return unit / resolution if 0 < resolution < float("inf") else 0.0
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -159,16 +115,12 @@ def read_image(path: Path) -> np.ndarray:
 def read_resized(path: Path, shape: tuple[int, int]) -> np.ndarray:
     """The image at `shape` (height, width): area average where it shrinks, bilinear where an axis grows.
 
-    Of the file only its pixels at full resolution count. A read that resizes would also take a pyramid's
-    levels, leave out what a nodata tag or a mask calls invalid, and decode a JPEG at a reduced scale.
+    The decimated read never holds the native image as an array of ours.
     """
     with _open(path) as image:
-        bands = image.read()
-    shrinks = bands.shape[1] >= shape[0] and bands.shape[2] >= shape[1]
-    with gdal.in_memory(bands) as plain:
-        bands = plain.read(
-            out_shape=(3, *shape), resampling=Resampling.average if shrinks else Resampling.bilinear
-        )
+        shrinks = image.height >= shape[0] and image.width >= shape[1]
+        resampling = Resampling.average if shrinks else Resampling.bilinear
+        bands = image.read(out_shape=(3, *shape), resampling=resampling)
     return cv2.merge(list(bands))
 
 
