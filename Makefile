@@ -44,6 +44,12 @@ SEED ?= 0
 faults: env ## kill, fill, damage, cut the power in every stage; the next run ends as an undisturbed one: KILLS=50 SEED=0
 	python tests/support/faults.py --kills "$(KILLS)" --seed "$(SEED)"
 
+EVERY ?= 1
+
+.PHONY: odd
+odd: env ## odd files and environments: each refused in words, or without a trace: JOBS=2 at a time, EVERY=1
+	PYTHONPATH=src:tests/support python -W ignore tests/support/odd.py --jobs $(JOBS) --every $(EVERY)
+
 .PHONY: verify-cache
 verify-cache: env ## compare the files of DVC's cache with their names, and remove the damaged ones
 	PYTHONPATH=src python -m ftu.pipeline.dvc_cache
