@@ -55,6 +55,12 @@ MOST ?= 40
 mutants: env ## change modules a little, MOST=40 times each; which changes no fast test notices: FILES="src/ftu/..."
 	PYTHONPATH=src:tests/support python tests/support/mutants.py --most "$(MOST)" --seed "$(SEED)" $(FILES)
 
+EVERY ?= 1
+
+.PHONY: odd
+odd: env ## odd files and environments: each refused in words, or without a trace: JOBS=2 at a time, EVERY=1
+	PYTHONPATH=src:tests/support python -W ignore tests/support/odd.py --jobs $(JOBS) --every $(EVERY)
+
 .PHONY: verify-cache
 verify-cache: env ## compare the files of DVC's cache with their names, and remove the damaged ones
 	PYTHONPATH=src python -m ftu.pipeline.dvc_cache

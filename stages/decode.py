@@ -28,6 +28,7 @@ def main() -> str:
     pool = Pool(**params.compute.model_dump())
     check = keep(image_files.check_image, reads=1, writes=0)
     done = pool.each(check, files, shapes, sizes, doing="check images")
+    warn(image_files.printed_in_words(files, [item.result["printed"] for item in done]))
     hashes = [item.result["hash"] for item in done]
     found = groups.of(train, test, params.split.group, duplicates.pairs(hashes))
     for sentence in found.warnings:

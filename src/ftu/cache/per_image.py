@@ -5,6 +5,7 @@ its key, the hash of the code, of the function with its values, and of the bytes
 Names of files are no part of a key, nor are the workers. Copies are kept: who edits an output edits no entry.
 """
 
+import errno
 import json
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from ftu.cache import entries, fingerprint, hashes
 from ftu.cache.fingerprint import state
+from ftu.files import limits
 
 LARGE = 2**22  # bytes: of a smaller file the hash takes no longer than looking it up
 SETTLED = 2 * 10**9  # ns after which a file's times tell a change from the one before
@@ -90,6 +92,8 @@ def content(path: Path, folder: Path) -> str:
     Unchanged means what it means to DVC (the same inode, size and time), and the same time of the inode's own
     change, which nobody can set. A file that has just changed is not remembered: clocks have ticks.
     """
+    if path.exists() and (fault := limits.file_fault(path)):
+        raise OSError(errno.EINVAL, fault, str(path))  # a pipe would be waited for
     before = state(path)
     if before is None or before.size < LARGE:
         return hashes.sha256(path)

@@ -1,7 +1,8 @@
 """The only reader and writer of raw images, (H, W, 3) uint8 RGB: what users bring."""
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,36 +14,97 @@ from rasterio.io import DatasetReader
 
 from ftu.datasets import duplicates
 from ftu.errors import InputError
-from ftu.files import gdal
+from ftu.files import gdal, limits, tiff
 
 AGREE = 1.05  # times by which a file and its row may differ about the size of a pixel
 
 
-SCREEN = 20.0  # um per px: coarser resolutions were stated for screens and printers
+SCREEN = 10.0  # um per px: coarser resolutions (up to 2,540 dpi) were stated for screens and printers
+CONVERT = "magick {} -colorspace sRGB -alpha off -depth 8 PNG24:OUT.png"  # to what is read here
+GREYS, COLOURS, YCBCR = 1, 2, 6  # photometric interpretations (TIFF 6.0); three bands without a name are RGB
+JPEG_IN_TIFF = 7  # the compression whose YCbCr GDAL makes RGB
+FOREIGN = {  # by what stands at which place of a file
+    "a BMP": (0, b"BM"),
+    "a GIF": (0, b"GIF8"),
+    "a WebP": (8, b"WEBP"),
+    "a JPEG 2000": (4, b"jP  "),
+    "a HEIF or AVIF": (4, b"ftyp"),
+    "a DICOM": (128, b"DICM"),
+    "a Photoshop": (0, b"8BPS"),
+}
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[DatasetReader]:
     """Open an RGB uint8 TIFF, PNG or JPEG; anything else is an InputError that names the file."""
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: image is missing; restore it or remove its row from the table")
+    if fault := limits.file_fault(path):
+        raise InputError(f"{path}: cannot be read as an image ({fault}); put the image itself there")
+    convert = f"convert it: `{CONVERT.format(path)}`"
+    if kind := _foreign(path):
+        raise InputError(f"{path}: cannot be read as an image: it is {kind} image; {convert}")
     try:
         with gdal.opened(path, driver=gdal.driver_of(path)) as image:
             if image.count != 3 or set(image.dtypes) != {"uint8"}:
                 raise InputError(
                     f"{path}: has {image.count} bands of {image.dtypes[0]}; "
-                    "an image must have 3 bands (RGB) of uint8"
+                    f"an image must have 3 bands (RGB) of uint8; {convert}"
                 )
-            if fault := gdal.size_fault(path, image):
+            if fault := gdal.size_fault(path, image) or _hole(path):
                 raise InputError(
                     f"{path}: cannot be read as an image ({fault}); fetch the file again, or cut it into "
                     "parts"
                 )
+            _check_shown(path, image.driver)
             yield image
     except MemoryError as error:
         raise InputError(f"{path}: does not fit into memory ({error}); cut the image into parts") from error
     except RasterioError as error:
         raise InputError(f"{path}: cannot be read as an image ({error}); fetch the file again") from error
+
+
+def _foreign(path: Path) -> str:
+    """The name of a format that is known, but not read here; '' for another."""
+    with path.open("rb") as file:
+        head = file.read(132)
+    return next((name for name, (place, mark) in FOREIGN.items() if head.startswith(mark, place)), "")
+
+
+def _hole(path: Path) -> str:
+    """What is missing of a file's pixels, or of the tags that say where these are; '' if nothing."""
+    with path.open("rb") as file:
+        try:
+            return tiff.hole(tiff.tags(file), path.stat().st_size)
+        except ValueError as error:
+            return str(error)
+
+
+def _check_shown(path: Path, driver: str) -> None:
+    """Raise InputError where the pixels as they are stored are not the picture: turned, or other colours."""
+    with path.open("rb") as file:
+        try:
+            turned, tags = tiff.orientation(file, driver), tiff.tags(file)
+        except ValueError as error:
+            raise InputError(f"{path}: cannot be read as an image ({error}); fetch it again") from error
+    if turned != 1:
+        raise InputError(
+            f"{path}: says that it is shown turned or mirrored (Orientation {turned}), of which masks know "
+            f"nothing; turn its pixels: `magick {path} -auto-orient PNG24:OUT.png`, or remove the tag where "
+            f"masks fit the pixels as they lie: `exiftool -Orientation= {path}`"
+        )
+    bits = tags.get(tiff.BITS, [8])
+    colour, compression = _first(tags, tiff.PHOTOMETRIC), _first(tags, tiff.COMPRESSION)
+    known = colour in (GREYS, COLOURS) or (colour, compression) == (YCBCR, JPEG_IN_TIFF)
+    if tags and (not known or any(depth != 8 for depth in bits)):
+        raise InputError(
+            f"{path}: has bands of {', '.join(str(depth) for depth in bits)} bits, photometric "
+            f"interpretation {colour}; an image must be RGB of uint8; convert it: `{CONVERT.format(path)}`"
+        )
+
+
+def _first(tags: tiff.Tags, tag: int) -> int:
+    return int(tags[tag][0]) if tag in tags else 1
 
 
 @contextmanager
@@ -58,10 +120,11 @@ def image_shape(path: Path) -> tuple[int, int]:
         return image.shape
 
 
-def check_image(path: Path, shape: tuple[int, int], pixel_size: float | None = None) -> dict[str, str]:
+def check_image(path: Path, shape: tuple[int, int], pixel_size: float | None = None) -> dict:
     """Raise InputError unless the whole file reads as an RGB uint8 image of this (height, width).
 
-    Returns its `hash`, by which one picture under two names is found: all pixels are at hand here.
+    Returns its `hash`, by which one picture under two names is found: all pixels are at hand here; and as
+    `printed` the dpi for a screen or printer that it states and nothing follows from, 0 for none.
 
     Raised as well where the file states another size of its pixels (um) than `pixel_size`, if that is given.
     """
@@ -73,7 +136,8 @@ def check_image(path: Path, shape: tuple[int, int], pixel_size: float | None = N
             )
         if pixel_size is not None:
             check_pixel_size(path, image.tags(), pixel_size)
-        return {"hash": duplicates.picture_hash(image.read())}
+        printed = print_resolution(image.tags()) if pixel_size is not None else 0
+        return {"hash": duplicates.picture_hash(image.read()), "printed": printed}
 
 
 def check_pixel_size(path: Path, tags: dict[str, str], pixel_size: float) -> None:
@@ -89,21 +153,48 @@ def check_pixel_size(path: Path, tags: dict[str, str], pixel_size: float) -> Non
 def stated_pixel_size(tags: dict[str, str]) -> dict[str, float]:
     """um per px along x and y as TIFF or OME tags state them, empty where they state nothing.
 
-    A resolution coarser than 20 um per px is that of a screen or printer (72 to 1200 dpi), which writers put
+    A resolution coarser than 10 um per px is that of a screen or printer (72 to 2,400 dpi), which writers put
     in by themselves.
     Sources: TIFF 6.0 section 8 (XResolution, ResolutionUnit); OME-XML, Pixels/@PhysicalSizeX.
     """
     description, stated = tags.get("TIFFTAG_IMAGEDESCRIPTION", ""), {}
-    unit = {"2": 25400.0, "3": 10000.0}.get(tags.get("TIFFTAG_RESOLUTIONUNIT", "1")[:1])  # inch, cm
     for axis in "XY":
         ome = re.search(rf'PhysicalSize{axis}="(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"', description)
         foreign = re.search(rf'PhysicalSize{axis}Unit="(?!µm|um|&#181;m|&#xB5;m)', description)
-        resolution = float(tags.get(f"TIFFTAG_{axis}RESOLUTION", "0"))
+        size = _tagged(tags, axis)
         if ome and not foreign:
             stated[axis.lower()] = float(ome[1])
-        elif unit and resolution > 0 and unit / resolution < SCREEN:
-            stated[axis.lower()] = unit / resolution
+        elif 0 < size < SCREEN:
+            stated[axis.lower()] = size
     return stated
+
+
+def print_resolution(tags: dict[str, str]) -> int:
+    """The dpi for a screen or printer that TIFF tags state, 0 where they state none."""
+    size = max(_tagged(tags, "X"), _tagged(tags, "Y"))
+    return round(25400 / size) if size >= SCREEN else 0
+
+
+def printed_in_words(paths: Sequence[Path], printed: Sequence[int]) -> str:
+    """A sentence on the images that state dpi for a screen or printer, '' where none does."""
+    stated = [(path, dpi) for path, dpi in zip(paths, printed, strict=True) if dpi]
+    if not stated:
+        return ""
+    path, dpi = stated[0]
+    return (
+        f"{len(stated)} images state a resolution for a screen or printer ({path}: {dpi} dpi), which is "
+        "ignored; the table's pixel_size counts"
+    )
+
+
+def _tagged(tags: dict[str, str], axis: str) -> float:
+    """um per px by the resolution along an axis, 0 where there is none: a PNG's text may be any."""
+    unit = {"2": 25400.0, "3": 10000.0}.get(tags.get("TIFFTAG_RESOLUTIONUNIT", "1")[:1], 0.0)  # inch, cm
+    try:
+        resolution = float(tags.get(f"TIFFTAG_{axis}RESOLUTION", "0"))
+    except ValueError:
+        return 0.0
+    return unit / resolution if 0 < resolution < math.inf else 0.0
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -115,9 +206,10 @@ def read_image(path: Path) -> np.ndarray:
 def read_resized(path: Path, shape: tuple[int, int]) -> np.ndarray:
     """The image at `shape` (height, width): area average where it shrinks, bilinear where an axis grows.
 
-    The decimated read never holds the native image as an array of ours.
+    Of the pixels at full resolution, whatever else the file holds. The decimated read never holds the native
+    image as an array of ours.
     """
-    with _open(path) as image:
+    with _open(path) as file, gdal.unmasked(file) as image:
         shrinks = image.height >= shape[0] and image.width >= shape[1]
         resampling = Resampling.average if shrinks else Resampling.bilinear
         bands = image.read(out_shape=(3, *shape), resampling=resampling)

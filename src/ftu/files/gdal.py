@@ -1,12 +1,15 @@
 """How GDAL opens files: alone, by one driver, and not when they claim more than they can hold."""
 
 import os
+import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import rasterio
+from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
@@ -18,9 +21,20 @@ GDAL = {
     "GDAL_CACHEMAX": 2**26,  # bytes that it keeps of all files; its own limit is a share of memory
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # a file is read alone, without any that lie beside it
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # of a JPEG that was cut off
+    # What follows is GDAL's default, or what a variable of the environment or a file beside would say.
+    "GDAL_PAM_ENABLED": "NO",
+    "GTIFF_IGNORE_READ_ERRORS": "NO",
+    "CONVERT_YCBCR_TO_RGB": "YES",
+    "GDAL_JPEG_TO_RGB": "YES",
+    "GDAL_TIFF_INTERNAL_MASK": "NO",
+    "GTIFF_IMPLICIT_JPEG_OVR": "NO",
+    "TIFF_USE_OVR": "NO",
 }
+# A reduced read is of the pixels at full resolution, never of overviews, which may hold others.
+WHOLE = {"overview_level": "NONE"}
 Rows = Callable[[int, int], np.ndarray]  # (top, bottom) -> those rows, (bottom - top, W, bands)
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+COPIED = 256  # rows at a time
 MOST_COMPRESSED = 2**14  # times; deflate reaches 1,032, a blank tile in Zstandard some thousands
 
 
@@ -28,7 +42,29 @@ def opened(path: Path, mode: str = "r", **profile: object) -> DatasetWriter:  # 
     """Open with rasterio, in mode "r" for reading alone."""
     with warnings.catch_warnings(), rasterio.Env(**GDAL):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # microscopes know no latitude
-        return rasterio.open(path, mode, **profile)  # pyright: ignore[reportArgumentType]
+        options = WHOLE if mode == "r" else {}
+        return rasterio.open(path, mode, **options, **profile)  # pyright: ignore[reportArgumentType]
+
+
+@contextmanager
+def unmasked(image: DatasetReader) -> Iterator[DatasetReader]:
+    """The image as one in which all pixels count: itself, or a copy on disk for this block.
+
+    A reduced read leaves out what a nodata value, an alpha or a mask calls invalid.
+    """
+    if all(flags == [MaskFlags.all_valid] for flags in image.mask_flag_enums):
+        yield image
+        return
+    read, shape = rows_of(image), {"height": image.height, "width": image.width, "count": image.count}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "image.tiff"
+        with opened(path, "w", driver="GTiff", dtype=image.dtypes[0], bigtiff="if_safer", **shape) as copy:
+            for top in range(0, image.height, COPIED):
+                rows = read(top, min(top + COPIED, image.height))
+                place = Window.from_slices((top, top + len(rows)), (0, image.width))
+                copy.write(np.moveaxis(rows, -1, 0), window=place)
+        with opened(path, driver="GTiff") as copied:
+            yield copied
 
 
 def rows_of(image: DatasetReader) -> Rows:

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 MOST_PIXELS = 2**30  # of an image or a mask: OpenCV reads no larger PNG, and a mask is one
+MOST_BYTES = 2**33  # of a file with one: the most pixels of 3 bytes, and overviews beside them
 LONGEST_SIDE = 10**6  # px; OpenCV's is 2**20
 COARSEST_STRIDE = 32  # px, of the encoders: a side of what they see is a multiple of it
 LONGEST_NAME = 100  # characters: file systems take 255 bytes, with our endings and those of temporary files
@@ -36,6 +37,17 @@ def name_fault(name: str) -> str:
     if RESERVED in name:
         return f"{name!r} holds {RESERVED!r}, which marks unfinished files; use another name"
     return ""
+
+
+def file_fault(path: Path) -> str:
+    """What is wrong with what shall be an image's file, '' if nothing, from its inode: nothing is read."""
+    try:
+        facts = path.stat()
+    except OSError as error:
+        return str(error.strerror)
+    if not stat.S_ISREG(facts.st_mode):
+        return "no regular file, but a folder, pipe, socket or device"
+    return f"{facts.st_size} bytes, more than {MOST_BYTES}" if facts.st_size > MOST_BYTES else ""
 
 
 def content(path: Path, most: int) -> bytes:

@@ -1,0 +1,103 @@
+"""What the first directory of a TIFF says of how its pixels lie and are to be shown: GDAL does not tell.
+
+EXIF, in a JPEG or a PNG, is a TIFF without pixels.
+Sources: TIFF 6.0, sections 2 and 8; BigTIFF (https://libtiff.gitlab.io/libtiff/specification/bigtiff.html).
+"""
+
+import os
+from typing import BinaryIO
+
+import numpy as np
+
+ORIENTATION, BITS, PHOTOMETRIC, COMPRESSION = 274, 258, 262, 259
+PLACES, LENGTHS = (273, 324), (279, 325)  # of strips, of tiles
+TYPES = {1: "u1", 3: "u2", 4: "u4", 16: "u8"}  # of whole numbers
+Tags = dict[int, np.ndarray]
+
+
+def tags(file: BinaryIO, start: int = 0) -> Tags:
+    """The tags of whole numbers, 1 or more each, of the TIFF that begins at `start`; none for another file.
+
+    Raises ValueError when a directory, or what it names, is not all there.
+    """
+    head = _read(file, start, min(16, file.seek(0, os.SEEK_END) - start))
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    version = int(np.frombuffer(head[2:4], f"{order}u2")[0]) if order and len(head) >= 8 else 0
+    if version not in (42, 43):
+        return {}
+    big = version == 43
+    word, counts, entry = (f"{order}u8", f"{order}u8", 20) if big else (f"{order}u4", f"{order}u2", 12)
+    inline = np.dtype(word).itemsize
+    directory = start + int(np.frombuffer(head, word, 1, 8 if big else 4)[0])
+    width = np.dtype(counts).itemsize
+    number = int(np.frombuffer(_read(file, directory, width), counts)[0])
+    entries, found = _read(file, directory + width, number * entry), {}
+    for place in range(0, len(entries), entry):
+        tag, kind = (int(value) for value in np.frombuffer(entries, f"{order}u2", 2, place))
+        count = int(np.frombuffer(entries, word, 1, place + 4)[0])
+        if kind not in TYPES or not count:
+            continue
+        form, value = np.dtype(f"{order}{TYPES[kind]}"), place + 4 + inline
+        content = entries[value : value + inline]
+        if count * form.itemsize > inline:
+            content = _read(file, start + int(np.frombuffer(content, word)[0]), count * form.itemsize)
+        found[tag] = np.frombuffer(content, form, count).astype(np.uint64)
+    return found
+
+
+def hole(tags: Tags, size: int) -> str:
+    """What is not there of the strips or tiles of a file of `size` bytes, '' if nothing.
+
+    GDAL takes what is not there for black.
+    """
+    for places, lengths in zip(PLACES, LENGTHS, strict=True):
+        if places in tags and lengths in tags:
+            starts, counts = (tags[tag].astype(float) for tag in (places, lengths))
+            if len(starts) != len(counts):
+                return f"{len(starts)} places and {len(counts)} lengths of strips or tiles"
+            missing = int(((starts == 0) | (counts == 0) | (starts + counts > size)).sum())
+            if missing:
+                return f"{missing} of {len(starts)} strips or tiles are not in the file"
+    return ""
+
+
+def orientation(file: BinaryIO, driver: str) -> int:
+    """How an image is to be turned to be shown (TIFF 6.0, p. 36); 1, not at all, if nothing is said."""
+    start = {"GTiff": _at_start, "JPEG": _exif_of_jpeg, "PNG": _exif_of_png}[driver](file)
+    return 1 if start is None else int(tags(file, start).get(ORIENTATION, [1])[0])
+
+
+def _at_start(_: BinaryIO) -> int:
+    return 0
+
+
+def _exif_of_jpeg(file: BinaryIO) -> int | None:
+    """Where EXIF begins in a JPEG (Exif 2.32, section 4.7.2), None where there is none."""
+    place, size = 2, file.seek(0, os.SEEK_END)
+    while place + 10 <= size:
+        head = _read(file, place, 10)
+        if head[0] != 0xFF or head[1] in (0xDA, 0xD9):  # pixels, the end
+            break
+        if head[1] == 0xE1 and head[4:] == b"Exif\0\0":
+            return place + 10
+        place += 1 if head[1] == 0xFF else 2 + int.from_bytes(head[2:4], "big")
+    return None
+
+
+def _exif_of_png(file: BinaryIO) -> int | None:
+    """Where the chunk eXIf begins in a PNG (third edition, section 11.3.3.7), None where there is none."""
+    place, size = 8, file.seek(0, os.SEEK_END)
+    while place + 12 <= size:
+        head = _read(file, place, 8)
+        if head[4:] == b"eXIf":
+            return place + 8
+        place += 12 + int.from_bytes(head[:4], "big")
+    return None
+
+
+def _read(file: BinaryIO, start: int, count: int) -> bytes:
+    """These bytes, which are all there; a file cannot make us read more than it holds."""
+    if start + count > file.seek(0, os.SEEK_END):
+        raise ValueError("it names bytes behind its end")
+    file.seek(start)
+    return file.read(count)
