@@ -13,6 +13,7 @@ from types import FrameType
 from ftu.errors import InputError
 from ftu.pipeline import paths
 from ftu.pipeline.dvc_cache import remove_new_damaged
+from ftu.pipeline.environment import settle
 from ftu.pipeline.lifetime import end_with_dvc
 
 _runs: list[list[str]] = []  # the warnings of each run that is under way, the innermost last
@@ -26,6 +27,7 @@ def run(main: Callable[[], str | None]) -> None:
     SIGTERM ends it as Ctrl-C does, so that temporary outputs are removed on the way out; so does the end of
     the dvc that started it.
     """
+    left_out = settle(main)
     name, start, warned = Path(sys.argv[0]).stem, time.monotonic(), []
     signal.signal(signal.SIGTERM, _stop)
     # Threads that spin long while they wait made training up to ten times slower beside another busy process;
@@ -33,6 +35,7 @@ def run(main: Callable[[], str | None]) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     _runs.append(warned)
     try:
+        warn(left_out)
         if "DVC_STAGE" in os.environ:
             end_with_dvc()
             _check_cache()
