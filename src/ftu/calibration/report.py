@@ -153,8 +153,10 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
 
     Without panels the picture says that calibration is off.
     """
+    import matplotlib
     from matplotlib.figure import Figure
 
+    matplotlib.rcdefaults()  # a matplotlibrc in any of its places would give other bytes
     columns = min(len(panels), 3) or 1
     rows = math.ceil(len(panels) / columns) or 1
     figure = Figure(figsize=(4.2 * columns, 2.8 * rows), layout="constrained")

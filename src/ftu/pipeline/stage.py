@@ -13,6 +13,7 @@ from types import FrameType
 from ftu.errors import InputError, speak_any_language
 from ftu.pipeline import failures, paths, uncommitted
 from ftu.pipeline.dvc_cache import remove_new_damaged
+from ftu.pipeline.environment import settle
 from ftu.pipeline.lifetime import end_when_told, end_with_dvc
 
 _runs: list[list[str]] = []  # the warnings of each run that is under way, the innermost last
@@ -27,6 +28,7 @@ def run(main: Callable[[], str | None]) -> None:
     SIGTERM ends it as Ctrl-C does, so that temporary outputs are removed on the way out, and within five
     seconds; so does the end of the dvc that started it.
     """
+    left_out = settle(main)
     name, start, warned = Path(sys.argv[0]).stem, time.monotonic(), []
     _open_standard_files()
     signal.signal(signal.SIGTERM, _stop)
@@ -37,6 +39,7 @@ def run(main: Callable[[], str | None]) -> None:
     _runs.append(warned)
     speak_any_language()
     try:
+        warn(left_out)
         if "DVC_STAGE" in os.environ:
             end_with_dvc()
             _check_cache()

@@ -19,6 +19,7 @@ from ftu.files import csvfile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 TRUTH, PREDICTION = (0, 158, 115), (213, 94, 0)  # RGB, told apart by colour-blind readers too
 
@@ -41,10 +42,9 @@ def draw_curves(histories: Mapping[int, pd.DataFrame], path: Path) -> None:
 
     The switch is marked where the active block changes.
     """
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    figure = Figure(figsize=(13, 3.5), layout="constrained")
+    figure = _figure(13, 3.5)
     losses, dice, gradients = figure.subplots(1, 3)
     for history in histories.values():
         losses.plot(history["epoch"], history["train_main"], color="tab:blue", alpha=0.6)
@@ -67,6 +67,15 @@ def draw_curves(histories: Mapping[int, pd.DataFrame], path: Path) -> None:
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
+def _figure(width: float, height: float) -> Figure:
+    """A figure in matplotlib's own style: a matplotlibrc in any of its places would give other bytes."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    matplotlib.rcdefaults()
+    return Figure(figsize=(width, height), layout="constrained")
+
+
 class Picture(NamedTuple):
     """One column of a gallery: the image (H, W, 3) uint8, and two masks (H, W) uint8 of 0 and 1."""
 
@@ -78,10 +87,9 @@ class Picture(NamedTuple):
 
 def draw_gallery(pictures: Sequence[Picture], path: Path) -> None:
     """Per column: the image, below it the image with the outlines of both masks."""
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    figure = Figure(figsize=(2.0 * len(pictures), 4.6), layout="constrained")
+    figure = _figure(2.0 * len(pictures), 4.6)
     for (above, below), (title, image, truth, prediction) in zip(
         figure.subplots(2, len(pictures), squeeze=False).T, pictures, strict=True
     ):

@@ -1,0 +1,201 @@
+"""One picture in every container: the network sees the same bytes, or the file is refused with a way out."""
+
+import io
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from rasterio.enums import Resampling
+
+from ftu.cache import per_image
+from ftu.datasets import image_files
+from ftu.errors import InputError
+from ftu.files import limits, tiff
+
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+HEIGHT, WIDTH = 150, 130
+SHAPES = [(64, 64), (50, 41), (75, 65), (200, 64), (200, 190)]
+
+
+def picture() -> np.ndarray:
+    """(HEIGHT, WIDTH, 3) uint8 with dark pixels, which masks and nodata values would leave out."""
+    image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    image[::3, ::2] = 0
+    return image
+
+
+def write(path: Path, image: np.ndarray, **profile: Any) -> None:
+    form: dict[str, Any] = {"driver": "GTiff", "height": HEIGHT, "width": WIDTH, "count": 3, "dtype": "uint8"}
+    with rasterio.open(path, "w", **form | {"photometric": "RGB"} | profile) as written:
+        written.write(np.moveaxis(image, -1, 0))
+
+
+def overviews(path: Path, *, beside: bool = False) -> None:
+    write(path, 255 - picture(), tiled=True, blockxsize=64, blockysize=64)
+    with rasterio.Env(TIFF_USE_OVR=beside), rasterio.open(path, "r+") as written:
+        written.build_overviews([2, 4], Resampling.nearest)
+    with rasterio.open(path, "r+") as written:
+        written.write(np.moveaxis(picture(), -1, 0))
+
+
+def masked(path: Path, *, internal: bool) -> None:
+    write(path, picture())
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal), rasterio.open(path, "r+") as written:
+        written.write_mask(np.zeros((HEIGHT, WIDTH), np.uint8))
+
+
+CONTAINERS: dict[str, Callable[[Path], None]] = {
+    "tiles": lambda path: write(path, picture(), tiled=True, blockxsize=64, blockysize=64),
+    "lzw": lambda path: write(path, picture(), compress="lzw", predictor=2),
+    "planes": lambda path: write(path, picture(), interleave="band"),
+    "rows": lambda path: write(path, picture(), blockysize=1),
+    "big": lambda path: write(path, picture(), bigtiff="YES", endianness="BIG"),
+    "nodata": lambda path: write(path, picture(), nodata=0),
+    "overviews": overviews,
+    "overviews beside": lambda path: overviews(path, beside=True),
+    "mask": lambda path: masked(path, internal=True),
+    "mask beside": lambda path: masked(path, internal=False),
+    "png": lambda path: Image.fromarray(picture()).save(path, format="PNG"),
+    "png trns": lambda path: Image.fromarray(picture()).save(path, format="PNG", transparency=(0, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("make", CONTAINERS.values(), ids=list(CONTAINERS))
+def test_the_network_sees_the_same_bytes_from_every_container(tmp_path, make):
+    image_files.write_tiff(tmp_path / "plain.tiff", picture())
+    make(tmp_path / "odd.tiff")
+    np.testing.assert_array_equal(image_files.read_image(tmp_path / "odd.tiff"), picture())
+    for shape in SHAPES:
+        plain, odd = (image_files.read_resized(tmp_path / f"{name}.tiff", shape) for name in ("plain", "odd"))
+        np.testing.assert_array_equal(odd, plain)
+
+
+def jpeg(path: Path, **options: object) -> None:
+    Image.fromarray(picture() // 64 * 60).save(path, format="JPEG", quality=60, **options)  # pyright: ignore
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_is_averaged_after_it_is_decoded_whole(tmp_path, progressive):
+    jpeg(tmp_path / "a.jpg", progressive=progressive)
+    image_files.write_tiff(tmp_path / "plain.tiff", image_files.read_image(tmp_path / "a.jpg"))
+    for shape in [*SHAPES, (16, 16)]:
+        plain = image_files.read_resized(tmp_path / "plain.tiff", shape)
+        np.testing.assert_array_equal(image_files.read_resized(tmp_path / "a.jpg", shape), plain)
+
+
+def test_a_tiff_of_jpegs_is_averaged_after_it_is_decoded_whole(tmp_path):
+    write(tmp_path / "a.tiff", picture(), compress="jpeg", photometric="YCBCR")
+    image_files.write_tiff(tmp_path / "plain.tiff", image_files.read_image(tmp_path / "a.tiff"))
+    for shape in [*SHAPES, (16, 16)]:
+        plain = image_files.read_resized(tmp_path / "plain.tiff", shape)
+        np.testing.assert_array_equal(image_files.read_resized(tmp_path / "a.tiff", shape), plain)
+
+
+def refused(path: Path, *words: str) -> None:
+    for read in image_files.read_image, image_files.image_shape:
+        with pytest.raises(InputError) as caught:
+            read(path)
+        for word in (str(path), *words):
+            assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["TIFF", "PNG", "JPEG"])
+@pytest.mark.parametrize("value", range(1, 9))
+def test_an_image_that_is_to_be_turned_is_refused_in_every_format(tmp_path, form, value):
+    exif, path = Image.Exif(), tmp_path / "a.image"
+    exif[tiff.ORIENTATION] = value
+    Image.fromarray(picture()).save(path, format=form, exif=exif)
+    if value == 1:
+        assert image_files.image_shape(path) == (HEIGHT, WIDTH)
+    else:
+        refused(path, f"Orientation {value}", "-auto-orient")
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LAB", "YCbCr", "L", "LA", "P", "1", "RGBA"])
+def test_other_colours_are_refused_with_the_way_out(tmp_path, mode):
+    Image.fromarray(picture()).convert(mode).save(tmp_path / "a.tiff")
+    refused(tmp_path / "a.tiff", "convert it: `magick ")
+
+
+@pytest.mark.parametrize("form", ["WEBP", "BMP", "GIF", "JPEG2000"])
+def test_another_format_is_named_with_the_way_out(tmp_path, form):
+    Image.fromarray(picture()).save(tmp_path / "a.tiff", format=form)
+    name = {"WEBP": "WebP", "JPEG2000": "JPEG 2000"}.get(form, form)
+    refused(tmp_path / "a.tiff", f"it is a {name} image", "convert it: `magick ")
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_missing_tiles_and_strips_are_no_black(tmp_path, tiled):
+    form = {"sparse_ok": True, "tiled": tiled, "compress": "lzw"}
+    with rasterio.open(
+        tmp_path / "a.tiff", "w", driver="GTiff", height=HEIGHT, width=WIDTH, count=3, dtype="uint8",
+        photometric="RGB", **form,
+    ):  # fmt: skip
+        pass
+    refused(tmp_path / "a.tiff", "are not in the file", "fetch")
+
+
+@given(place=st.integers(0, 3), count=st.integers(1, 4), size=st.integers(0, 30))
+def test_a_hole_is_what_has_no_place_no_length_or_ends_behind_the_file(place, count, size):
+    places, lengths = np.arange(1, count + 1) * 5, np.full(count, 5)
+    tags = {273: places.astype(np.uint64), 279: lengths.astype(np.uint64)}
+    assert bool(tiff.hole(tags, size)) == (5 * count + 5 > size)
+    if place < count:
+        for tag in tags:
+            odd = tags | {tag: np.where(np.arange(count) == place, 0, tags[tag])}
+            assert tiff.hole(odd, 1000).startswith(f"1 of {count} strips")
+
+
+@given(order=st.sampled_from("<>"), values=st.lists(st.integers(0, 65535), min_size=1, max_size=5))
+def test_tags_are_read_in_both_orders_and_from_where_they_lie(order, values):
+    mark, content = {"<": b"II", ">": b"MM"}[order], struct.pack(f"{order}{len(values)}H", *values)
+    value = content.ljust(4, b"\0") if len(values) < 3 else struct.pack(f"{order}I", 26)
+    head = mark + struct.pack(f"{order}HIHHHI", 42, 8, 1, 258, 3, len(values)) + value + bytes(4)
+    assert tiff.tags(io.BytesIO(b"Exif" + head + content), 4)[258].tolist() == values
+    with pytest.raises(ValueError, match="behind its end"):
+        tiff.tags(io.BytesIO((head + content)[:20]))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "hole"])
+def test_what_is_no_file_of_a_bounded_size_is_neither_opened_nor_hashed(tmp_path, kind):
+    path = tmp_path / "a.tiff"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with path.open("wb") as made:
+            made.truncate(200 * 10**9)
+    refused(path, "bytes, more than" if kind == "hole" else "no regular file")
+    with pytest.raises(OSError):  # noqa: PT011  # the words are the function's
+        per_image.content(path, tmp_path)
+    assert limits.file_fault(path)
+
+
+@pytest.mark.parametrize("resolution", ["abc", "nan", "inf", "-1", "0", "1e999", ""])
+def test_a_resolution_that_is_none_states_nothing(resolution):
+    tags = {"TIFFTAG_XRESOLUTION": resolution, "TIFFTAG_RESOLUTIONUNIT": "2"}
+    assert image_files.stated_pixel_size(tags) == {}
+    assert image_files.print_resolution(tags) == 0
+
+
+@pytest.mark.parametrize("dpi", [72, 300, 1200, 2400])
+def test_a_resolution_for_a_printer_is_told_and_not_believed(tmp_path, dpi):
+    path = tmp_path / "a.tiff"
+    Image.fromarray(picture()).save(path, dpi=(dpi, dpi))
+    facts = image_files.check_image(path, (HEIGHT, WIDTH), 0.4)
+    assert facts["printed"] == dpi
+    assert f"1 images state a resolution for a screen or printer ({path}: {dpi} dpi)" in (
+        image_files.printed_in_words([path], [dpi])
+    )
+    assert image_files.printed_in_words([path], [0]) == ""
