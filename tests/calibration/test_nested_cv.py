@@ -14,8 +14,12 @@ from ftu.calibration.choose_rules import Settings, lookup
 from ftu.calibration.dice_curves import THRESHOLDS, Curves, Sizes
 from ftu.calibration.held_out import Held
 from ftu.calibration.nested_cv import Search, as_given
+from ftu.errors import InputError
+from ftu.files import png
 from ftu.masks.cutting import Rule
 from ftu.pipeline.workers.pool import HERE
+from ftu.probabilities.ensemble import Experiment
+from maps import write_probability
 
 SIZES = Sizes((0.0, 50.0), (0.0, 20.0))
 SETTINGS = Settings("table", SIZES, flat=0.002, fewest=5)
@@ -151,3 +155,68 @@ def test_estimates_are_over_groups_where_these_are_known():
     assert found == plain  # no image was added that says anything new
     lone = nested_cv.tidy([case._replace(group="g") for case in CASES[:3]], scores)
     assert nested_cv.estimates(lone, draws=100, seed=0)["all oof"]["nested"]["low"] is None
+
+
+def test_of_one_set_of_views_the_parameters_are_the_reason():
+    _, final = nested_cv.choose_by_fold(Known(CASES, {ONE: drawn(np.random.default_rng(0))}), SEARCH)
+    assert final.why["tta"] == "predict.tta"
+    assert final.why["weights"] == "ensemble"
+    assert set(final.why["rules"]) == {"HPA"}
+
+
+def test_what_is_given_says_where_it_comes_from():
+    why = as_given(ONE, TABLE).why
+    assert why["rules"] == {"HPA": {"kidney": "thresholds, postprocess"}}
+    assert (why["tta"], why["weights"]) == ("predict.tta", "ensemble")
+
+
+def test_estimates_have_six_digits():
+    found = nested_cv.estimate(np.array([1 / 3, 2 / 3, 1 / 7]), draws=50, seed=0)
+    assert found["dice"] == 0.380952
+    assert all(value == round(value, 6) for value in found.values() if value is not None)
+    assert nested_cv.estimate(np.array([1 / 3]), draws=50, seed=0) == {
+        "dice": 0.333333,
+        "low": None,
+        "high": None,
+    }
+
+
+@pytest.mark.parametrize("run", [[], [0], [3]])
+def test_one_fold_parts_nothing(run):
+    with pytest.raises(InputError, match=r"calibrate\.enabled: split\.run is \[.*run at least two"):
+        nested_cv.check_folds(run)
+    nested_cv.check_folds([0, 3])
+
+
+def test_as_rules_gives_each_member_its_weight():
+    mixture = Mixture("d4", (0.5, 0.25, 0.125))
+    found = nested_cv.as_rules(as_given(mixture, TABLE), ["b", "a"], "otsu")
+    assert (found.tta, found.own, found.members, found.method) == ("d4", 0.5, {"b": 0.25, "a": 0.125}, "otsu")
+    with pytest.raises(ValueError, match="argument"):
+        nested_cv.as_rules(as_given(mixture, TABLE), ["b"], "otsu")
+
+
+def test_each_case_is_scored_by_its_folds_choice_the_final_one_and_the_given_one(tmp_path):
+    """The map is 0.6 on the truth, the left half, 0.4 in a quarter beside it, and 0 elsewhere."""
+    truth = np.zeros((4, 8), np.uint8)
+    truth[:, :4] = 1
+    png.write_mask(tmp_path / "truth.png", truth)
+    probability = np.zeros((4, 8), np.float32)
+    probability[:, :4], probability[:, 4:6] = 0.6, 0.4
+    cases = [case._replace(truth=tmp_path / "truth.png", pixel_size=1.0) for case in CASES[:2]]
+    for case in cases:
+        folder = tmp_path / f"fold_{case.fold}" / "oof" / "flips"
+        folder.mkdir(parents=True)
+        write_probability(folder / f"{case.id}.tif", probability)
+    own = [Experiment("own", tmp_path, (0, 1), 1.0, "flips")]
+
+    def choice(threshold: float) -> nested_cv.Choice:
+        return as_given(ONE, {"HPA": {"kidney": Rule(threshold, 0, 0, math.nan)}})
+
+    measured = Measured(cases, own, mean="probability", pool=HERE)
+    search = SEARCH._replace(start=choice(0.7))
+    found = nested_cv.scores(measured, search, {0: choice(0.5), 1: choice(0.3)}, choice(0.3), "off")
+    assert found["nested"].tolist() == pytest.approx([1.0, 0.8])
+    assert found["in_sample"].tolist() == pytest.approx([0.8, 0.8])
+    assert found["table"].tolist() == [0.0, 0.0]
+    assert found["id"].tolist() == [case.id for case in cases]

@@ -191,3 +191,9 @@ def test_a_table_whose_groups_are_wrong_is_refused(tmp_path, rows, words):
     with pytest.raises(InputError, match=r"folds\.csv: ") as caught:
         folds.read_folds(tmp_path / "folds.csv")
     assert words in str(caught.value)
+
+
+def test_rare_organs_come_in_the_order_of_their_names_whatever_that_of_the_rows():
+    images = pd.DataFrame({"id": ["1", "2", "3"], "organ": ["spleen", "kidney", "lung"]})
+    for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
+        assert list(folds.rare_organs(images.iloc[order], count=2)) == ["kidney", "lung", "spleen"]

@@ -145,3 +145,17 @@ def test_the_interval_over_groups_is_that_of_means_drawn_one_by_one(data, values
 
 def test_units_are_groups_where_they_are_known() -> None:
     assert (metrics.units(3, None), metrics.units(3, ["a", "b", "a"])) == (3, 2)
+
+
+def test_an_image_is_never_asked_for_more_rows_than_a_block():
+    image = np.random.default_rng(0).integers(0, 255, (metrics.BLOCK_ROWS * 2 + 3, 5, 3)).astype(np.uint8)
+    asked, rows = [], rows_of(image)
+
+    def counted(first: int, stop: int) -> np.ndarray:
+        asked.append(stop - first)
+        return rows(first, stop)
+
+    found = metrics.otsu_mask(counted, image.shape[:2])
+    np.testing.assert_array_equal(found, metrics.otsu_mask(rows, image.shape[:2]))
+    assert max(asked) <= metrics.BLOCK_ROWS
+    assert sum(asked) % len(image) == 0

@@ -177,3 +177,18 @@ def test_an_rle_that_would_look_cut_is_written_so_that_it_does_not(tmp_path):
         assert csvfile.read_csv(tmp_path / "a.csv")["rle"][0] == text + "  "
         check_submission(table, pd.DataFrame({"id": ["a"], "img_height": 3, "img_width": 1}))
     assert build_submission(["a"], ["1 1"])["rle"].tolist() == ["1 1"]
+
+
+def test_the_command_line_needs_the_test_table(tmp_path):
+    GOOD.to_csv(tmp_path / "mine.csv", index=False)
+    command = [sys.executable, "-m", "ftu.masks.submission", "check", str(tmp_path / "mine.csv")]
+    done = subprocess.run(
+        command,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "--test" in done.stderr
+    assert "Traceback" not in done.stderr

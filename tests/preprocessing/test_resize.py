@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftu.errors import InputError
 from ftu.files.index import ImageRow
 from ftu.prediction import windows
 from ftu.preprocessing import resize
@@ -90,3 +91,18 @@ def test_an_organ_without_training_images_has_nothing_to_compare_with():
     table = resize.scale_table([row(0.4, 3000), row(0.4, 30, organ="lung", part="test")], **FIXED)
     assert table.loc[table["organ"] == "lung", "against_train"].isna().all()
     assert resize.scale_warnings(table) == []
+
+
+def test_the_longer_side_of_an_image_that_is_not_square_is_reported():
+    tall = ImageRow("a", "train", "lung", "HPA", 100, 300, 0.5)
+    for one in (tall, tall._replace(img_height=300, img_width=100)):
+        (found,) = resize.scale_table([one], **MICRONS).to_dict("records")
+        assert (found["native_px"], found["field_um"]) == (300, 150.0)
+
+
+def test_a_scale_at_which_an_image_is_too_large_is_refused_by_its_key():
+    assert resize.network_shape(100, 1000, 1.0, mode="microns", side=768, microns=1e-3) == (100_000, 10**6)
+    with pytest.raises(
+        InputError, match=r"resize\.microns: 0\.0005 um for an image of 100 x 1000 px of 1 um: "
+    ):
+        resize.network_shape(100, 1000, 1.0, mode="microns", side=768, microns=5e-4)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from ftu.datasets import image_files
 from ftu.files import png
 from ftu.files.index import ImageRow
-from ftu.masks import from_maps
+from ftu.masks import from_maps, rules
 from ftu.masks.cutting import Rule
 from ftu.probabilities import map_file
+from ftu.probabilities.ensemble import Experiment
 from ftu.reports import scores
 from ftu.reports.scores import Trial
 from maps import write_probability
@@ -192,3 +193,44 @@ def test_scores_carry_the_group_where_it_is_known():
     assert scores.with_groups(table, folds).to_dict("list") == table.to_dict("list") | {"group": ["x", "a"]}
     assert scores.with_groups(table, folds.drop(columns="group")) is table
     assert list(scores.with_groups(NONE, folds)) == [*scores.SCORES, "group"]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [
+        (40, 60, (40, 60)),
+        (1024, 512, (512, 256)),
+        (512, 1024, (256, 512)),
+        (2000, 1, (512, 1)),
+        (1, 2000, (1, 512)),
+    ],
+)
+def test_a_picture_has_the_images_proportions_and_is_not_enlarged(tmp_path, height, width, expected):
+    image_files.write_tiff(tmp_path / "image.tiff", np.full((height, width, 3), 200, np.uint8))
+    png.write_mask(tmp_path / "truth.png", np.ones((height, width), np.uint8))
+    write_probability(tmp_path / "map.tif", np.full((4, 4), 0.75))
+    row = ImageRow("7", "train", "lung", "HPA", height, width, 2.0)
+    case = from_maps.Case(row, [([tmp_path / "map.tif"], 1.0)], Rule(0.5, 0, 0, math.nan))
+    found = scores.picture(Trial(case, tmp_path / "truth.png", tmp_path / "image.tiff"), WAY, 0.456)
+    assert found.title == "lung, HPA: Dice 0.46"
+    assert [part.shape[:2] for part in found[1:]] == [expected] * 3
+    assert found[1].mean() == pytest.approx(200, abs=1)
+    assert all(part.min() == 1 for part in found[2:])
+
+
+def test_trials_are_of_the_rows_in_their_order_with_truths_and_images_where_they_lie(tmp_path):
+    rows = [
+        ImageRow(name, "train", "lung", "HPA", 4, 4, 1.0, f"train_images/{name}.tiff") for name in ("b", "a")
+    ]
+    folder = tmp_path / "fold_0" / "oof" / "none"
+    folder.mkdir(parents=True)
+    for row in rows:
+        write_probability(folder / f"{row.id}.tif", np.zeros((4, 4)))
+    rule = Rule(0.5, 0, 0, math.nan)
+    known = rules.Rules("none", 1.0, {}, "table", {"HPA": {"lung": rule}}, {})
+    own = [Experiment("own", tmp_path, (0,), 1.0, "none")]
+    with_images = scores.trials(rows, "oof", own, known, masks=tmp_path / "m", root=tmp_path / "r")
+    assert [(one.case.row.id, one.case.rule) for one in with_images] == [("b", rule), ("a", rule)]
+    assert [one.truth for one in with_images] == [tmp_path / "m/b.png", tmp_path / "m/a.png"]
+    assert [one.image for one in with_images] == [tmp_path / f"r/train_images/{n}.tiff" for n in "ba"]
+    assert {one.image for one in scores.trials(rows, "oof", own, known, masks=tmp_path)} == {None}

@@ -314,3 +314,24 @@ def test_images_that_disagree_leave_a_clear_result_over_seeds_open():
 )
 def test_a_claim_about_several_needs_all_and_falls_with_one(verdicts, expected):
     assert all_of(verdicts) == expected
+
+
+def test_one_value_has_no_interval_on_either_side():
+    assert statistics.interval_over_images(np.array([0.5])) == Interval(-np.inf, np.inf)
+    assert statistics.interval_over_seeds(np.array([0.5])) == Interval(-np.inf, np.inf)
+    assert statistics.inside(statistics.UNKNOWN, 0, np.inf) == "cannot be told"
+    assert statistics.inside(statistics.UNKNOWN, -np.inf, 0) == "cannot be told"
+
+
+@pytest.mark.parametrize(
+    ("reach", "low", "high", "expected"),
+    [
+        (Interval(-0.02, 0.0), -np.inf, 0, "cannot be told"),  # its end is not below 0
+        (Interval(0.0, 0.02), 0, np.inf, "cannot be told"),
+        (Interval(-0.02, -0.001), -np.inf, 0, "holds"),
+        (Interval(0.001, 0.02), -np.inf, 0, "does not hold"),
+        (Interval(-0.02, -0.001), 0, np.inf, "does not hold"),
+    ],
+)
+def test_both_ends_of_a_claim_are_open(reach, low, high, expected):
+    assert statistics.inside(reach, low, high) == expected

@@ -328,7 +328,7 @@ def test_any_facts_of_a_prediction_are_refused(tmp_path_factory, facts, model):
     folder = tmp_path_factory.mktemp("facts")
     jsonfile.write(folder / fold_maps.FACTS, facts)
     (folder / "model.json").write_text(json.dumps(model))
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"\.json|was (changed|trained|predicted)|run `dvc repro"):
         fold_maps.check_fold(folder, folder, tta="flips", due={"test": ["1"]})
 
 
