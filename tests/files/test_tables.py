@@ -52,8 +52,8 @@ def test_a_good_table_is_read_with_its_types(tmp_path):
 @given(order=st.permutations([*competition.TRAIN_COLUMNS, "age", "sex"]))
 def test_order_of_columns_and_other_columns_do_not_matter(tmp_path_factory, order):
     table = good().assign(age="30", sex="Male")[order]
-    path = written(tmp_path_factory.getbasetemp(), table)
-    expected = competition.read_train(written(tmp_path_factory.getbasetemp(), good()), **KNOWN)
+    path = written(tmp_path_factory.mktemp("permuted"), table)
+    expected = competition.read_train(written(tmp_path_factory.mktemp("good"), good()), **KNOWN)
     pd.testing.assert_frame_equal(competition.read_train(path, **KNOWN), expected)
 
 
