@@ -15,7 +15,7 @@ from rasterio.enums import Resampling
 
 from ftu.datasets import image_files
 from ftu.errors import InputError
-from ftu.files import png
+from ftu.files import gdal, png
 from ftu.preprocessing import resize
 from ftu.probabilities import map_file
 from maps import write_probability
@@ -412,3 +412,31 @@ def test_memory_that_runs_out_while_rows_are_read_is_no_damage(tmp_path):
     png.write_rgb(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(InputError, match="does not fit into memory"), png.rgb_rows(tmp_path / "a.png"):
         raise MemoryError
+
+
+def test_a_part_is_read_though_a_strip_elsewhere_is_damaged_and_no_part_of_that_strip_is(tmp_path):
+    """Strips of 64 rows: only those that hold the rows are read and held against their checksums."""
+    file, probability = tmp_path / "a.tif", random_map(256, 40)
+    write_probability(file, probability)
+    with gdal.opened(file, driver="GTiff") as tiff:
+        offset, size = (int(tiff.get_tag_item(f"BLOCK_{what}_0_2", "TIFF", 1)) for what in ("OFFSET", "SIZE"))
+    content = bytearray(file.read_bytes())
+    content[offset + size // 2] ^= 255
+    whole = map_file.read(file)
+    file.write_bytes(content)
+    for rows in (slice(0, 128), slice(70, 71), slice(192, 256)):
+        np.testing.assert_array_equal(map_file.read(file, rows), whole[rows])
+    for rows in (slice(127, 129), slice(128, 129), slice(191, 256), slice(None)):
+        with pytest.raises(InputError, match="is missing or damaged"):
+            map_file.read(file, rows)
+
+
+def test_a_file_that_vanished_while_it_was_written_hides_no_error(tmp_path):
+    def spoilt() -> None:
+        with map_file.writer(tmp_path / "a.tif", 100, 3) as write:
+            write(random_map(70, 3))
+            (tmp_path / "a.tif").unlink(missing_ok=True)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        spoilt()

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from skimage import data, filters
 
 from ftu.masks import metrics
 
@@ -72,6 +73,26 @@ def test_otsu_separates_two_colours_whichever_channel_they_differ_in(dark, colou
     image = np.tile(np.array(colour, np.uint8), (5, 8, 1))
     image[..., channel] += np.uint8(gap) * (1 - dark)
     np.testing.assert_array_equal(metrics.otsu_mask(rows_of(image), dark.shape), dark)
+
+
+def test_otsu_of_real_tissue_is_that_of_scikit_image():
+    """In 256 equal steps from the least density to the largest."""
+    image = data.immunohistochemistry()
+    density = metrics.optical_density(rows_of(image), image.shape[:2])
+    steps = (255 * ((density - density.min()) / np.ptp(density))).astype(np.uint8)
+    differ = metrics.otsu_mask(rows_of(image), image.shape[:2]) != (steps > filters.threshold_otsu(steps))
+    assert differ.sum() <= 2  # where a float32 lies on a step
+
+
+def test_no_more_rows_are_asked_for_at_a_time_than_fit_into_the_cache():
+    asked = []
+
+    def rows(top: int, bottom: int) -> np.ndarray:
+        asked.append((top, bottom))
+        return np.zeros((bottom - top, 3, 3), np.uint8)
+
+    metrics.optical_density(rows, (150, 3))
+    assert asked == [(0, 64), (64, 128), (128, 150)]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (64, 7), (200, 33)])

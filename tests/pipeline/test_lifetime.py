@@ -3,7 +3,6 @@
 import signal
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import psutil
@@ -104,11 +103,10 @@ def test_a_stage_that_was_started_by_hand_goes_on(folder):
 
 def test_a_stage_that_does_not_stop_in_time_is_ended(folder):
     deaf = "import signal; import ftu.pipeline.lifetime; ftu.pipeline.lifetime.GRACE = 0.5\n"
-    ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN); Path('deaf').touch(); time.sleep(600)"
     (folder / "stages/slow.py").write_text(deaf + STAGE.replace("time.sleep(600)", ignore))
     with launcher(folder, SCRIPT) as dvc:
-        wait_for(lambda: writing(folder))
-        time.sleep(0.2)  # until it ignores the signal
+        wait_for((folder / "deaf").exists)
         dvc.process.kill()
         wait_for(lambda: not dvc.processes())
 

@@ -221,3 +221,9 @@ def test_a_gpu_without_room_names_the_parameters():
         InputError, match=r"predict\.batch_size: .* 2 windows of 32 x 32 px .* use a smaller one"
     ):
         maps(Full(), drawn(0), "none")
+
+
+@given(order=st.permutations([0.75, 1.5, 1.25, 1.0]))
+def test_views_come_in_one_order_whatever_the_order_of_the_scales(order):
+    found = [group.scale for group in views.groups("flips_scales", order)]
+    assert found == [0.75, 0.75, 1.0, 1.0, 1.25, 1.25, 1.5, 1.5]

@@ -195,3 +195,10 @@ def test_bands_come_as_soon_as_they_are_whole():
 )
 def test_a_window_is_no_larger_than_the_image_needs(window, length, side):
     assert windows.fitted(window, length) == side
+
+
+def test_a_step_of_one_pixel_is_taken_and_of_none_is_refused():
+    axis = windows.smooth(9, 4, 0.75)
+    assert np.diff(axis.starts).tolist() == [1] * (len(axis.starts) - 1)
+    with pytest.raises(InputError, match=r"overlap: 0\.76 leaves no step between windows of 4 px"):
+        windows.smooth(9, 4, 0.76)

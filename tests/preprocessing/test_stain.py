@@ -25,7 +25,7 @@ from skimage import data
 from ftu.files import png
 from ftu.preprocessing import normalization, stain
 from ftu.preprocessing.stain import StainError, StainFit
-from ftu.preprocessing.vahadane import angle_between, combine, concentrations, optical_density
+from ftu.preprocessing.vahadane import angle_between, combine, concentrations, first_guess, optical_density
 
 HE = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])  # Ruifrok & Johnston 2001, and so is H-DAB
 H_DAB = np.array([[0.65, 0.70, 0.29], [0.27, 0.57, 0.78]])
@@ -522,3 +522,57 @@ def test_a_mosaic_stays_small_and_covers_its_images():
 def test_a_mosaic_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one image"):
         stain.mosaic([])
+
+
+# ------------------------------------------------------------------ where it starts, what is tissue
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=seeds, stains=st.sampled_from([HE, H_DAB]))
+def test_the_first_guess_is_near_the_stains(seed, stains):
+    """Each half of the pixels is mostly of one stain, with what holds both."""
+    guess = first_guess(optical_density(tissue(stains, seed=seed).reshape(-1, 3)).astype(np.float64))
+    guess = guess[np.argsort(-guess[:, 0])]
+    assert angles(guess, stains).max() < 4
+
+
+@pytest.mark.parametrize("share", [0.4, 0.5, 0.6])
+def test_two_even_colours_have_finite_stains(share):
+    """The median lies on one of the two: each half has to hold some pixels."""
+    pixels, count = np.empty((10_000, 3), np.uint8), round(share * 10_000)
+    pixels[:count], pixels[count:] = (120, 60, 140), (210, 120, 190)
+    guess = first_guess(optical_density(pixels).astype(np.float64))
+    assert np.isfinite(guess).all()
+    assert angle_between(guess) > 1
+
+
+@pytest.mark.parametrize(("level", "expected"), [(203, True), (204, False)])
+def test_tissue_is_darker_than_eight_tenths_of_white(level, expected):
+    greys = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    luminosity = cv2.cvtColor(greys[:, None], cv2.COLOR_RGB2LAB)[:, 0, 0]
+    (place,) = np.flatnonzero(luminosity == level)[:1]
+    assert stain.is_tissue(greys[place : place + 1])[0] == expected
+
+
+@pytest.mark.parametrize(("count", "blank"), [(999, True), (1000, False)])
+def test_an_image_of_less_than_a_hundredth_of_tissue_is_blank(count, blank):
+    image = np.random.default_rng(0).integers(235, 246, (250, 400, 3), np.uint8)
+    flat = image.reshape(-1, 3)
+    flat[:count] = tissue(HE, seed=0).reshape(-1, 3)[stain.is_tissue(tissue(HE, seed=0).reshape(-1, 3))][
+        :count
+    ]
+    if blank:
+        with pytest.raises(StainError, match="blank: 999 tissue pixels of 100000"):
+            stain.fit(image, seed=0)
+    else:
+        stain.fit(image, seed=0)
+
+
+@pytest.mark.parametrize(("degrees", "fits"), [(2.9, False), (3.1, True)])
+def test_two_stains_are_at_least_three_degrees_apart(degrees, fits):
+    near = np.array([[1.0, 0, 0], [np.cos(np.radians(degrees)), np.sin(np.radians(degrees)), 0]])
+    if fits:
+        stain.refuse_one_stain(near)
+        return
+    with pytest.raises(StainError, match=r"stains 2\.9 degrees apart"):
+        stain.refuse_one_stain(near)

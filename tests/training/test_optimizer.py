@@ -398,3 +398,9 @@ def test_a_decoders_rate_moves_it_further(squares):
         }
     assert steps[5.0]["encoder"] == pytest.approx(steps[1.0]["encoder"], rel=1e-3)
     assert steps[5.0]["decoder"] == pytest.approx(5 * steps[1.0]["decoder"], rel=1e-3)
+
+
+def test_a_run_of_three_steps_rises_and_ends_at_the_least_rate():
+    found = rates("onecycle", 3)[:3]
+    assert max(found) == pytest.approx(LR)
+    assert found[-1] == pytest.approx(MIN_LR)

@@ -401,3 +401,18 @@ def test_the_modules_in_use_and_the_versions_of_libraries_are_part_of_the_key(fi
             )
             keys.add(run_key(files, **FACTS))
     assert len(keys) == 3 + len(resume.LIBRARIES)
+
+
+def test_a_run_is_held_where_there_is_no_folder_yet(tmp_path):
+    state = StateFile(tmp_path / "new" / "training" / "fold_0.state", writes=True)
+    with state.held():
+        assert names(state) == {"fold_0.lock"}
+    assert names(state) == set()
+
+
+def test_a_state_is_forgotten_after_what_came_of_it_is_on_the_disk(state, monkeypatch):
+    seen = []
+    monkeypatch.setattr(os, "sync", lambda: seen.append(state.path.exists()))
+    state.remove()
+    assert seen == [True]
+    assert not state.path.exists()

@@ -319,7 +319,8 @@ def test_other_statistics_may_be_asked_for():
 
 @pytest.mark.parametrize("cache", [True, False])
 @pytest.mark.parametrize(
-    ("height", "width", "count"), [(SIZE, SIZE, 1), (SIZE - 5, 3, 1), (SIZE + 1, 3 * SIZE, 6)]
+    ("height", "width", "count"),
+    [(SIZE, SIZE, 1), (SIZE - 5, 3, 1), (SIZE - 5, SIZE, 1), (SIZE, 3, 1), (SIZE + 1, 3 * SIZE, 6)],
 )
 def test_validation_sees_all_of_an_image_of_any_size(tmp_path, height, width, count, cache):
     for part in ("images", "masks"):
@@ -332,7 +333,10 @@ def test_validation_sees_all_of_an_image_of_any_size(tmp_path, height, width, co
     seen = np.full((height, width), -1)
     for number, (_, top, left) in enumerate(whole.windows):
         image, window, index = whole[0, number]
-        assert (index, image.shape[1:]) == (0, window.shape[1:])
+        assert (index, image.shape[1:], window.shape[1:]) == (0, (SIZE, SIZE), (SIZE, SIZE))
+        cut = mask[top : top + SIZE, left : left + SIZE]
+        beyond = [(0, SIZE - length) for length in cut.shape]
+        np.testing.assert_array_equal(window[0], np.pad(cut, beyond, mode="reflect"))
         assert ((image[0] > 0) == window[0]).all()
         part = seen[top : top + SIZE, left : left + SIZE]
         part[:] = window[0, : part.shape[0], : part.shape[1]].numpy()
@@ -398,3 +402,22 @@ def test_an_images_own_stains_are_learnt_once_and_given_to_its_augmentation(fold
     image = png.read_rgb(folder / "images" / f"{IDS[0]}.png")
     assert fits[0] is not None
     np.testing.assert_array_equal(fits[0].matrix, stain.fit(image, seed=0).matrix)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_each_sample_is_of_its_own_file(tmp_path, cache):
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    for number, name in enumerate(IDS):
+        png.write_rgb(tmp_path / "images" / f"{name}.png", np.full((SIZE, SIZE, 3), 40 * number, np.uint8))
+        png.write_mask(tmp_path / "masks" / f"{name}.png", np.full((SIZE, SIZE), number % 2, np.uint8))
+    made = Samples(
+        tmp_path / "images", tmp_path / "masks", IDS, SIZE, None, 0, cache=cache, mean=[0] * 3, std=[1] * 3
+    )
+    for number in range(COUNT):
+        image, mask, index = made[0, number]
+        assert (index, round(255 * float(image.mean())), float(mask.mean())) == (
+            number,
+            40 * number,
+            number % 2,
+        )
