@@ -153,7 +153,7 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 def test_a_folder_is_refused(tmp_path):
-    refused(tmp_path, "does not exist")
+    refused(tmp_path, "cannot be read .Is a directory.; give none, imagenet")
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from ftu.errors import some
+from ftu.files import limits
 from ftu_tools.doctor.findings import Finding, error, ok, size, warning
 
 CGROUP = Path("/sys/fs/cgroup")
 PER_WORKER = 400e6  # bytes that a process of the per-image stages takes
 SHOWN = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "numpy", "rasterio", "dvc")
+LARGEST = 2**26  # bytes of uv.lock
 WITHIN = 120  # s, for torch to be imported on a machine that is busy
 
 
@@ -35,8 +37,8 @@ def python() -> Iterator[Finding]:
 def packages(lock: Path, wanted: Path) -> Iterator[Finding]:
     """The packages that pyproject.toml, at `wanted`, asks for, against the versions of uv.lock, at `lock`."""
     try:
-        asked = tomllib.loads(wanted.read_text())["project"]["dependencies"]
-        listed = tomllib.loads(lock.read_text())["package"]
+        asked = tomllib.loads(limits.content(wanted, LARGEST).decode())["project"]["dependencies"]
+        listed = tomllib.loads(limits.content(lock, LARGEST).decode())["package"]
     except (OSError, ValueError, KeyError) as problem:
         yield error(
             "packages", f"{wanted} and {lock} cannot be read ({problem}); git checkout {wanted} {lock}"
