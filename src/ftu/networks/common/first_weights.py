@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ftu.cache.hashes import sha256
 from ftu.errors import InputError, some
-from ftu.networks.common import weights_file
+from ftu.networks.common import hub, weights_file
 from ftu.networks.common.contract import Encoder
 from ftu.networks.common.efficientnet_names import in_timms_names
 from ftu.networks.common.standardize import MEAN, STD
@@ -105,15 +105,21 @@ def non_commercial(source: dict[str, str]) -> str:
 
 
 def _read_hub(name: str) -> dict[str, Tensor]:
+    hub.offline_unless_reached()
     try:
         if name.startswith("coat_"):
             net = timm.create_model(EXTENDED.get(name, name), pretrained=True, features_only=True)
         else:
             net = smp.encoders.get_encoder(name, weights=name.startswith("tu-") or "imagenet")
-    except (OSError, RuntimeError, KeyError) as error:
+    except Exception as error:  # what a damaged file makes the readers raise has no common kind
+        if (file := hub.cached(name, timm_facts(name))) and file.is_file():
+            raise InputError(
+                f"train.weights: {file} cannot be read as weights ({type(error).__name__}); it is the hub's "
+                f"copy of the ImageNet weights of {name}: rm {file.resolve()}, and they are fetched again"
+            ) from error
         raise InputError(
-            f"train.weights: the ImageNet weights of {name} could not be fetched ({error}); "
-            "go online, or give the path of a local file"
+            f"train.weights: the ImageNet weights of {name} could not be fetched "
+            f"({' '.join(str(error).split())[:300]}); go online, or give the path of a local file"
         ) from error
     return net.state_dict()
 
