@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,23 @@ def tools() -> Iterator[Finding]:
     for name, (level, way) in ways.items():
         words = said(name, "--version") if shutil.which(name) else ""
         yield ok(name, words.removeprefix(f"{name} ")) if words else level(name, f"not on the PATH; {way}")
+
+
+def repository(project: Path) -> Iterator[Finding]:
+    """Whether git, which DVC asks, takes the folder for a repository of ours."""
+    if not shutil.which("git"):
+        return
+    command = ["git", "-C", str(project), "rev-parse", "--show-toplevel"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return
+    if "dubious ownership" in done.stderr:
+        place = shlex.quote(str(project.resolve()))
+        way = f"git config --global --add safe.directory {place}, if you trust its owner"
+        yield error("git", f"{project.resolve()} is another user's, and git refuses it; {way}")
+    else:
+        way = "git init && git add -A && git commit -m start, or clone it in place of downloading a ZIP"
+        yield error("git", f"{project.resolve()} is no git repository, which DVC needs; {way}")
 
 
 def processors(params: dict[str, Any] | None) -> Iterator[Finding]:
