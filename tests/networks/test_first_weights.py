@@ -153,7 +153,7 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 def test_a_folder_is_refused(tmp_path):
-    refused(tmp_path, "does not exist")
+    refused(tmp_path, "cannot be read .Is a directory.; give none, imagenet")
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
@@ -234,6 +234,48 @@ def test_imagenet_without_the_hub_is_refused(monkeypatch, tmp_path, name):
     ):
         load_encoder_weights(net, name, "imagenet")
     assert_equal(net.net.state_dict(), state(name))
+
+
+def cached(monkeypatch, tmp_path, name, content):
+    """Lay a file where the hub keeps the weights of an encoder; the file itself, which has another name."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    facts, revision = timm.get_pretrained_cfg(name.removeprefix("tu-")), "0" * 40
+    folder = tmp_path / f"models--{facts.hf_hub_id.replace('/', '--')}"
+    for part in ("refs", "blobs", f"snapshots/{revision}"):
+        (folder / part).mkdir(parents=True)
+    (folder / "refs/main").write_text(revision)
+    (folder / "blobs/b").write_bytes(content)
+    (folder / "snapshots" / revision / "model.safetensors").symlink_to(folder / "blobs/b")
+    return folder / "blobs/b"
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[: len(whole) // 2], lambda _: b"<html>proxy</html>"])
+def test_a_damaged_file_of_the_hub_is_named_and_what_to_remove(monkeypatch, tmp_path, damage):
+    name = "tu-resnet10t"
+    content = damage(safetensors.torch.save(timm.create_model("resnet10t").state_dict()))
+    blob = cached(monkeypatch, tmp_path, name, content)
+    net = encoder(name)
+    with pytest.raises(
+        InputError, match=rf"model.safetensors cannot be read as weights \(\w+\); .*: rm {blob}"
+    ):
+        load_encoder_weights(net, name, "imagenet")
+    assert_equal(net.net.state_dict(), state(name))
+
+
+@pytest.mark.parametrize("proxy", ["", "http://127.0.0.1:9"], ids=["direct", "proxy"])
+def test_without_a_network_the_hub_is_asked_once(monkeypatch, tmp_path, capfd, proxy):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    if proxy:
+        monkeypatch.setenv("https_proxy", proxy)
+    else:
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "https://127.0.0.1:9")  # nobody listens
+        for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match=r"could not be fetched .*; go online, or give the path"):
+        load_encoder_weights(encoder("tu-resnet10t"), "tu-resnet10t", "imagenet")
+    assert "Retry" not in "".join(capfd.readouterr())
 
 
 def test_imagenet_where_the_hub_has_none_is_refused():

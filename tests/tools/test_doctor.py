@@ -451,3 +451,21 @@ def test_a_fresh_clone_is_well_and_stays_as_it_is_even_without_torch(tmp_path):
     assert lines[-1].endswith(", 1 error")
     set_params(folder, {"thresholds": {"HPA": {}}})
     assert "error    params" in run(folder, *command, status=1)
+
+
+def test_a_folder_that_is_no_repository_is_told_with_the_way_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    (found,) = machine.repository(tmp_path)
+    assert found.level == "error"
+    assert "is no git repository" in found.words
+    assert "git init" in found.words
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    assert list(machine.repository(tmp_path)) == []
+
+
+def test_a_repository_of_another_user_is_told_with_the_way_out(tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    (found,) = machine.repository(tmp_path)
+    assert f"git config --global --add safe.directory {tmp_path}" in found.words

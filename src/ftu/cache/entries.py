@@ -11,6 +11,9 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from ftu.cache import checksummed
+from ftu.files import limits
+
+LARGEST = 2**33  # bytes: of an image of the most pixels, and its mask
 
 
 class Read(NamedTuple):
@@ -29,7 +32,7 @@ def read(folder: Path, key: str) -> Read:
     """The entry of a key; one that is damaged is removed."""
     path = place(folder, key)
     try:
-        content = path.read_bytes()
+        content = limits.content(path, LARGEST)
     except FileNotFoundError:
         return Read(None)
     except OSError as error:

@@ -9,10 +9,12 @@ from types import FunctionType
 
 import numpy as np
 
+from ftu.files import limits
+
 
 def sha256(path: Path) -> str:
-    """The hash of a file's bytes, in hex."""
-    with path.open("rb", buffering=0) as file:
+    """The hash of a file's bytes, in hex; OSError where it is no regular file."""
+    with limits.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import stat
+from io import FileIO
 from pathlib import Path
 
 MOST_PIXELS = 2**30  # of an image or a mask: OpenCV reads no larger PNG, and a mask is one
@@ -50,14 +51,41 @@ def file_fault(path: Path) -> str:
     return f"{facts.st_size} bytes, more than {MOST_BYTES}" if facts.st_size > MOST_BYTES else ""
 
 
+def opened(path: Path, most: int | None = None) -> FileIO:
+    """The regular file at `path`, open for reading, unbuffered.
+
+    OSError also where it is a pipe, a device or a socket, which may never end, or has more than `most` bytes.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # else a pipe waits for a writer
+    try:
+        facts = os.fstat(descriptor)
+        if stat.S_ISDIR(facts.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+        if most is not None and facts.st_size > most:
+            raise _too_large(path, facts.st_size)
+        return os.fdopen(descriptor, "rb", buffering=0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
 def content(path: Path, most: int) -> bytes:
-    """The bytes of the file at `path`; OSError also where it is a pipe, a device, or larger than `most`."""
-    facts = path.stat()
-    if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
-        raise OSError(errno.EINVAL, "Not a regular file", str(path))
-    if facts.st_size > most:
-        raise OSError(errno.EFBIG, f"{os.strerror(errno.EFBIG)}: {facts.st_size} bytes", str(path))
-    return path.read_bytes()
+    """The bytes of the file at `path`; OSError as `opened` raises it."""
+    with opened(path, most) as file:
+        parts, size = [], 0
+        most = min(most, os.fstat(file.fileno()).st_size + 2**20)
+        while part := file.read(2**24):
+            parts.append(part)
+            size += len(part)
+            if size > most:  # it grows, or is one of /proc's, which say that they have none
+                raise _too_large(path, size)
+    return b"".join(parts)
+
+
+def _too_large(path: Path, size: int) -> OSError:
+    return OSError(errno.EFBIG, f"{os.strerror(errno.EFBIG)}: {size} bytes", str(path))
 
 
 def text(content: bytes) -> str:

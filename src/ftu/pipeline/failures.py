@@ -16,8 +16,7 @@ KEPT = 20  # logs
 SHOWN = 300  # characters of an error's own words
 # What a system refuses, and the way out. atomic.py has the words of full and read-only disks.
 WORDS = REFUSALS | {
-    # Before EMFILE, whose words are a part of its own.
-    errno.ENFILE: "this system may have no more files open; end other programs",
+    errno.ENFILE: "this system may have no more files open; end other programs",  # before its likeness
     errno.EMFILE: "this process may have no more files open; raise `ulimit -n`",
     errno.EFBIG: "a file may not become that large; raise `ulimit -f`",
     errno.EIO: "a disk or a network drive fails; look at `dmesg`, and at the drive",

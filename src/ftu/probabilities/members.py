@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pandas as pd
-from fsspec import AbstractFileSystem
 from tqdm import tqdm
 
 from ftu.errors import InputError
@@ -25,6 +24,8 @@ from ftu.probabilities import map_file, member_checks, projects
 from ftu.probabilities.projects import Source
 
 FACTS = "member.json"
+LARGEST = 2**31  # bytes of a map of the most pixels
+LARGEST_TEXT = 2**27  # bytes of a table or of facts
 
 
 class Member(NamedTuple):
@@ -46,11 +47,11 @@ def find(name: str, project: Path, wanted: member_checks.Wanted) -> Member:
     source = _find(name, project)
     files = source.files
     with _told(source):
-        params, lock = _bytes(files, "params.yaml"), _bytes(files, "dvc.lock")
+        params, lock = _bytes(source, "params.yaml"), _bytes(source, "dvc.lock")
         settings = _settings(name, params)
         index = _index(source)
         folds = sorted(settings["split"]["run"])
-        weights = {str(fold): _weights(name, files, fold) for fold in folds}
+        weights = {str(fold): _weights(name, source, fold) for fold in folds}
         member_checks.check_alike(name, settings, index, wanted)
         member_checks.check_maps(name, files, folds, wanted)
     facts = {
@@ -119,7 +120,7 @@ def _index(source: Source) -> pd.DataFrame:
     """A member's data/images.csv, checked as this project's own is."""
     with TemporaryDirectory() as scratch:
         path = Path(scratch) / "images.csv"
-        path.write_bytes(_bytes(source.files, "data/images.csv"))
+        path.write_bytes(_bytes(source, "data/images.csv"))
         try:
             return read_index(path)
         except InputError as error:
@@ -130,22 +131,24 @@ def _index(source: Source) -> pd.DataFrame:
 def _check_names(source: Source, place: str) -> None:
     """Raise InputError unless a member's folder holds maps by plain names, which are copied to our own."""
     for path in source.files.find(place):
+        source.check(path, LARGEST)
         name = path.removeprefix(f"{place}/").removesuffix(".tif")
         if fault := limits.name_fault(name):
             raise InputError(f"ensemble.members: {source.name!r}: {place}: {fault}")
 
 
-def _bytes(files: AbstractFileSystem, path: str) -> bytes:
-    with files.open(path, "rb") as file:
+def _bytes(source: Source, path: str) -> bytes:
+    source.check(path, LARGEST_TEXT)
+    with source.files.open(path, "rb") as file:
         content = file.read()
     assert isinstance(content, bytes)  # as the mode says
     return content
 
 
-def _weights(name: str, files: AbstractFileSystem, fold: int) -> str:
+def _weights(name: str, source: Source, fold: int) -> str:
     """The hash of a fold's weights; InputError when others predicted."""
-    predicted = json.loads(_bytes(files, f"data/predictions/fold_{fold}/prediction.json"))["weights_sha256"]
-    trained = json.loads(_bytes(files, f"models/fold_{fold}/model.json"))["weights_sha256"]
+    predicted = json.loads(_bytes(source, f"data/predictions/fold_{fold}/prediction.json"))["weights_sha256"]
+    trained = json.loads(_bytes(source, f"models/fold_{fold}/model.json"))["weights_sha256"]
     if predicted != trained:
         raise InputError(
             f"ensemble.members: {name!r}: weights {predicted[:8]} predicted fold {fold}, where the model is "

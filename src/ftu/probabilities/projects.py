@@ -14,6 +14,8 @@ from fsspec.implementations.local import LocalFileSystem
 from ftu.cache import hashes
 from ftu.errors import InputError
 
+LARGEST = 2**35  # bytes of any file of a project
+
 
 class Source(NamedTuple):
     """A project, where DVC or a folder keeps it."""
@@ -23,8 +25,19 @@ class Source(NamedTuple):
     commit: str  # empty for a folder
     failures: tuple[type[Exception], ...]  # by which it tells that a file is not there
 
+    def check(self, path: str, most: int) -> None:
+        """Raise InputError where a file is a pipe or a device, which may never end, or has more bytes."""
+        try:
+            facts = self.files.info(path)
+        except self.failures:  # who reads it tells that
+            return
+        if facts["type"] == "other" or (facts["type"] == "file" and (facts.get("size") or 0) > most):
+            what = f"has {facts['size']} bytes" if facts["type"] == "file" else "is no regular file"
+            raise InputError(f"{self.name}: {path} {what}; put a file of the pipeline there")
+
     def get(self, path: str, to: Path) -> Path:
         """Copy a file; InputError when there is none."""
+        self.check(path, LARGEST)
         to.parent.mkdir(parents=True, exist_ok=True)
         try:
             self.files.get_file(path, str(to))

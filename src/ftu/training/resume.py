@@ -15,9 +15,11 @@ import torch
 
 from ftu.cache import checksummed, fingerprint, hashes
 from ftu.errors import InputError
+from ftu.files import limits
 from ftu.pipeline import locks
 from ftu.pipeline.atomic import whole_file
 
+LARGEST = 2**35  # bytes: a dozen times those of the largest network
 LIBRARIES = (
     "torch", "timm", "segmentation-models-pytorch", "accelerate", "numpy", "albumentations", "albucore",
     "opencv-python-headless",
@@ -57,7 +59,12 @@ class StateFile:
         """The state, None when there is none. A damaged file is set aside, with a warning that names it."""
         if not self.path.exists():
             return None
-        payload = checksummed.payload(self.path.read_bytes())
+        try:
+            payload = checksummed.payload(limits.content(self.path, LARGEST))
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: the state of a training cannot be read ({error.strerror}); remove it"
+            ) from error
         if payload is not None:
             return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
         aside = self.path.with_suffix(".damaged")

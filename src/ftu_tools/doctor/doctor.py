@@ -43,6 +43,7 @@ def examine(project: Path) -> Iterator[Finding]:
     yield from found("python", machine.python)
     yield from found("packages", partial(machine.packages, Path("uv.lock"), Path("pyproject.toml")))
     yield from found("tools", machine.tools)
+    yield from found("git", partial(machine.repository, project))
     yield from found("processors", partial(machine.processors, params))
     yield from found("memory", partial(machine.memory, params))
     yield about_params
@@ -74,6 +75,9 @@ def found(about: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Findin
         yield error(about, f"the package {problem.name} cannot be imported ({problem}); make env")
     except OSError as problem:
         yield error(about, f"cannot be looked at ({problem}); look whose files these are")
+    except Exception as problem:  # the other checks go on
+        kind = f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
+        yield error(about, f"could not be looked at ({kind}), a fault of the program; report it")
 
 
 def read_params() -> tuple[dict[str, Any] | None, Finding]:

@@ -10,9 +10,12 @@ from typing import Any
 
 from ftu.cache import checksummed
 from ftu.errors import InputError, some
+from ftu.files import limits
 from ftu.pipeline.atomic import in_work
 from ftu_tools.doctor.findings import Finding, ok, size, warning
 from ftu_tools.doctor.needs import occupied
+
+LARGEST = 2**35  # bytes of a file that is read whole
 
 
 def running(temporary: Path) -> Iterator[Finding]:
@@ -27,7 +30,7 @@ def running(temporary: Path) -> Iterator[Finding]:
 def writers(rwlock: Path) -> list[str]:
     """The living processes that DVC's list of what is being read and written names."""
     try:
-        listed = json.loads(rwlock.read_text(encoding="utf-8"))
+        listed = json.loads(limits.content(rwlock, LARGEST))
     except (OSError, ValueError):  # no dvc has run, or it was killed while it wrote; DVC says that itself
         return []
     entries = [*listed.get("write", {}).values()]
@@ -43,7 +46,7 @@ def trainings(folder: Path) -> Iterator[Finding]:
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
         words = f"{path.name}, {size(path.stat().st_size)}, its last whole epoch ended {when}"
-        if checksummed.payload(path.read_bytes()) is None:
+        if checksummed.payload(limits.content(path, LARGEST)) is None:
             yield warning("training", f"{words}, is damaged; it will start again, rm {path}")
         elif held := holders([path.with_suffix(".lock")]):
             yield ok("training", f"{words}, and {some(held)} is at it")

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from ftu.errors import some
+from ftu.files import limits
 from ftu_tools.doctor.findings import Finding, error, ok, size, warning
 
 CGROUP = Path("/sys/fs/cgroup")
 PER_WORKER = 400e6  # bytes that a process of the per-image stages takes
 SHOWN = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "numpy", "rasterio", "dvc")
+LARGEST = 2**26  # bytes of uv.lock
 WITHIN = 120  # s, for torch to be imported on a machine that is busy
 
 
@@ -35,8 +38,8 @@ def python() -> Iterator[Finding]:
 def packages(lock: Path, wanted: Path) -> Iterator[Finding]:
     """The packages that pyproject.toml, at `wanted`, asks for, against the versions of uv.lock, at `lock`."""
     try:
-        asked = tomllib.loads(wanted.read_text(encoding="utf-8"))["project"]["dependencies"]
-        listed = tomllib.loads(lock.read_text(encoding="utf-8"))["package"]
+        asked = tomllib.loads(limits.content(wanted, LARGEST).decode())["project"]["dependencies"]
+        listed = tomllib.loads(limits.content(lock, LARGEST).decode())["package"]
     except (OSError, ValueError, KeyError) as problem:
         yield error(
             "packages", f"{wanted} and {lock} cannot be read ({problem}); git checkout {wanted} {lock}"
@@ -82,6 +85,23 @@ def tools() -> Iterator[Finding]:
     for name, (level, way) in ways.items():
         words = said(name, "--version") if shutil.which(name) else ""
         yield ok(name, words.removeprefix(f"{name} ")) if words else level(name, f"not on the PATH; {way}")
+
+
+def repository(project: Path) -> Iterator[Finding]:
+    """Whether git, which DVC asks, takes the folder for a repository of ours."""
+    if not shutil.which("git"):
+        return
+    command = ["git", "-C", str(project), "rev-parse", "--show-toplevel"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return
+    if "dubious ownership" in done.stderr:
+        place = shlex.quote(str(project.resolve()))
+        way = f"git config --global --add safe.directory {place}, if you trust its owner"
+        yield error("git", f"{project.resolve()} is another user's, and git refuses it; {way}")
+    else:
+        way = "git init && git add -A && git commit -m start, or clone it in place of downloading a ZIP"
+        yield error("git", f"{project.resolve()} is no git repository, which DVC needs; {way}")
 
 
 def processors(params: dict[str, Any] | None) -> Iterator[Finding]:

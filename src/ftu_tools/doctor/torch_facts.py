@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from pathlib import Path
 
 
 def gpus() -> list[dict[str, str | int]]:
@@ -15,30 +14,12 @@ def gpus() -> list[dict[str, str | int]]:
 
 
 def imagenet(encoder: str) -> dict[str, str]:
-    """Where an encoder's ImageNet weights lie on this machine, empty if nowhere, and their licence.
-
-    It looks where huggingface_hub and torch.hub put what segmentation-models-pytorch and timm fetch.
-    """
-    import segmentation_models_pytorch as smp
-    import torch
-    from huggingface_hub import try_to_load_from_cache
-
+    """Where an encoder's ImageNet weights lie on this machine, empty if nowhere, and their licence."""
+    from ftu.networks.common import hub
     from ftu.networks.common.first_weights import licence, timm_facts
 
-    if encoder in smp.encoders.encoders:
-        settings = smp.encoders.encoders[encoder]["pretrained_settings"].get("imagenet")
-        where, url = [(settings["repo_id"], settings["revision"])] if settings else [], ""
-    else:
-        facts = timm_facts(encoder)
-        repository, _, revision = ((facts and facts.hf_hub_id) or "").partition("@")
-        where = [(repository, revision or None)] if repository else []
-        url = facts.url if facts and isinstance(facts.url, str) else ""
-    names = ("model.safetensors", "pytorch_model.bin")
-    cached = [try_to_load_from_cache(repo, name, revision=one) for repo, one in where for name in names]
-    found = [path for path in cached if isinstance(path, str)]
-    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
-    found += [str(file)] if url and file.is_file() else []
-    return {"encoder": encoder, "cached": next(iter(found), ""), "licence": licence(encoder)}
+    cached = hub.cached(encoder, timm_facts(encoder))
+    return {"encoder": encoder, "cached": str(cached or ""), "licence": licence(encoder)}
 
 
 def main() -> None:

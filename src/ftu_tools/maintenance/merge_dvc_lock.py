@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ftu.errors import InputError
+from ftu.files import limits
 from ftu.pipeline.stage import run
 
+LARGEST = 2**26  # bytes of a dvc.lock
 Stages = Mapping[str, Any]  # the entry of each stage, by its name
 
 
@@ -33,9 +35,16 @@ def merge(base: Stages, ours: Stages, theirs: Stages) -> dict[str, Any]:
     return merged
 
 
+def _text(path: Path) -> str:
+    try:
+        return limits.content(path, LARGEST).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); give three dvc.lock") from error
+
+
 def main() -> None:
     """The command line."""
-    from dvc.utils.serialize import dump_yaml, load_yaml  # writes what DVC would
+    from dvc.utils.serialize import dump_yaml, parse_yaml  # writes what DVC would
 
     parser = argparse.ArgumentParser(
         prog="python -m ftu_tools.maintenance.merge_dvc_lock", description="Merge three dvc.lock."
@@ -43,7 +52,7 @@ def main() -> None:
     for name in ("base", "ours", "theirs"):
         parser.add_argument(name, type=Path)
     arguments = parser.parse_args()
-    base, ours, theirs = ((load_yaml(path) or {}) for path in vars(arguments).values())
+    base, ours, theirs = ((parse_yaml(_text(path), str(path)) or {}) for path in vars(arguments).values())
     stages = merge(*((side.get("stages") or {}) for side in (base, ours, theirs)))
     dump_yaml(arguments.ours, theirs | ours | {"stages": stages})
 

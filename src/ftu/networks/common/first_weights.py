@@ -1,17 +1,17 @@
 """An encoder's first weights: none, ImageNet's from the hub, or a local file; never silently random."""
 
 import re
+import sys
 from pathlib import Path
 
-import safetensors.torch
 import segmentation_models_pytorch as smp
 import timm
-import torch
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
 from ftu.cache.hashes import sha256
 from ftu.errors import InputError, some
+from ftu.networks.common import hub, weights_file
 from ftu.networks.common.contract import Encoder
 from ftu.networks.common.efficientnet_names import in_timms_names
 from ftu.networks.common.standardize import MEAN, STD
@@ -56,7 +56,9 @@ def load_encoder_weights(encoder: Encoder, name: str, weights: str) -> dict[str,
         facts = {"source": "imagenet", "licence": licence(name)}
     else:
         path = Path(weights)
-        state = _read_state(path)
+        state, prefix = weights_file.read(path)
+        if prefix:
+            sys.stderr.write(f"warning: train.weights: {path}: left out {prefix!r}, of all names\n")
         facts = {"source": path.name, "sha256": sha256(path), "licence": "that of the file"}
     left = _fill(encoder.net, state, weights, ADDED if name in EXTENDED else NOTHING)
     return facts | ({"at_random": left} if left else {})
@@ -103,15 +105,21 @@ def non_commercial(source: dict[str, str]) -> str:
 
 
 def _read_hub(name: str) -> dict[str, Tensor]:
+    hub.offline_unless_reached()
     try:
         if name.startswith("coat_"):
             net = timm.create_model(EXTENDED.get(name, name), pretrained=True, features_only=True)
         else:
             net = smp.encoders.get_encoder(name, weights=name.startswith("tu-") or "imagenet")
-    except (OSError, RuntimeError, KeyError) as error:
+    except Exception as error:  # what a damaged file makes the readers raise has no common kind
+        if (file := hub.cached(name, timm_facts(name))) and file.is_file():
+            raise InputError(
+                f"train.weights: {file} cannot be read as weights ({type(error).__name__}); it is the hub's "
+                f"copy of the ImageNet weights of {name}: rm {file.resolve()}, and they are fetched again"
+            ) from error
         raise InputError(
-            f"train.weights: the ImageNet weights of {name} could not be fetched ({error}); "
-            "go online, or give the path of a local file"
+            f"train.weights: the ImageNet weights of {name} could not be fetched "
+            f"({' '.join(str(error).split())[:300]}); go online, or give the path of a local file"
         ) from error
     return net.state_dict()
 
@@ -149,24 +157,3 @@ def _fill(net: nn.Module, found: dict[str, Tensor], source: str, added: re.Patte
 def _plain(key: str) -> str:
     """A key as timm's files have it: a feature net puts `model.` before it, or says stages_0 for stages.0."""
     return key.removeprefix("model.").replace("_", ".")
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise InputError(f"train.weights: {path} does not exist; give none, imagenet or the path of a file")
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file makes torch's reader fail in any way (text: KeyError)
-        raise InputError(
-            f"train.weights: {path} cannot be read as weights ({type(error).__name__}); "
-            "give a file that torch.save or safetensors wrote, of tensors alone"
-        ) from error
-    while isinstance(state, dict) and (nested := [key for key in ("state_dict", "model") if key in state]):
-        state = state[nested[0]]
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-    ):
-        raise InputError(f"train.weights: {path} holds no table of named tensors")
-    return state

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ftu.cache.hashes import sha256
 from ftu.errors import InputError
-from ftu.files import jsonfile
-from ftu.networks.common import build
+from ftu.files import jsonfile, limits
+from ftu.networks.common import build, weights_file
 from ftu.networks.common.contract import Segmenter
 from ftu.networks.common.standardize import MEAN, STD
 
@@ -67,7 +67,12 @@ def load(folder: Path) -> tuple[Segmenter, dict]:
         raise InputError(
             f"{folder / FACTS}: {key}: {first['msg']}; run `dvc repro` to train the fold again"
         ) from error
-    if not (folder / WEIGHTS).is_file() or sha256(folder / WEIGHTS) != facts["weights_sha256"]:
+    try:
+        limits.opened(folder / WEIGHTS, weights_file.LARGEST).close()
+        found = sha256(folder / WEIGHTS)
+    except OSError:
+        found = ""
+    if found != facts["weights_sha256"]:
         raise InputError(
             f"{folder / WEIGHTS}: cannot be loaded (missing, or not those that {FACTS} names); run "
             "`dvc repro` to train it again"
@@ -84,6 +89,8 @@ def load(folder: Path) -> tuple[Segmenter, dict]:
             f"{folder / WEIGHTS}: are those of another network than {FACTS} names, {facts['architecture']}: "
             f"{len(odd)} tensors differ, {odd[0]} first; run `dvc repro` to train it again"
         )
+    if fault := weights_file.tensors_fault(weights):
+        raise InputError(f"{folder / WEIGHTS}: {fault}; run `dvc repro` to train it again")
     model.load_state_dict(weights)
     return model, facts
 

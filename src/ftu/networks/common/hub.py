@@ -1,0 +1,70 @@
+"""Where ImageNet weights that smp and timm fetch lie on this machine, and whether the hub can be reached."""
+
+import socket
+from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import huggingface_hub
+import segmentation_models_pytorch as smp
+import torch
+from huggingface_hub import constants
+from timm.models import PretrainedCfg
+
+WITHIN = 2.0  # s, for the hub, or the proxy before it, to take a connection
+NAMES = ("model.safetensors", "pytorch_model.bin")
+
+
+def cached(name: str, facts: PretrainedCfg | None) -> Path | None:
+    """The file of an encoder's ImageNet weights on this machine; `facts` are timm's of one that is its own.
+
+    It looks where huggingface_hub and torch.hub put what segmentation-models-pytorch and timm fetch.
+    """
+    url = ""
+    if name in smp.encoders.encoders:
+        settings = smp.encoders.encoders[name]["pretrained_settings"].get("imagenet")
+        where = [(settings["repo_id"], settings["revision"])] if settings else []
+    else:
+        repository, _, revision = ((facts and facts.hf_hub_id) or "").partition("@")
+        where = [(repository, revision or None)] if repository else []
+        url = facts.url if facts and isinstance(facts.url, str) else ""
+    places = [
+        huggingface_hub.try_to_load_from_cache(repo, name, revision=one)
+        for repo, one in where
+        for name in NAMES
+    ]
+    found = [Path(place) for place in places if isinstance(place, str)]
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    return next(iter([*found, *([file] if url and file.is_file() else [])]), None)
+
+
+def offline_unless_reached() -> None:
+    """Let the hub's client not try again and again for a minute where nobody answers.
+
+    HF_HUB_OFFLINE=1 in the environment asks nobody at all.
+    """
+    if not constants.HF_HUB_OFFLINE and not _reached():
+        constants.HF_HUB_OFFLINE = True
+
+
+def _reached() -> bool:
+    """Whether the hub's address, or that of the proxy in the environment, takes a connection."""
+    asked = urlsplit(constants.ENDPOINT)
+    proxy = getproxies().get(asked.scheme)
+    if proxy and not proxy_bypass(asked.hostname or ""):
+        asked = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    answered = []
+
+    def connect() -> None:
+        port = asked.port or (443 if asked.scheme == "https" else 80)
+        try:
+            socket.create_connection((asked.hostname or "", port), timeout=WITHIN).close()
+        except OSError:
+            return
+        answered.append(True)
+
+    trying = Thread(target=connect, daemon=True)  # a name may take longer to be looked up than any timeout
+    trying.start()
+    trying.join(WITHIN)
+    return bool(answered)
