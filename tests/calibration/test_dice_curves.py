@@ -89,7 +89,7 @@ def test_the_plain_dice_is_that_of_the_thresholded_map(probability, truth):
 
 def test_the_plain_dice_is_not_that_of_swapped_counts():
     truth = np.array([[1, 1, 1, 0]], np.uint8)
-    found = curves(np.float32([[0.9, 0.1, 0.1, 0.9]]), truth, pixel_size=1.0, sizes=PLAIN).dice
+    found = curves(np.array([[0.9, 0.1, 0.1, 0.9]], np.float32), truth, pixel_size=1.0, sizes=PLAIN).dice
     assert found[49, 0, 0] == pytest.approx(2 / 5)
 
 

@@ -34,7 +34,8 @@ def picture() -> np.ndarray:
 
 def write(path: Path, image: np.ndarray, **profile: Any) -> None:
     form: dict[str, Any] = {"driver": "GTiff", "height": HEIGHT, "width": WIDTH, "count": 3, "dtype": "uint8"}
-    with rasterio.open(path, "w", **form | {"photometric": "RGB"} | profile) as written:
+    profile = form | {"photometric": "RGB"} | profile
+    with rasterio.open(path, "w", **profile) as written:
         written.write(np.moveaxis(image, -1, 0))
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -240,6 +241,7 @@ def cached(monkeypatch, tmp_path, name, content):
     """Lay a file where the hub keeps the weights of an encoder; the file itself, which has another name."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    facts: Any
     facts, revision = timm.get_pretrained_cfg(name.removeprefix("tu-")), "0" * 40
     folder = tmp_path / f"models--{facts.hf_hub_id.replace('/', '--')}"
     for part in ("refs", "blobs", f"snapshots/{revision}"):

@@ -3,6 +3,7 @@
 import signal
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import psutil

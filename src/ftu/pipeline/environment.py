@@ -16,12 +16,8 @@ OBEYED = (
     *("TORCH_ALLOW_TF32", "TORCH_BLAS_", "TORCH_LINALG_", "TORCH_CUDNN_", "NVIDIA_TF32", "CUBLAS", "CUDNN_"),
     *("MPLBACKEND", "MATPLOTLIBRC"),
 )
-HARMLESS = (
-    "GDAL_DATA",
-    "GDAL_CURL_CA_BUNDLE",
-    "MKL_NUM_THREADS",
-    "OPENCV_LOG_LEVEL",
-)  # rasterio sets the second
+# rasterio itself sets the second, which is of the network.
+HARMLESS = ("GDAL_DATA", "GDAL_CURL_CA_BUNDLE", "MKL_NUM_THREADS", "OPENCV_LOG_LEVEL")
 LEFT_OUT = "FTU_LEFT_OUT"  # what a script that began anew was started with
 
 
