@@ -48,18 +48,18 @@ export SEED ?= 0
 faults: env ## kill, fill, damage, cut the power in every stage; the next run ends as an undisturbed one: KILLS=50 SEED=0
 	python tests/support/faults.py --kills="$$KILLS" --seed="$$SEED"
 
-FILES ?=
-MOST ?= 40
+export FILES ?=
+export MOST ?= 40
 
 .PHONY: mutants
 mutants: env ## change modules a little, MOST=40 times each; which changes no fast test notices: FILES="src/ftu/..."
-	PYTHONPATH=src:tests/support python tests/support/mutants.py --most "$(MOST)" --seed "$(SEED)" $(FILES)
+	PYTHONPATH=src:tests/support python tests/support/mutants.py --most="$$MOST" --seed="$$SEED" $$FILES
 
-EVERY ?= 1
+export EVERY ?= 1
 
 .PHONY: odd
 odd: env ## odd files and environments: each refused in words, or without a trace: JOBS=2 at a time, EVERY=1
-	PYTHONPATH=src:tests/support python -W ignore tests/support/odd.py --jobs $(JOBS) --every $(EVERY)
+	PYTHONPATH=src:tests/support python -W ignore tests/support/odd.py --jobs="$$JOBS" --every="$$EVERY"
 
 .PHONY: verify-cache
 verify-cache: env ## compare the files of DVC's cache with their names, and remove the damaged ones

@@ -23,7 +23,8 @@ def test_the_committed_picture_is_that_of_the_code(tmp_path, monkeypatch):
 def test_every_cell_differs_from_the_image_and_moves_the_mask_only_where_pixels_move():
     settings = load_params(ROOT / "profiles/competition.yaml").augment
     rng = np.random.default_rng(0)
-    image = rng.integers(60, 200, (512, 512, 3)).astype(np.uint8)
+    density = rng.gamma(2.0, 0.3, (512, 512, 2)) @ np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])
+    image = np.rint(255 * np.exp(-density)).astype(np.uint8)
     mask = np.zeros((512, 512), np.uint8)
     mask[200:290, 210:330] = 1
     (_, plain, outline), *cells = augmentation_picture.cells(image, mask, settings)

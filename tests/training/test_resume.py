@@ -175,7 +175,7 @@ def test_a_write_that_does_not_reach_the_disk_leaves_the_older_state(state, monk
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, failing, fail)
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises(InputError, match=rf"{state.path}: cannot be written, the disk reports an error"):
         state.write(NEWER)
     monkeypatch.undo()
     assert names(state) == {state.path.name}

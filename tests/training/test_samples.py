@@ -47,7 +47,9 @@ AUGMENT = {
 def folder(tmp_path_factory):
     """COUNT copies of one image and mask, so that samples can differ by augmentation alone."""
     folder, rng = tmp_path_factory.mktemp("samples"), np.random.default_rng(0)
-    image = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    dyes = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])
+    density = rng.gamma(2.0, 0.3, (SIZE, SIZE, 2)) @ dyes
+    image = np.rint(255 * np.exp(-density)).astype(np.uint8)
     mask = np.zeros((SIZE, SIZE), np.uint8)
     mask[4:20, 8:16] = 1
     for part in ("images", "masks"):

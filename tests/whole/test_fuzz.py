@@ -285,7 +285,7 @@ ODD_YAML = {
     "no date": ("a: 2001-99-99", "month"),
     "no order": ("a: !!omap [a: 1, a: 2]", "AssertionError"),
     "no truth": ("a: !!bool x", "KeyError"),
-    "NUL": ("a: b\0", "unacceptable character"),
+    "NUL": ("a: b\0", "byte 4 is NUL"),
 }
 
 

@@ -76,7 +76,7 @@ def content(path: Path, most: int) -> bytes:
     with opened(path, most) as file:
         parts, size = [], 0
         most = min(most, os.fstat(file.fileno()).st_size + 2**20)
-        while part := file.read(2**24):
+        while part := file.read(2**20):
             parts.append(part)
             size += len(part)
             if size > most:  # it grows, or is one of /proc's, which say that they have none

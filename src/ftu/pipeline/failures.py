@@ -91,7 +91,7 @@ def _log(name: str, text: str) -> Path | None:
     path = folder / f"{name}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:12]}.log"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, errors="replace")
+        path.write_text(text, encoding="utf-8", errors="replace")
         logs = sorted(folder.glob("*.log"), key=lambda log: log.stat().st_mtime_ns)
         for log in logs[:-KEPT]:
             log.unlink(missing_ok=True)

@@ -86,7 +86,7 @@ def _descendants(pid: int) -> list[int]:
     children: list[int] = []
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
-            children += map(int, (task / "children").read_text().split())
+            children += map(int, (task / "children").read_text(encoding="utf-8").split())
     return children + [deeper for child in children for deeper in _descendants(child)]
 
 
