@@ -137,7 +137,7 @@ def test_pairs_come_sorted_across_blocks(monkeypatch) -> None:
 
 def test_the_check_of_an_image_gives_its_hash(tmp_path: Path) -> None:
     image_files.write_tiff(tmp_path / "a.tiff", texture(3))
-    assert image_files.check_image(tmp_path / "a.tiff", SHAPE) == {"hash": hashed(texture(3))}
+    assert image_files.check_image(tmp_path / "a.tiff", SHAPE) == {"hash": hashed(texture(3)), "printed": 0}
 
 
 @pytest.fixture(scope="module")

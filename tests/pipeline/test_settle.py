@@ -35,7 +35,9 @@ def test_what_no_result_hangs_on_is_kept(tmp_path):
 
 def run(folder, **variables) -> list[str]:
     (folder / "script.py").write_text(SCRIPT)
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("GDAL", "MPL", "DVC_"))}
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(("GDAL", "MPL", "DVC_", "FTU_"))
+    }
     environment = kept | {"PYTHONPATH": str(ROOT / "src")} | variables
     done = subprocess.run(
         [sys.executable, "script.py", "one", "two"], cwd=folder, env=environment, text=True,

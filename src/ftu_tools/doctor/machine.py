@@ -92,7 +92,8 @@ def repository(project: Path) -> Iterator[Finding]:
     if not shutil.which("git"):
         return
     command = ["git", "-C", str(project), "rev-parse", "--show-toplevel"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    english = os.environ | {"LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=english, check=False)
     if done.returncode == 0:
         return
     if "dubious ownership" in done.stderr:
