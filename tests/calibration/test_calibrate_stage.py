@@ -243,5 +243,6 @@ def test_a_member_without_a_map_is_named(project):
 def test_one_fold_cannot_be_nested(project):
     project.set(split={"run": [0]})
     refused(
-        project, "calibrate.enabled: split.run is [0], but what is chosen on some folds is scored on another"
+        project,
+        "params.yaml: calibrate.enabled: split.run is [0], but what is chosen on some folds is scored on another",
     )

@@ -15,7 +15,6 @@ from typing import NamedTuple
 from ruamel.yaml import YAML
 
 from commands import Command, wait_for
-from ftu.errors import some
 from project import commit, copy_repository, set_params
 
 ENCODER = "tu-mobilenetv3_small_050"
@@ -108,7 +107,8 @@ class Project:
         """The lines of dvc.lock that are others than undisturbed."""
         before, now = self.undisturbed.lock.decode(), (self.folder / "dvc.lock").read_text()
         both = difflib.ndiff(before.splitlines(), now.splitlines())
-        return some([" ".join(line.split()) for line in both if line[0] in "+-"])
+        found = [" ".join(line.split()) for line in both if line[0] in "+-"]
+        return ", ".join(found[:5]) + ", ..." * (len(found) > 5)
 
     def temporaries(self) -> list[Path]:
         found = [path for name in (*WRITTEN, ".ftu") for path in (self.folder / name).rglob("*.tmp-*")]

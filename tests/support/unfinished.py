@@ -29,5 +29,6 @@ def wait_for_epochs(folder: Path, count: int, process: subprocess.Popen[str]) ->
         assert time.monotonic() < end
         for path in states(folder):
             with suppress(FileNotFoundError):  # it has ended meanwhile
-                seen.add((path.stat().st_ino, path.stat().st_mtime_ns))
+                facts = path.stat()  # once: it may be replaced between two
+                seen.add((facts.st_ino, facts.st_mtime_ns))
         time.sleep(0.002)
