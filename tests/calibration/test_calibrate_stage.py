@@ -244,5 +244,5 @@ def test_one_fold_cannot_be_nested(project):
     project.set(split={"run": [0]})
     refused(
         project,
-        "params.yaml: calibrate.enabled: split.run is [0], but what is chosen on some folds is scored on another",
+        "params.yaml: calibrate.enabled: split.run is [0], but what is chosen on some folds is scored",
     )
