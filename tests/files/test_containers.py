@@ -1,7 +1,6 @@
 """One picture in every container: the network sees the same bytes, or the file is refused with a way out."""
 
 import io
-import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from rasterio.enums import Resampling
 
+import no_files
 from ftu.cache import per_image
 from ftu.datasets import image_files
 from ftu.errors import InputError
@@ -168,15 +168,7 @@ def test_tags_are_read_in_both_orders_and_from_where_they_lie(order, values):
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "hole"])
 def test_what_is_no_file_of_a_bounded_size_is_neither_opened_nor_hashed(tmp_path, kind):
     path = tmp_path / "a.tiff"
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    elif kind == "folder":
-        path.mkdir()
-    else:
-        with path.open("wb") as made:
-            made.truncate(200 * 10**9)
+    no_files.put(path, kind)
     refused(path, "bytes, more than" if kind == "hole" else "no regular file")
     with pytest.raises(OSError):  # noqa: PT011  # the words are the function's
         per_image.content(path, tmp_path)

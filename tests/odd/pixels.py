@@ -1,7 +1,5 @@
 """Odd image files and what else could decide over pixels, for pixels.yaml."""
 
-import os
-import socket
 import struct
 import zlib
 from pathlib import Path
@@ -13,6 +11,7 @@ import rasterio
 from PIL import Image, PngImagePlugin
 from ruamel.yaml import YAML
 
+import no_files
 from ftu.datasets import image_files
 from ftu.datasets.sample import write_sample
 from imports import ROOT
@@ -159,19 +158,7 @@ def no_file(folder: Path, kind: str) -> None:
     """Something that is no regular file, or a hole."""
     place = file(folder)
     place.unlink()
-    if kind == "pipe":
-        os.mkfifo(place)
-    elif kind == "device":
-        place.symlink_to("/dev/zero")
-    elif kind == "folder":
-        place.mkdir()
-    elif kind == "socket":
-        here = os.getcwd()
-        with socket.socket(socket.AF_UNIX) as server:
-            server.bind(os.path.relpath(place, here) if len(str(place)) > 100 else str(place))
-    elif kind == "hole":
-        with place.open("wb") as made:
-            made.truncate(200 * 10**9)
+    no_files.put(place, kind)
 
 
 def configured(folder: Path, name: str, content: str) -> None:

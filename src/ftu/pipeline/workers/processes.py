@@ -143,7 +143,7 @@ def _portable(error: Exception) -> Exception:
     """The error with its traceback as a note; one of another type where it cannot be pickled."""
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:
+    except Exception:  # an error's own code runs here, and raises what it likes
         error = RuntimeError(f"{type(error).__name__}: {error}")
     error.add_note(traceback.format_exc())
     return error
