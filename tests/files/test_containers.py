@@ -126,6 +126,17 @@ def test_other_colours_are_refused_with_the_way_out(tmp_path, mode):
     refused(tmp_path / "a.tiff", "convert it: `magick ")
 
 
+@pytest.mark.parametrize("transform", [0, 2])  # CMYK as it is, and as YCbCrK
+def test_a_jpeg_for_print_is_refused_and_not_made_rgb(tmp_path, transform):
+    path, adobe = tmp_path / "a.jpg", b"Adobe\0\x64\0\0\0\0"
+    Image.fromarray(picture()).convert("CMYK").save(path)
+    content = path.read_bytes()
+    assert adobe in content
+    place = content.index(adobe) + len(adobe)
+    path.write_bytes(content[:place] + bytes([transform]) + content[place + 1 :])
+    refused(path, "its colours are CMYK", "convert it: `magick ")
+
+
 @pytest.mark.parametrize("form", ["WEBP", "BMP", "GIF", "JPEG2000"])
 def test_another_format_is_named_with_the_way_out(tmp_path, form):
     Image.fromarray(picture()).save(tmp_path / "a.tiff", format=form)

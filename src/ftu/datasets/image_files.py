@@ -57,6 +57,9 @@ def _open(path: Path) -> Iterator[DatasetReader]:
                     "parts"
                 )
             _check_shown(path, image.driver)
+            made_of = image.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "RGB")
+            if made_of not in ("RGB", "YCbCr"):  # of a JPEG for print, GDAL makes RGB as it thinks best
+                raise InputError(f"{path}: its colours are {made_of}; an image must be RGB; {convert}")
             yield image
     except MemoryError as error:
         raise InputError(f"{path}: does not fit into memory ({error}); cut the image into parts") from error
