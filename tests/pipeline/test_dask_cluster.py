@@ -146,6 +146,16 @@ def test_a_worker_in_another_folder_or_with_other_code_is_told_apart(tmp_path, m
 # Clusters that somebody else started
 
 
+def test_a_worker_whose_environment_would_decide_is_refused(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("GDAL_CONFIG_FILE", "mine")
+    place = dask_cluster.Place("tcp://a:1", str(tmp_path), tmp_path, dask_cluster.code())
+    with pytest.raises(InputError, match=r"has GDAL_CONFIG_FILE in its environment.*unset that; start"):
+        place.check()
+    monkeypatch.delenv("GDAL_CONFIG_FILE")
+    place.check()
+    assert os.environ["GDAL_CONFIG_FILE"] == os.devnull  # else ~/.gdal/gdalrc
+
+
 @contextmanager
 def ended(*command: str | Path, cwd: Path, path: Path | None) -> Iterator[None]:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftu.pipeline import dvc_cache, threads
+from ftu_tools.maintenance import verify_cache
 
 
 def store(cache: Path, content: bytes, suffix: str = "") -> Path:
@@ -37,7 +38,7 @@ def test_what_is_damaged_is_removed_and_named(tmp_path, monkeypatch, capsys):
     unfinished.write_bytes(b"half")
     empty.write_bytes(b"")
     monkeypatch.setattr(subprocess, "check_output", lambda *_, **__: f"{tmp_path}\n")
-    dvc_cache.main()
+    verify_cache.main()
     assert not empty.exists()
     assert whole.exists()
     assert folder.exists()

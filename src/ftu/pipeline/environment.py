@@ -26,12 +26,22 @@ def settle(main: Callable) -> str:
 
     Nothing happens where `main` is called by another program than its own script, such as a test.
     """
-    left_out = os.environ.pop(LEFT_OUT, "")
-    found = sorted(name for name in os.environ if name.startswith(OBEYED) and name not in HARMLESS)
-    if os.environ.get("GDAL_CONFIG_FILE") == os.devnull:  # of a run that started this one
-        found.remove("GDAL_CONFIG_FILE")
+    left_out, found = os.environ.pop(LEFT_OUT, ""), obeyed()
     if found and not left_out and main.__module__ == "__main__":
         kept = {name: value for name, value in os.environ.items() if name not in found}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], kept | {LEFT_OUT: ", ".join(found)})
-    os.environ["GDAL_CONFIG_FILE"] = os.devnull  # else ~/.gdal/gdalrc; GDAL looks when it first opens a file
+    close_settings()
     return left_out and f"{left_out} of the environment would change what is computed, and is not obeyed"
+
+
+def obeyed() -> list[str]:
+    """The variables of this process by which libraries compute other values."""
+    found = sorted(name for name in os.environ if name.startswith(OBEYED) and name not in HARMLESS)
+    if os.environ.get("GDAL_CONFIG_FILE") == os.devnull:  # of a run that started this one
+        found.remove("GDAL_CONFIG_FILE")
+    return found
+
+
+def close_settings() -> None:
+    """Let GDAL read no file of settings, such as ~/.gdal/gdalrc; it looks when it first opens a file."""
+    os.environ["GDAL_CONFIG_FILE"] = os.devnull

@@ -14,18 +14,15 @@ from ftu.pipeline.atomic import REFUSALS
 FOREIGN, OURS = 2, 70  # exit status: of what the machine refuses, of a fault of the program (sysexits.h)
 KEPT = 20  # logs
 SHOWN = 300  # characters of an error's own words
-# What a system refuses, and the way out. atomic.py has the words of full and read-only disks.
+# What a system refuses, and the way out; atomic.py has the words for what disks refuse.
 WORDS = REFUSALS | {
     errno.ENFILE: "this system may have no more files open; end other programs",  # before its likeness
     errno.EMFILE: "this process may have no more files open; raise `ulimit -n`",
-    errno.EFBIG: "a file may not become that large; raise `ulimit -f`",
-    errno.EIO: "a disk or a network drive fails; look at `dmesg`, and at the drive",
     errno.EPIPE: "what reads its output has ended; let it read on, or write into a file",
     errno.ENOMEM: "there is no memory left; end other programs, or lower compute.workers",
     errno.EAGAIN: "no process or thread can be started; raise `ulimit -u`, or lower compute.workers",
     errno.EACCES: "it is not yours to read or write; change its owner or mode",
     errno.EPERM: "it is not yours to change; change its owner or mode",
-    errno.ESTALE: "a network drive has lost it; mount it again",
     errno.ELOOP: "its links lead in a circle; put the file in place of the link",
     errno.ENAMETOOLONG: "its name is too long for this disk; use a shorter one",
 }

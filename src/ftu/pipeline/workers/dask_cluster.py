@@ -20,7 +20,8 @@ from distributed import Client, KilledWorker, LocalCluster
 from distributed.comm.core import CommClosedError
 
 from ftu.cache import fingerprint, hashes
-from ftu.errors import InputError
+from ftu.errors import InputError, some
+from ftu.pipeline import environment
 from ftu.pipeline.workers.tasks import Engine
 
 Result = TypeVar("Result")
@@ -103,8 +104,10 @@ class Place(NamedTuple):
             fault = f"works in {os.getcwd()}, which is not the folder of this project or no shared one"
         elif self.code != code():
             fault = "has loaded other code or has other libraries"
+        elif found := environment.obeyed():
+            fault = f"has {some(found)} in its environment, which would change what is computed; unset that"
         else:
-            return
+            return environment.close_settings()
         raise InputError(f"compute.scheduler: a worker of {self.scheduler} {fault}; {_way_out(*self[:2])}")
 
     def do(self, function: Callable[..., Result], *row: object) -> Result:
