@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from ftu.cache import per_image
-from ftu.datasets import competition, duplicates, groups, image_files
+from ftu.datasets import duplicates, groups, image_files, volumes
+from ftu.datasets.layouts import LAYOUTS
 from ftu.files.index import image_rows
 from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_file, whole_folder
@@ -13,13 +14,15 @@ from ftu.pipeline.params import load_params
 from ftu.pipeline.stage import run, warn
 from ftu.pipeline.workers.pool import Pool
 
+FACTS = {"organs", "sources", "pixel_size"}
+
 
 def main() -> str:
     params = load_params(paths.PARAMS)
     root, keep = Path(params.data.root), per_image.keeper(paths.items())
-    names = {"organs": params.data.organs, "sources": params.data.sources}
-    train, test = competition.read_both(root, **names, group=params.split.group)
-    warn(competition.without_rows(root, (train, test)))
+    layout, told = LAYOUTS[params.data.layout], [*params.data.group, *filter(None, [params.data.z])]
+    train, test = layout.read_both(root, **params.data.model_dump(include=FACTS), told=told)
+    warn(layout.without_rows(root, (train, test)))
     index = pd.concat([train[test.columns], test], ignore_index=True)
     rows = image_rows(index)
     files = [root / row.image for row in rows]
@@ -30,16 +33,17 @@ def main() -> str:
     done = pool.each(check, files, shapes, sizes, doing="check images")
     warn(image_files.printed_in_words(files, [item.result["printed"] for item in done]))
     hashes = [item.result["hash"] for item in done]
-    found = groups.of(train, test, params.split.group, duplicates.pairs(hashes))
+    found = groups.of(train, test, params.data.group, duplicates.pairs(hashes))
     for sentence in found.warnings:
         warn(sentence)
     if found.names:
         index = index.assign(group=[*found.names, *[""] * len(test)])  # test images are in no fold
+    index = volumes.located(index, train, test, params.data.z)
 
     with whole_folder(paths.MASKS) as folder:
-        write = keep(competition.decode_mask_file, reads=0, writes=1)
-        targets = [folder / f"{name}.png" for name in train["id"]]
-        done += pool.each(write, targets, list(train["rle"]), shapes[: len(train)], doing="decode masks")
+        decoding = layout.decoding(train, root, [folder / f"{name}.png" for name in train["id"]])
+        write = keep(decoding.function, reads=decoding.reads, writes=1)
+        done += pool.each(write, *decoding.columns, shapes[: len(train)], doing="decode masks")
     with whole_file(paths.IMAGES) as path:
         index.to_csv(path, index=False)
     warn(per_image.warning(done))

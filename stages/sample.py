@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ftu.datasets import competition, sample
+from ftu.datasets import sample
+from ftu.datasets.layouts import LAYOUTS
 from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.params import load_params
@@ -14,7 +15,7 @@ def main() -> str:
     train, test = params.sample.train, params.sample.test
     root = Path(params.data.root)
     if root != paths.SAMPLE:
-        competition.check_root(root)
+        LAYOUTS[params.data.layout].check_root(root)
     with whole_folder(paths.SAMPLE) as folder:
         sample.write_sample(folder, train=train, test=test, seed=params.sample.seed)
     return f"{train + test} images drawn"

@@ -10,10 +10,10 @@ from ftu.pipeline.stage import run, warn
 
 def main() -> str:
     params = load_params(paths.PARAMS)
-    count = params.split.count
+    count, by = params.split.count, params.split.by
     index = read_index(paths.IMAGES)
     train = index[index["set"] == "train"]
-    table = folds.assign_folds(train, count=count, seed=params.split.seed)
+    table = folds.assign_folds(train, by=by, count=count, seed=params.split.seed)
     what = "groups" if "group" in train else "images"
     for organ, found in folds.rare_organs(train, count=count).items():
         warn(f"{organ} has {found} {what} for {count} folds; some folds have none")

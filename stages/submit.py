@@ -8,7 +8,7 @@ from ftu.files import folds
 from ftu.files.index import image_rows, read_index
 from ftu.masks import from_maps, rules, submission
 from ftu.pipeline import paths
-from ftu.pipeline.atomic import whole_files
+from ftu.pipeline.atomic import whole_files, whole_folder
 from ftu.pipeline.params import load_params
 from ftu.pipeline.stage import run
 from ftu.pipeline.workers.pool import Pool
@@ -33,6 +33,11 @@ def main() -> str:
     rows = pd.DataFrame(pool.each(answer, cases, doing="submit"))
     answers = submission.build_submission(rows["id"], rows["rle"])
     submission.check_submission(answers, test)
+    with whole_folder(paths.ANSWERED) as folder:
+        shown = test if params.data.layout == "folders" else test[:0]  # Kaggle takes the table alone
+        targets = [folder / submission.place(image) for image in shown["image"]]
+        shapes = list(zip(shown["img_height"], shown["img_width"], strict=True))
+        pool.each(submission.write_mask_file, targets, list(rows["rle"])[: len(shown)], shapes, doing="write")
     with whole_files(paths.SUBMISSION.parent) as folder:
         answers.to_csv(folder / paths.SUBMISSION.name, index=False)
         rows[from_maps.GUARDED].to_csv(folder / paths.GUARD.name, index=False)

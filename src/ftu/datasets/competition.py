@@ -1,14 +1,24 @@
 """The competition's data set, its tables read and checked; errors name file, row and value."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from ftu.errors import InputError, some
-from ftu.files import rle
+from ftu.files import names, rle
 from ftu.files.csvfile import check_columns, check_ids, check_rles, numbers, read_csv, with_sizes
 from ftu.files.png import write_mask
+
+
+class Decoding(NamedTuple):
+    """What makes masks: a function, how many files it reads, and the columns of its first arguments."""
+
+    function: Callable[..., None]
+    reads: int
+    columns: Sequence[Sequence]
+
 
 TEST_COLUMNS = ["id", "organ", "data_source", "img_height", "img_width", "pixel_size"]
 TRAIN_COLUMNS = [*TEST_COLUMNS, "rle"]
@@ -36,7 +46,7 @@ def read_train(
 ) -> pd.DataFrame:
     """train.csv: a row per image with its organ, data_source, size, pixel_size (um) and rle, all checked.
 
-    Behind these come the columns in `group` (split.group), as text that may be empty.
+    Behind these come the columns in `group` (data.group), as text that may be empty.
     """
     table = _read(path, TRAIN_COLUMNS, organs, sources, group)
     check_rles(str(path), table)
@@ -49,10 +59,16 @@ def read_test(path: Path, *, organs: Collection[str], sources: Collection[str]) 
 
 
 def read_both(
-    root: Path, *, organs: Collection[str], sources: Collection[str], group: Sequence[str] = ()
+    root: Path,
+    *,
+    organs: Collection[str],
+    sources: Collection[str],
+    pixel_size: float = 0,  # noqa: ARG001  # its tables say
+    told: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """train.csv, with the columns in `group`, and test.csv of the data set at `root`; no id is in both."""
+    """train.csv, with the columns in `told`, and test.csv of the data set at `root`; no id is in both."""
     check_root(root)
+    group = [name for name in told if not names.is_pattern(name)]
     train = read_train(root / "train.csv", organs=organs, sources=sources, group=group)
     test = read_test(root / "test.csv", organs=organs, sources=sources)
     if both := set(train["id"]) & set(test["id"]):
@@ -91,15 +107,15 @@ def _read(
 ) -> pd.DataFrame:
     if taken := sorted({"set", "image"} & set(group)):
         raise InputError(
-            f"{path}: column {taken[0]}, which split.group names, is one that this pipeline makes itself; "
-            "rename it in the table and in split.group"
+            f"{path}: column {taken[0]}, which data.group names, is one that this pipeline makes itself; "
+            "rename it in the table and in data.group"
         )
     table = read_csv(path)
     check_columns(path, table, columns)
     if missing := [column for column in group if column not in table]:
         raise InputError(
-            f"{path}: has no column {', '.join(missing)}, which split.group names; found "
-            f"{', '.join(table.columns)[:200]}; name columns of it, or set split.group: []"
+            f"{path}: has no column {', '.join(missing)}, which data.group names; found "
+            f"{', '.join(table.columns)[:200]}; name columns of it, or set data.group: []"
         )
     if table.empty:
         raise InputError(f"{path}: has no rows; fetch the file again")
@@ -118,6 +134,11 @@ def _check_named(path: Path, table: pd.DataFrame, column: str, known: Collection
             f"{path}: id {row['id']}: {column} {row[column][:40]!r} has no threshold in params.yaml, which "
             f"knows {', '.join(sorted(known))}; correct the row, or name it in data and thresholds"
         )
+
+
+def decoding(train: pd.DataFrame, root: Path, targets: Sequence[Path]) -> Decoding:  # noqa: ARG001
+    """What writes the masks of the rows of `train` to `targets`: it reads the table alone."""
+    return Decoding(decode_mask_file, 0, [targets, list(train["rle"])])
 
 
 def decode_mask_file(target: Path, text: str, shape: tuple[int, int]) -> None:

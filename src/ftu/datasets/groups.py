@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ftu.errors import some
+from ftu.files import names
 
 
 class Groups(NamedTuple):
@@ -18,7 +19,7 @@ class Groups(NamedTuple):
 def of(
     train: pd.DataFrame, test: pd.DataFrame, columns: Sequence[str], same: Sequence[tuple[int, int]]
 ) -> Groups:
-    """The groups of the rows of `train` (id, and `columns` as text).
+    """The groups of the rows of `train` (id, and `columns` as text, or patterns of what names say).
 
     Rows with equal values in all `columns`, but for blanks around them, are one group. So are two that are
     one picture, and whatever these lead to: `same` has their positions among the rows of `train`, then
@@ -26,6 +27,8 @@ def of(
     where there are columns, or two training images that are one picture. The warnings name the ids of empty
     values, and of one picture twice.
     """
+    for column in columns:
+        train = names.with_told(train, column)
     ids, trained = [*train["id"], *test["id"]], len(train)
     pairs = [(ids[one], ids[other]) for one, other in same if other < trained]
     across = [(ids[one], ids[other]) for one, other in same if one < trained <= other]
@@ -34,8 +37,8 @@ def of(
     told = _warnings(ids[:trained], list(train.loc[unknown, "id"]), columns, pairs, across)
     alike = train[~unknown].groupby(list(columns))["id"] if columns else ()
     led = [(ids[one], ids[other]) for one, other in same]  # two may be one picture with a test image
-    names = joined(ids, [*(list(found) for _, found in alike), *led])[:trained]
-    return Groups(names if columns or len(set(names)) < trained else [], told)
+    first = joined(ids, [*(list(found) for _, found in alike), *led])[:trained]
+    return Groups(first if columns or len(set(first)) < trained else [], told)
 
 
 def joined(ids: Sequence[str], ties: Sequence[Sequence[str]]) -> list[str]:
@@ -63,7 +66,7 @@ def _warnings(
     told = []
     if lonely:
         told.append(
-            f"{len(lonely)} of {len(ids)} training images have no value in one of split.group "
+            f"{len(lonely)} of {len(ids)} training images have no value in one of data.group "
             f"({', '.join(columns)}); each is a group of its own: {some(lonely)}"
         )
     if pairs:

@@ -37,29 +37,42 @@ FOREIGN = {  # by what stands at which place of a file
 @contextmanager
 def _open(path: Path) -> Iterator[DatasetReader]:
     """Open an RGB uint8 TIFF, PNG or JPEG; anything else is an InputError that names the file."""
+    with _opened(path, "image") as image:
+        convert = f"convert it: `{CONVERT.format(path)}`"
+        if image.count != 3 or set(image.dtypes) != {"uint8"}:
+            raise InputError(
+                f"{path}: has {image.count} bands of {image.dtypes[0]}; "
+                f"an image must have 3 bands (RGB) of uint8; {convert}"
+            )
+        _check_colours(path)
+        made_of = image.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "RGB")
+        if made_of not in ("RGB", "YCbCr"):  # of a JPEG for print, GDAL makes RGB as it thinks best
+            raise InputError(f"{path}: its colours are {made_of}; an image must be RGB; {convert}")
+        yield image
+
+
+@contextmanager
+def _opened(path: Path, what: str) -> Iterator[DatasetReader]:
+    """Open a TIFF, PNG or JPEG of which nothing is missing, and which is shown as it lies.
+
+    InputError otherwise, that names the file and calls it `what`.
+    """
     if not path.exists():
-        raise InputError(f"{path}: image is missing; restore it or remove its row from the table")
+        raise InputError(f"{path}: {what} is missing; restore it or remove its row from the table")
     if fault := limits.file_fault(path):
         raise InputError(f"{path}: cannot be read as an image ({fault}); put the image itself there")
-    convert = f"convert it: `{CONVERT.format(path)}`"
     if kind := _foreign(path):
-        raise InputError(f"{path}: cannot be read as an image: it is {kind} image; {convert}")
+        raise InputError(
+            f"{path}: cannot be read as an image: it is {kind} image; convert it: `{CONVERT.format(path)}`"
+        )
     try:
         with gdal.opened(path, driver=gdal.driver_of(path)) as image:
-            if image.count != 3 or set(image.dtypes) != {"uint8"}:
-                raise InputError(
-                    f"{path}: has {image.count} bands of {image.dtypes[0]}; "
-                    f"an image must have 3 bands (RGB) of uint8; {convert}"
-                )
             if fault := gdal.size_fault(path, image) or _hole(path):
                 raise InputError(
                     f"{path}: cannot be read as an image ({fault}); fetch the file again, or cut it into "
                     "parts"
                 )
-            _check_shown(path, image.driver)
-            made_of = image.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "RGB")
-            if made_of not in ("RGB", "YCbCr"):  # of a JPEG for print, GDAL makes RGB as it thinks best
-                raise InputError(f"{path}: its colours are {made_of}; an image must be RGB; {convert}")
+            _check_upright(path, image.driver)
             yield image
     except MemoryError as error:
         raise InputError(f"{path}: does not fit into memory ({error}); cut the image into parts") from error
@@ -83,11 +96,11 @@ def _hole(path: Path) -> str:
             return str(error)
 
 
-def _check_shown(path: Path, driver: str) -> None:
-    """Raise InputError where the pixels as they are stored are not the picture: turned, or other colours."""
+def _check_upright(path: Path, driver: str) -> None:
+    """Raise InputError where the pixels as they are stored are not the picture, but turned or mirrored."""
     with path.open("rb") as file:
         try:
-            turned, tags = tiff.orientation(file, driver), tiff.tags(file)
+            turned = tiff.orientation(file, driver)
         except ValueError as error:
             raise InputError(f"{path}: cannot be read as an image ({error}); fetch it again") from error
     if turned != 1:
@@ -96,6 +109,12 @@ def _check_shown(path: Path, driver: str) -> None:
             f"nothing; turn its pixels: `magick {path} -auto-orient PNG24:OUT.png`, or remove the tag where "
             f"masks fit the pixels as they lie: `exiftool -Orientation= {path}`"
         )
+
+
+def _check_colours(path: Path) -> None:
+    """Raise InputError where a TIFF's numbers are other colours than RGB, or of other than 8 bits."""
+    with path.open("rb") as file:
+        tags = tiff.tags(file)
     bits = tags.get(tiff.BITS, [8])
     colour, compression = _first(tags, tiff.PHOTOMETRIC), _first(tags, tiff.COMPRESSION)
     known = colour in (GREYS, COLOURS) or (colour, compression) == (YCBCR, JPEG_IN_TIFF)
@@ -204,6 +223,21 @@ def read_image(path: Path) -> np.ndarray:
     """The image at native size, (H, W, 3) uint8 RGB."""
     with _open(path) as image:
         return cv2.merge(list(image.read()))
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """The numbers of a mask as its file has them, (H, W) uint8; of a palette the indices, not the colours."""
+    with _opened(path, "mask") as image:
+        if image.count != 1 or image.dtypes[0] not in ("uint8", "uint16"):
+            raise InputError(
+                f"{path}: has {image.count} bands of {image.dtypes[0]}; a mask has one, of whole numbers; "
+                f"make it "
+                "with `python -m ftu_tools.dataset.make`"
+            )
+        labels = image.read(1)
+    if labels.max(initial=0) > 255:
+        raise InputError(f"{path}: has the value {labels.max()}; a mask's go up to 255")
+    return labels.astype(np.uint8)
 
 
 def read_resized(path: Path, shape: tuple[int, int]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Stratified folds: the images of each organ are dealt out like cards, those of a group together."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,24 +10,76 @@ from ftu.errors import InputError
 from ftu.files.csvfile import check_columns, check_ids, read_csv
 
 
-def assign_folds(images: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:
-    """Deal `images` (id, organ) into `count` folds, stratified by organ; paper section 5.
+def assign_folds(images: pd.DataFrame, *, by: str, count: int, seed: int) -> pd.DataFrame:
+    """Put `images` (id, organ, and what `by` needs) into `count` folds: id, organ, fold, sorted by id.
 
-    Returns id, organ, fold (0..count-1) sorted by id, whatever the order of the input. Any two folds
-    differ by at most one image of each organ, and by at most one image in all, because the deal of each
-    organ goes on where that of the one before stopped.
+    `by` is image or group (dealt, see `deal`), z (neighbouring slices, see `blocks`), or source (see
+    `sources`). Where the images have a column `group`, or are dealt by z, so has the result, and no group
+    is in two folds. Raises InputError where a fold would be empty.
+    """
+    return WAYS[by](images.sort_values("id", kind="stable", ignore_index=True), count=count, seed=seed)
 
-    Where the images have a column `group`, so has the result, and groups are dealt whole: of an organ whose
-    groups hold no other, two folds differ by at most its largest group. Groups of one image are dealt as if
-    there were none. Raises InputError when there are fewer images, or groups, than folds.
+
+def deal(images: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:
+    """Deal images stratified by organ; paper section 5.
+
+    Any two folds differ by at most one image of each organ, and by at most one image in all, because the
+    deal of each organ goes on where that of the one before stopped.
+
+    Where the images have a column `group`, groups are dealt whole: of an organ whose groups hold no other,
+    two folds differ by at most its largest group. Groups of one image are dealt as if there were none.
+    Raises InputError when there are fewer images, or groups, than folds.
     """
     grouped = ["group"] if "group" in images else []
-    table = images[["id", "organ", *grouped]].sort_values("id", kind="stable", ignore_index=True)
-    groups = table["group"] if grouped else table["id"]
+    groups = images["group"] if grouped else images["id"]
     _check_enough(groups, count, grouped=bool(grouped))
-    order = pd.Series(np.random.default_rng(seed).permutation(len(table)))
-    fold = groups.map(_deal(groups, table["organ"], order, count))
-    return table.assign(fold=fold)[["id", "organ", "fold", *grouped]]
+    order = pd.Series(np.random.default_rng(seed).permutation(len(images)))
+    fold = groups.map(_deal(groups, images["organ"], order, count))
+    return images.assign(fold=fold)[["id", "organ", "fold", *grouped]]
+
+
+def blocks(images: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:  # noqa: ARG001
+    """Cut each volume (`volume`, `z`) into `count` blocks of neighbouring slices, as even as can be.
+
+    Block k is fold k. A block is a group: its slices are alike. Slices at the ends of two blocks are
+    neighbours all the same, so that other volumes may score lower.
+    """
+    if "z" not in images:
+        raise InputError("split.by z: data/images.csv has no column z; run `dvc repro -f -s decode`")
+    volume = ["data_source", "volume"]
+    table = images.astype({"z": int}).sort_values([*volume, "z"], kind="stable")
+    slices = table.groupby(volume)["id"]
+    table = table.assign(fold=slices.cumcount() * count // slices.transform("size"))
+    group = table.groupby([*volume, "fold"])["id"].transform("min")
+    table = table.assign(group=group).sort_index()
+    _check_none_empty(table, count, "slices", "use fewer folds")
+    return table[["id", "organ", "fold", "group"]]
+
+
+def sources(images: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:  # noqa: ARG001
+    """Hold out one data source after the other: fold k is the k-th source by name."""
+    found = sorted(set(images["data_source"]))
+    if len(found) != count:
+        raise InputError(
+            f"split.count: {count} folds by source, and the training images are of {len(found)} "
+            f"({', '.join(found)}); set split.count: {len(found)}"
+        )
+    if "group" in images:
+        parted = images.groupby("group")["data_source"].nunique()
+        if (parted > 1).any():
+            raise InputError(
+                f"split.by source: group {parted.index[parted > 1][0]} has images of several sources, so "
+                "that a fold would be scored on what its model has seen; take one of them out"
+            )
+    fold = images["data_source"].map(found.index)
+    return images.assign(fold=fold)[["id", "organ", "fold", *(["group"] if "group" in images else [])]]
+
+
+def _check_none_empty(table: pd.DataFrame, count: int, what: str, way_out: str) -> None:
+    if empty := sorted(set(range(count)) - set(table["fold"])):
+        raise InputError(
+            f"split.count: {count} folds, of which {empty} get no {what}, from {len(table)} images; {way_out}"
+        )
 
 
 def _deal(groups: pd.Series, organs: pd.Series, order: pd.Series, count: int) -> dict[str, int]:
@@ -57,8 +110,11 @@ def _check_enough(groups: pd.Series, count: int, *, grouped: bool) -> None:
     raise InputError(
         f"split.count: {count} folds need at least {count} groups, got {len(sizes)}, the largest of "
         f"{sizes.iloc[0]} of {len(groups)} images ({sizes.index[0]} and others); use fewer folds, or name "
-        "more columns in split.group"
+        "more columns in data.group"
     )
+
+
+WAYS: dict[str, Callable[..., pd.DataFrame]] = {"image": deal, "group": deal, "z": blocks, "source": sources}
 
 
 def rare_organs(images: pd.DataFrame, *, count: int) -> dict[str, int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from ftu.errors import InputError, some, speak_any_language
-from ftu.files import csvfile, rle
+from ftu.files import csvfile, png, rle
 
 COLUMNS = ["id", "rle"]
 
@@ -42,6 +42,21 @@ def problems(submission: pd.DataFrame, test: pd.DataFrame) -> list[str]:
 def build_submission(ids: Iterable[str], rles: Iterable[str]) -> pd.DataFrame:
     """The table of a submission, not yet checked."""
     return pd.DataFrame({"id": list(ids), "rle": list(map(csvfile.whole, rles))}, columns=COLUMNS)
+
+
+def place(image: str) -> Path:
+    """Where the mask of an image lies among others, by the image's place in its data set: NAME.png.
+
+    Where sources have folders, SOURCE/NAME.png.
+    """
+    path = Path(image)
+    return Path(*path.parts[:-3], f"{path.stem}.png")
+
+
+def write_mask_file(target: Path, text: str, shape: tuple[int, int]) -> None:
+    """Write a mask of 0 and 255 at this (height, width), of its RLE."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    png.write_mask(target, rle.decode(text, height=shape[0], width=shape[1]))
 
 
 def _about_columns(columns: list[str]) -> Iterator[str]:

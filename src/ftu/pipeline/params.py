@@ -22,6 +22,7 @@ RENAMED = {
     "augment.elastic": "augment.distort",  # one of the two, at the probability given
     "augment.grid": "augment.distort",
     "postprocess.threshold": "postprocess.method",  # it named no number
+    "split.group": "data.group",  # and split.by: group
 }
 
 
@@ -68,6 +69,21 @@ class Params(Section):
                 raise ValueError(
                     f"thresholds.{source}: {', '.join(sorted(unknown))} is not in data.organs or data.sources"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _what_folds_hold_is_known(self) -> Self:
+        by, group = self.split.by, self.data.group
+        if by == "group" and not group:
+            raise ValueError("split.by group needs data.group, which says who belongs together")
+        if by == "image" and group:
+            raise ValueError(
+                f"split.by image would put images of one group ({', '.join(group)}, of data.group) into "
+                f"several "
+                "folds; use by group, or data.group: [] where images are independent"
+            )
+        if by == "z" and not self.data.z:
+            raise ValueError("split.by z needs data.z, the number of a slice in its volume")
         return self
 
     @model_validator(mode="after")

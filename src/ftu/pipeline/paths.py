@@ -20,6 +20,7 @@ TRAINED = PREDICTIONS, MEMBERS, MODELS  # where the maps of an ensemble lie, and
 REPORTS = Path("reports")
 GEOMETRY = Path("reports/geometry.csv")
 SUBMISSION = Path("submissions/submission.csv")
+ANSWERED = Path("submissions/masks")
 GUARD = Path("submissions/guard.csv")
 
 

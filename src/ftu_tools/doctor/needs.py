@@ -24,7 +24,7 @@ def rows(params: Mapping[str, Any], sample: Path) -> list["ImageRow"]:
 
     Raises InputError when the tables are not there or not valid.
     """
-    from ftu.datasets import competition
+    from ftu.datasets.layouts import LAYOUTS
     from ftu.datasets.sample import SIDES
     from ftu.files.index import ImageRow, image_rows
 
@@ -33,8 +33,9 @@ def rows(params: Mapping[str, Any], sample: Path) -> list["ImageRow"]:
     if drawn_later(root, sample):
         parts = [part for part in ("train", "test") for _ in range(params["sample"][part])]
         return [ImageRow("", part, "", "", side, side, 1000 / side) for part in parts]
-    group = params["split"]["group"]
-    both = competition.read_both(root, organs=settings["organs"], sources=settings["sources"], group=group)
+    told = [*settings["group"], *filter(None, [settings["z"]])]
+    facts = {name: settings[name] for name in ("organs", "sources", "pixel_size")}
+    both = LAYOUTS[settings["layout"]].read_both(root, **facts, told=told)
     return [row for table in both for row in image_rows(table)]
 
 

@@ -1,0 +1,206 @@
+"""Images and masks in folders: the layout of own data sets; errors name file and value.
+
+ROOT/{train,test}/{images,masks}/NAME.EXT, or one level more, ROOT/SOURCE/..., with SOURCE in data.sources.
+A table ROOT/images.csv may say more of them. Masks hold 0 and 1, or 0 and 255.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ftu.datasets import image_files
+from ftu.datasets.competition import Decoding
+from ftu.errors import InputError, some
+from ftu.files import csvfile, names
+from ftu.files.png import write_mask
+
+SETS = ("train", "test")
+IMAGES = {".tif", ".tiff", ".png", ".jpg", ".jpeg"}
+MASKS = {".tif", ".tiff", ".png"}
+TABLE = "images.csv"
+SAYS = ("organ", "data_source", "pixel_size")  # what the table may say of an image
+EXPECTED = "train/images/NAME.png and train/masks/NAME.png, and test/images/NAME.png"
+
+
+def check_root(root: Path) -> None:
+    """Raise InputError unless `root` has a folder of training images, or folders of sources that have."""
+    if any(root.glob("train/images")) or any(root.glob("*/train/images")):
+        return
+    what = "has no train/images" if root.is_dir() else "is no folder" if root.exists() else "does not exist"
+    raise InputError(
+        f"data.root: {root} {what}; data.layout folders wants {EXPECTED} there, or in a folder for each of "
+        "data.sources"
+    )
+
+
+def read_both(
+    root: Path,
+    *,
+    organs: Sequence[str],
+    sources: Sequence[str],
+    pixel_size: float,
+    told: Sequence[str] = (),
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The training and the test images: a row each with the columns of the index, `name`, and `mask` (its
+    file).
+
+    The organ is the table's, or the first of `organs`; the source that of the table, or the folder's, or
+    the first of `sources`; um per px those of the table, or `pixel_size`. Behind these come the table's
+    columns in `told`, as text. Test images may have masks or not; then `mask` is ''.
+    """
+    check_root(root)
+    found = pd.DataFrame(_found(root, sources), columns=["name", "set", "data_source", "image", "mask"])
+    _check_paired(root, found)
+    table = _with_table(root, found.assign(organ=organs[0], pixel_size=str(pixel_size)), told)
+    for column, known in (("organ", organs), ("data_source", sources)):
+        _check_known(root, table, column, known)
+    table = table.assign(id=_ids(table), pixel_size=csvfile.numbers(root / TABLE, table, "pixel_size", float))
+    shapes = [image_files.image_shape(root / image) for image in table["image"]]
+    table = table.assign(
+        img_height=[height for height, _ in shapes], img_width=[width for _, width in shapes]
+    )
+    own = ["id", "organ", "data_source", "img_height", "img_width", "pixel_size", "set", "image", "name"]
+    columns = [*own, *(column for column in told if column in table and column not in own), "mask"]
+    train, test = (table.loc[table["set"] == name, columns].reset_index(drop=True) for name in SETS)
+    return train, test
+
+
+def without_rows(root: Path, tables: Sequence[pd.DataFrame]) -> str:  # noqa: ARG001
+    """Nothing: there is no image without a row."""
+    return ""
+
+
+def decoding(train: pd.DataFrame, root: Path, targets: Sequence[Path]) -> Decoding:
+    """What writes the masks of the rows of `train` to `targets`, from their files."""
+    return Decoding(decode_mask_file, 1, [[root / mask for mask in train["mask"]], targets])
+
+
+def decode_mask_file(source: Path, target: Path, shape: tuple[int, int]) -> None:
+    """Write the mask of a file of numbers as a stage reads it; InputError unless it is one of this
+    (height, width)."""
+    labels = image_files.read_labels(source)
+    if labels.shape != shape:
+        raise InputError(
+            f"{source}: is {labels.shape[0]} x {labels.shape[1]} px (height x width) but its image "
+            f"{shape[0]} x "
+            f"{shape[1]}; correct one of them"
+        )
+    values = np.unique(labels)
+    if not (set(values.tolist()) <= {0, 1} or set(values.tolist()) <= {0, 255}):
+        raise InputError(
+            f"{source}: has the values {some(values.tolist())}; a mask of one class has 0 and 1, or 0 and "
+            f"255; "
+            "map them with `python -m ftu_tools.dataset.make`"
+        )
+    write_mask(target, (labels > 0).astype(np.uint8))
+
+
+def _found(root: Path, sources: Sequence[str]) -> Iterator[tuple[str, str, str, str, str]]:
+    """name, set, source, and the files of image and mask in `root`, of every image in its folders."""
+    places = [(root, sources[0])] + [(root / name, name) for name in sources]
+    for folder, source in places:
+        for part in SETS:
+            masks = _by_name(folder / part / "masks", MASKS)
+            images = _by_name(folder / part / "images", IMAGES)
+            if lost := sorted(set(masks) - set(images)):
+                raise InputError(
+                    f"{folder / part / 'masks'}: {some(lost)} of {len(lost)} masks have no image of that "
+                    f"name in "
+                    f"{folder / part / 'images'}; add the images, or take the masks away"
+                )
+            for name, path in images.items():
+                mask = str(masks[name].relative_to(root)) if name in masks else ""
+                yield name, part, source, str(path.relative_to(root)), mask
+
+
+def _by_name(folder: Path, endings: Collection[str]) -> dict[str, Path]:
+    """The files of a folder by their names without the ending; none where there is no folder.
+
+    What begins with a dot is no image. InputError for another ending, a folder, or one name twice.
+    """
+    if not folder.is_dir():
+        return {}
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.suffix.lower() not in endings:
+            raise InputError(
+                f"{path}: ends in none of {', '.join(sorted(endings))}; convert it, or take it away"
+            )
+        name = unicodedata.normalize("NFC", path.stem)  # systems spell ä in two ways
+        if name in found:
+            raise InputError(f"{path}: {found[name].name} has the same name; keep one of them")
+        found[name] = path
+    return found
+
+
+def _check_paired(root: Path, table: pd.DataFrame) -> None:
+    train = table[table["set"] == "train"]
+    if train.empty:
+        raise InputError(f"{root}: has no training image; data.layout folders wants {EXPECTED}")
+    alone = train.loc[train["mask"] == "", "image"]
+    if len(alone):
+        raise InputError(
+            f"{root}: {len(alone)} of {len(train)} training images have no mask: {some(alone)}; add masks "
+            f"of the "
+            "same names, or move these images to test"
+        )
+
+
+def _with_table(root: Path, images: pd.DataFrame, told: Sequence[str]) -> pd.DataFrame:
+    """The images with what images.csv says of them, where there is one; empty cells say nothing."""
+    path = root / TABLE
+    columns = [name for name in told if not names.is_pattern(name)]
+    if not path.exists():
+        if columns:
+            raise InputError(
+                f"{path}: does not exist, and data.group or data.z names its column {', '.join(columns)}; "
+                f"add it, or "
+                "give a regular expression with a bracket"
+            )
+        return images
+    table = csvfile.read_csv(path)
+    csvfile.check_columns(path, table, ["id", *columns])
+    if repeated := [name for name, times in Counter(table["id"]).items() if times > 1]:
+        raise InputError(f"{path}: id {some(repeated)} stands in more than one row; keep one")
+    if unknown := sorted(set(table["id"]) - set(images["name"])):
+        raise InputError(
+            f"{path}: id {some(unknown)} names no image; an id is the file's name without its ending"
+        )
+    if twice := sorted(set(table["id"]) & set(images.loc[images["name"].duplicated(), "name"])):
+        raise InputError(
+            f"{path}: id {some(twice)} names more than one image; rename the files, or drop the row"
+        )
+    said = images[["name"]].merge(table.rename(columns={"id": "name"}), on="name", how="left").fillna("")
+    for column in SAYS:
+        if column in said:
+            images = images.assign(**{column: said[column].where(said[column] != "", images[column])})
+    return images.assign(**{column: said[column] for column in columns if column not in SAYS})
+
+
+def _ids(table: pd.DataFrame) -> list[str]:
+    """An id for each image: its name, with the source's where sources have folders.
+
+    Where a training image has the id of a test image, that is test-ID.
+    """
+    folders = [Path(image).parts[:-3] for image in table["image"]]
+    made = [names.as_id("-".join([*parts, name])) for parts, name in zip(folders, table["name"], strict=True)]
+    sets = list(zip(made, table["set"], strict=True))
+    trained = {name for name, part in sets if part == "train"}
+    return [f"test-{name}" if part == "test" and name in trained else name for name, part in sets]
+
+
+def _check_known(root: Path, table: pd.DataFrame, column: str, known: Collection[str]) -> None:
+    unknown = table[~table[column].isin(list(known))]
+    if len(unknown):
+        row = unknown.iloc[0]
+        raise InputError(
+            f"{root / TABLE}: id {row['name']}: {column} {row[column][:40]!r} has no threshold in "
+            f"params.yaml, which "
+            f"knows {', '.join(sorted(known))}; correct the row, or name it in data and thresholds"
+        )
