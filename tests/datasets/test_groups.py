@@ -49,7 +49,7 @@ def test_a_row_without_a_value_is_a_group_of_its_own_and_counted() -> None:
     found = groups.of(people("a M .", "b M .", "c . .", "d M 9", "e M 9"), TEST, ["sex", "age"], [])
     assert found.names == ["a", "b", "c", "d", "d"]
     (said,) = found.warnings
-    assert said.startswith("3 of 5 training images have no value in one of split.group (sex, age)")
+    assert said.startswith("3 of 5 training images have no value in one of data.group (sex, age)")
     assert said.endswith("a, b, c")
 
 

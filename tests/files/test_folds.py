@@ -23,7 +23,7 @@ def image_tables(draw: st.DrawFn) -> pd.DataFrame:
 
 
 def check_laws(images: pd.DataFrame, *, count: int, seed: int) -> None:
-    table = folds.assign_folds(images, count=count, seed=seed)
+    table = folds.assign_folds(images, by="image", count=count, seed=seed)
     assert list(table.columns) == ["id", "organ", "fold"]
     assert table["id"].tolist() == sorted(images["id"])  # every image once, sorted
     organs = images.set_index("id")["organ"]
@@ -38,7 +38,7 @@ def check_laws(images: pd.DataFrame, *, count: int, seed: int) -> None:
         assert sorted(learnt + held_out) == sorted(images["id"])
         assert held_out == table.loc[table["fold"] == fold, "id"].tolist()
     shuffled = images.sample(frac=1, random_state=0)
-    pd.testing.assert_frame_equal(folds.assign_folds(shuffled, count=count, seed=seed), table)
+    pd.testing.assert_frame_equal(folds.assign_folds(shuffled, by="image", count=count, seed=seed), table)
 
 
 @given(images=image_tables(), count=counts, seed=seeds)
@@ -57,7 +57,9 @@ def test_the_deal_of_the_competitions_images_is_fair():
 @given(seed=seeds)
 def test_another_seed_deals_differently(seed):
     images = pd.DataFrame({"id": [str(number) for number in range(60)], "organ": "lung"})
-    first, again, other = (folds.assign_folds(images, count=5, seed=s) for s in (seed, seed, seed + 1))
+    first, again, other = (
+        folds.assign_folds(images, by="image", count=5, seed=s) for s in (seed, seed, seed + 1)
+    )
     pd.testing.assert_frame_equal(first, again)
     assert not first.equals(other)
 
@@ -65,19 +67,19 @@ def test_another_seed_deals_differently(seed):
 @given(seed=seeds)
 def test_the_order_of_ids_does_not_decide_the_fold(seed):
     images = pd.DataFrame({"id": [f"{number:02}" for number in range(60)], "organ": "lung"})
-    table = folds.assign_folds(images, count=5, seed=seed)
+    table = folds.assign_folds(images, by="image", count=5, seed=seed)
     assert table["fold"].tolist() != [number % 5 for number in range(60)]
 
 
 @given(images=image_tables(), more=st.integers(1, 5))
 def test_fewer_images_than_folds_is_an_error(images, more):
     with pytest.raises(InputError, match=rf"split\.count: .* got {len(images)}; use fewer"):
-        folds.assign_folds(images, count=len(images) + more, seed=0)
+        folds.assign_folds(images, by="image", count=len(images) + more, seed=0)
 
 
 @given(images=image_tables(), count=counts)
 def test_rare_organs_are_those_that_some_fold_lacks(images, count):
-    table = folds.assign_folds(images, count=count, seed=0)
+    table = folds.assign_folds(images, by="image", count=count, seed=0)
     held = table.groupby("organ")["fold"].nunique()
     rare = folds.rare_organs(images, count=count)
     assert set(rare) == set(held[held < count].index)
@@ -85,7 +87,9 @@ def test_rare_organs_are_those_that_some_fold_lacks(images, count):
 
 
 def test_a_fold_that_was_not_dealt_is_refused_by_name() -> None:
-    table = folds.assign_folds(pd.DataFrame({"id": ["a", "b"], "organ": ["lung"] * 2}), count=2, seed=0)
+    table = folds.assign_folds(
+        pd.DataFrame({"id": ["a", "b"], "organ": ["lung"] * 2}), by="image", count=2, seed=0
+    )
     with pytest.raises(InputError, match=r"fold 7 holds no image; the folds are \[0, 1\]"):
         folds.divide(table, 7)
 
@@ -115,9 +119,9 @@ def dealt_by_hand(images: pd.DataFrame, *, count: int, seed: int) -> list[int]:
 
 @given(images=image_tables(), count=counts, seed=seeds)
 def test_groups_of_one_image_are_dealt_as_if_there_were_none(images, count, seed):
-    plain = folds.assign_folds(images, count=count, seed=seed)
+    plain = folds.assign_folds(images, by="image", count=count, seed=seed)
     assert plain["fold"].tolist() == dealt_by_hand(images, count=count, seed=seed)
-    grouped = folds.assign_folds(images.assign(group="g" + images["id"]), count=count, seed=seed)
+    grouped = folds.assign_folds(images.assign(group="g" + images["id"]), by="image", count=count, seed=seed)
     assert list(grouped.columns) == ["id", "organ", "fold", "group"]
     pd.testing.assert_frame_equal(grouped.drop(columns="group"), plain)
 
@@ -126,22 +130,22 @@ def test_groups_of_one_image_are_dealt_as_if_there_were_none(images, count, seed
 def test_no_group_lies_in_two_folds_and_every_image_is_dealt_once(images, count, seed):
     if images["group"].nunique() < count:
         with pytest.raises(InputError, match=r"split\.count: .* groups, got .*; use fewer folds, or name"):
-            folds.assign_folds(images, count=count, seed=seed)
+            folds.assign_folds(images, by="image", count=count, seed=seed)
         return
-    table = folds.assign_folds(images, count=count, seed=seed)
+    table = folds.assign_folds(images, by="image", count=count, seed=seed)
     assert table["id"].tolist() == sorted(images["id"])
     assert table["group"].tolist() == images.set_index("id")["group"][table["id"]].tolist()
     assert (table.groupby("group")["fold"].nunique() == 1).all()
     assert set(table["fold"]) == set(range(count))  # no fold is empty
     shuffled = images.sample(frac=1, random_state=0)
-    pd.testing.assert_frame_equal(folds.assign_folds(shuffled, count=count, seed=seed), table)
+    pd.testing.assert_frame_equal(folds.assign_folds(shuffled, by="image", count=count, seed=seed), table)
 
 
 @given(images=grouped_tables(), count=counts, seed=seeds)
 def test_folds_differ_by_no_more_images_of_an_organ_than_its_largest_group(images, count, seed):
     if images["group"].nunique() < count:
         return
-    table = folds.assign_folds(images, count=count, seed=seed)
+    table = folds.assign_folds(images, by="image", count=count, seed=seed)
     cells = pd.crosstab(table["organ"], table["fold"]).reindex(columns=range(count), fill_value=0)
     largest = images.groupby(["organ", "group"]).size().groupby("organ").max()
     assert ((cells.max(axis=1) - cells.min(axis=1)) <= largest).all()
@@ -151,7 +155,7 @@ def test_folds_differ_by_no_more_images_of_an_organ_than_its_largest_group(image
 
 def test_the_largest_groups_are_dealt_first_to_the_emptiest_fold() -> None:
     images = pd.DataFrame({"id": list("abcdefg"), "organ": "lung", "group": list("xxxyyzw")})
-    table = folds.assign_folds(images, count=2, seed=0)
+    table = folds.assign_folds(images, by="image", count=2, seed=0)
     assert table["fold"].value_counts().tolist() == [4, 3]
     fold = table.groupby("group")["fold"].first()
     assert (fold["x"], fold["y"]) == (0, 1)  # then one of z and w to y, the other to either
@@ -161,10 +165,10 @@ def test_a_group_that_leaves_folds_empty_is_refused_with_the_way_out() -> None:
     images = pd.DataFrame({"id": list("abcdef"), "organ": "lung", "group": list("bbbbbf")})
     message = (
         "split.count: 3 folds need at least 3 groups, got 2, the largest of 5 of 6 images (b and others); "
-        "use fewer folds, or name more columns in split.group"
+        "use fewer folds, or name more columns in data.group"
     )
     with pytest.raises(InputError) as caught:
-        folds.assign_folds(images, count=3, seed=0)
+        folds.assign_folds(images, by="image", count=3, seed=0)
     assert str(caught.value) == message
 
 
@@ -174,7 +178,7 @@ def test_what_is_dealt_is_read_again(tmp_path_factory, images, seed):
     for table in (images, images.drop(columns="group")):
         if table.get("group", table["id"]).nunique() < 2:
             continue
-        dealt = folds.assign_folds(table, count=2, seed=seed)
+        dealt = folds.assign_folds(table, by="image", count=2, seed=seed)
         dealt.to_csv(path, index=False)
         pd.testing.assert_frame_equal(folds.read_folds(path), dealt)
 
@@ -197,3 +201,51 @@ def test_rare_organs_come_in_the_order_of_their_names_whatever_that_of_the_rows(
     images = pd.DataFrame({"id": ["1", "2", "3"], "organ": ["spleen", "kidney", "lung"]})
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
         assert list(folds.rare_organs(images.iloc[order], count=2)) == ["kidney", "lung", "spleen"]
+
+
+# ------------------------------------------------------------------ slices and sources
+
+
+@st.composite
+def volumes(draw) -> pd.DataFrame:
+    sizes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=4))
+    rows = [
+        {
+            "id": f"{name}{z:02d}",
+            "organ": "o",
+            "data_source": f"s{name % 2}",
+            "volume": f"v{name // 2}",
+            "z": str(z * 3),
+        }
+        for name, size in enumerate(sizes)
+        for z in draw(st.permutations(range(size)))
+    ]
+    return pd.DataFrame(rows)
+
+
+@given(images=volumes(), count=st.integers(2, 5))
+def test_by_z_each_fold_is_an_interval_of_each_volume(images, count):
+    per_volume = images.groupby(["data_source", "volume"])["id"].size()
+    if per_volume.max() < count:  # then no volume reaches all folds
+        with pytest.raises(InputError, match=f"split.count: {count} folds, of which .* get no slices"):
+            folds.assign_folds(images, by="z", count=count, seed=0)
+        return
+    table = folds.assign_folds(images, by="z", count=count, seed=0)
+    assert table["id"].is_monotonic_increasing
+    both = images.merge(table[["id", "fold", "group"]], on="id").astype({"z": int})
+    assert (both.groupby("group")["fold"].nunique() == 1).all()
+    for (_, name), rows in both.groupby(["data_source", "volume"]):
+        ordered = rows.sort_values("z")["fold"]
+        assert ordered.is_monotonic_increasing, name
+        sizes = ordered.value_counts()
+        assert len(rows) < count or (set(sizes.index) == set(range(count)) and sizes.max() - sizes.min() <= 1)
+
+
+def test_by_source_each_fold_is_a_source():
+    images = pd.DataFrame({"id": list("abcd"), "organ": "o", "data_source": ["y", "x", "y", "z"]})
+    table = folds.assign_folds(images, by="source", count=3, seed=0)
+    assert dict(zip(table["id"], table["fold"], strict=True)) == {"a": 1, "b": 0, "c": 1, "d": 2}
+    with pytest.raises(InputError, match=r"2 folds by source.* of 3 \(x, y, z\); set split.count: 3"):
+        folds.assign_folds(images, by="source", count=2, seed=0)
+    with pytest.raises(InputError, match=r"split.by source: group g has images of several sources"):
+        folds.assign_folds(images.assign(group=["g", "g", "c", "d"]), by="source", count=3, seed=0)

@@ -25,7 +25,7 @@ def prepare(project, *, count: int = 2) -> None:
     train, test = competition.read_both(raw, **known)
     index = pd.concat([train.drop(columns="rle"), test], ignore_index=True)
     index.to_csv(data / "images.csv", index=False)
-    folds.assign_folds(train, count=count, seed=0).to_csv(data / "folds.csv", index=False)
+    folds.assign_folds(train, by="image", count=count, seed=0).to_csv(data / "folds.csv", index=False)
     (data / "shifted").mkdir()
     (data / "shifted" / "shifted.csv").write_text(",".join(ImageRow._fields) + "\n")
     (data / "masks").mkdir()

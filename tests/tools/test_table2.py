@@ -324,19 +324,19 @@ def test_a_data_set_that_experiments_cannot_see_is_told(repository, tracker):
     with pytest.raises(
         InputError, match=r"data/raw is tracked neither by git nor by DVC.*; dvc add data/raw"
     ):
-        experiments.check_visible("data/raw")
+        experiments.check_visible("data/raw", "competition")
     (repository / tracker).parent.mkdir(parents=True, exist_ok=True)
     (repository / tracker).write_text("tracked\n")
     commit(repository)
-    experiments.check_visible("data/raw")
+    experiments.check_visible("data/raw", "competition")
 
 
 def test_a_data_set_outside_the_repository_must_be_there_and_absolute(small_sample):
-    experiments.check_visible(str(small_sample))
+    experiments.check_visible(str(small_sample), "competition")
     with pytest.raises(InputError, match="does not exist"):
-        experiments.check_visible(str(small_sample / "absent"))
+        experiments.check_visible(str(small_sample / "absent"), "competition")
     with pytest.raises(InputError, match="give the absolute path"):
-        experiments.check_visible("../raw")
+        experiments.check_visible("../raw", "competition")
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -179,12 +179,12 @@ def test_a_training_table_without_masks_is_refused(project):
 
 
 def test_a_column_of_groups_that_train_csv_lacks_is_refused(project):
-    project.set(split={"group": ["organ", "patient"]})
+    project.set(data={"group": ["organ", "patient"]}, split={"by": "group"})
     refused(
         project,
         "decode",
-        "data/raw/train.csv: has no column patient, which split.group names; found id, organ",
-        "name columns of it, or set split.group: []",
+        "data/raw/train.csv: has no column patient, which data.group names; found id, organ",
+        "name columns of it, or set data.group: []",
     )
 
 

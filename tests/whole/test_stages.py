@@ -300,10 +300,10 @@ def test_patients_lie_in_one_fold_each(project):
     people = {"sex": [*"MMMFFFMMMM"], "age": [*"11122", *"22333"]}
     people["age"][-1] = ""
     table.assign(**people).to_csv(raw, index=False)
-    project.set(split={"group": ["sex", "age"]})
+    project.set(data={"group": ["sex", "age"]}, split={"by": "group"})
     said = done(project, "decode")
     ids = table["id"].tolist()
-    assert "warning: 1 of 10 training images have no value in one of split.group (sex, age)" in said
+    assert "warning: 1 of 10 training images have no value in one of data.group (sex, age)" in said
     assert f"each is a group of its own: {ids[-1]}\n" in said
     done(project, "split")
     dealt = folds_of(project)
@@ -316,7 +316,7 @@ def test_patients_lie_in_one_fold_each(project):
 def test_too_few_patients_are_refused_by_split(project):
     raw = project.folder / "data" / "sample" / "train.csv"
     csvfile.read_csv(raw).assign(sex="M").to_csv(raw, index=False)
-    project.set(split={"group": ["sex"]})
+    project.set(data={"group": ["sex"]}, split={"by": "group"})
     done(project, "decode")
     before = project.contents()
     failed = project.run("split")
@@ -324,7 +324,7 @@ def test_too_few_patients_are_refused_by_split(project):
     assert (
         "split.count: 2 folds need at least 2 groups, got 1, the largest of 10 of 10 images" in failed.stderr
     )
-    assert "use fewer folds, or name more columns in split.group" in failed.stderr
+    assert "use fewer folds, or name more columns in data.group" in failed.stderr
     assert project.contents() == before
 
 

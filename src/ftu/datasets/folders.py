@@ -5,7 +5,6 @@ A table ROOT/images.csv may say more of them. Masks hold 0 and 1, or 0 and 255.
 """
 
 import unicodedata
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -58,7 +57,8 @@ def read_both(
     table = _with_table(root, found.assign(organ=organs[0], pixel_size=str(pixel_size)), told)
     for column, known in (("organ", organs), ("data_source", sources)):
         _check_known(root, table, column, known)
-    table = table.assign(id=_ids(table), pixel_size=csvfile.numbers(root / TABLE, table, "pixel_size", float))
+    sizes = csvfile.numbers(root / TABLE, table.assign(id=table["name"]), "pixel_size", float)
+    table = table.assign(id=_ids(table), pixel_size=sizes)
     shapes = [image_files.image_shape(root / image) for image in table["image"]]
     table = table.assign(
         img_height=[height for height, _ in shapes], img_width=[width for _, width in shapes]
@@ -166,17 +166,24 @@ def _with_table(root: Path, images: pd.DataFrame, told: Sequence[str]) -> pd.Dat
         return images
     table = csvfile.read_csv(path)
     csvfile.check_columns(path, table, ["id", *columns])
-    if repeated := [name for name, times in Counter(table["id"]).items() if times > 1]:
+    key = ["name", "set"] if "set" in table else ["name"]
+    table = table.rename(columns={"id": "name"})
+    repeated = table.loc[table.duplicated(key), "name"]
+    if len(repeated):
         raise InputError(f"{path}: id {some(repeated)} stands in more than one row; keep one")
-    if unknown := sorted(set(table["id"]) - set(images["name"])):
+    there = images.groupby(key, as_index=False).size()
+    found = table[key].merge(there, on=key, how="left")["size"]
+    if found.isna().any():
         raise InputError(
-            f"{path}: id {some(unknown)} names no image; an id is the file's name without its ending"
+            f"{path}: id {some(table.loc[found.isna(), 'name'])} names no image; an id is the file's name "
+            "without its ending"
         )
-    if twice := sorted(set(table["id"]) & set(images.loc[images["name"].duplicated(), "name"])):
+    if (found > 1).any():
         raise InputError(
-            f"{path}: id {some(twice)} names more than one image; rename the files, or drop the row"
+            f"{path}: id {some(table.loc[found > 1, 'name'])} names more than one image; rename the files, "
+            "or add a column set (train or test)"
         )
-    said = images[["name"]].merge(table.rename(columns={"id": "name"}), on="name", how="left").fillna("")
+    said = images[key].merge(table, on=key, how="left").fillna("")
     for column in SAYS:
         if column in said:
             images = images.assign(**{column: said[column].where(said[column] != "", images[column])})

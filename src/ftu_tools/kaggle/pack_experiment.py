@@ -31,6 +31,11 @@ def pack(found: Source, folder: Path) -> Params:
             f"{found.name}: its params.yaml is not of this version; train it again with this code, or bundle "
             f"it from a checkout of its own commit ({bundle_layout.first_line(error)})"
         ) from error
+    if params.data.layout != "competition":
+        raise InputError(
+            f"{found.name}: data.layout is {params.data.layout}, and Kaggle's notebook reads the "
+            "competition's tables; give your images to `dvc repro` as test images"
+        )
     if params.stain.backend == "staintools":
         raise InputError(
             f"{found.name}: stain.backend staintools cannot be bundled: it does not repeat itself, and needs "

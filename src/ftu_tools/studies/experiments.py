@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftu.datasets.competition import check_root
+from ftu.datasets.layouts import LAYOUTS
 from ftu.errors import InputError, some
 from ftu.files import csvfile
 
@@ -24,10 +24,10 @@ def decisive(root: str) -> list[str]:
     return list(CODE) if os.path.isabs(root) else [*CODE, root]
 
 
-def check_visible(root: str) -> None:
+def check_visible(root: str, layout: str) -> None:
     """Raise InputError unless an experiment finds the data set: it sees a copy of what git and DVC track."""
     if os.path.isabs(root):
-        return check_root(Path(root))
+        return LAYOUTS[layout].check_root(Path(root))
     if os.path.normpath(root).startswith(".."):
         raise InputError(f"data.root: {root} is relative and outside the project; give the absolute path")
     trackers = [root, *(f"{folder}.dvc" for folder in (Path(root), *Path(root).parents))]

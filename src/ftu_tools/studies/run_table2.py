@@ -32,7 +32,7 @@ def main() -> None:
     decisive = experiments.decisive(params.data.root)
     experiments.check_committed(decisive)
     if Path(params.data.root) != paths.SAMPLE:  # the first stage draws that one
-        experiments.check_visible(params.data.root)
+        experiments.check_visible(params.data.root, params.data.layout)
     finished = experiments.finished(decisive)
     if words.commands:
         missing = [cell for cell in cells if cell.name not in finished]

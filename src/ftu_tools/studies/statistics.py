@@ -157,7 +157,7 @@ def _groups(table: pd.DataFrame, ids: pd.Index) -> list[str] | None:
     if len(odd):
         raise InputError(
             f"id {some(odd)}: the runs do not agree about the group; run all on the same data, with the same "
-            "split.group"
+            "data.group"
         )
     return [found[0] for found in names[ids]]
 

@@ -9,7 +9,7 @@ from ftu.pipeline.sections.fields import NotNegative, PathText, Section, Seed, T
 
 
 def _column_or_pattern(text: str) -> str:
-    if fault := names.fault(text):
+    if text and (fault := names.fault(text)):
         raise ValueError(fault)
     return text
 
@@ -31,11 +31,11 @@ class Data(Section):
     pixel_size: NotNegative
     """folders: um per px, where `images.csv` does not say; 1 where nobody knows. competition: 0, its
     tables say."""
-    group: list[Told]
+    group: list[Annotated[Told, Field(min_length=1)]]
     """What images of one patient, slide or volume share: columns of the table, or regular expressions with
     one bracket, which are looked for in the image's name. `[]`: no patients are known. `[organ, sex, age]`
     comes nearest to the competition's."""
-    z: Told | Literal[""]
+    z: Told
     """The number of a slice in its volume: a column, or such a regular expression; `''`: no volumes."""
 
     @model_validator(mode="after")

@@ -1,0 +1,250 @@
+"""Own data sets in folders: what is found there, what names and the table say, and what is refused."""
+
+import unicodedata
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftu.datasets import folders, volumes
+from ftu.errors import InputError
+from ftu.files import limits, names, png
+
+KNOWN = {"organs": ["gland", "islet"], "sources": ["lab", "clinic"], "pixel_size": 0.5}
+SHAPES = {"001": (40, 56), "NA": (24, 40), "1e5": (56, 48)}  # unequal sides, and ids that pandas converts
+
+
+def write(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
+
+
+def image(shape: tuple[int, int], seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    for seed, (name, shape) in enumerate(SHAPES.items()):
+        write(tmp_path / f"train/images/{name}.png", image(shape, seed))
+        write(tmp_path / f"train/masks/{name}.png", np.full(shape, seed % 2, np.uint8))
+    write(tmp_path / "test/images/b 1.png", image((30, 20), 9))
+    return tmp_path
+
+
+def read(root: Path, **changes) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return folders.read_both(root, **KNOWN | changes)
+
+
+def test_every_image_is_a_row_with_its_own_size_and_what_parameters_say(root):
+    train, test = read(root)
+    found = {row.id: (row.img_height, row.img_width) for row in train.itertuples()}
+    assert found == SHAPES
+    assert set(train["organ"]) == {"gland"}
+    assert set(train["data_source"]) == {"lab"}
+    assert set(train["pixel_size"]) == {0.5}
+    assert train["mask"].tolist() == [f"train/masks/{name}.png" for name in train["name"]]
+    assert test["name"].tolist() == ["b 1"]
+    assert test["mask"].tolist() == [""]
+    assert not limits.name_fault(test["id"].iloc[0])
+
+
+def test_the_table_overrides_and_empty_cells_say_nothing(root):
+    (root / "images.csv").write_text(
+        "id,organ,pixel_size,patient\nNA,islet,,7\n001,,2.5,8\n", encoding="utf-8"
+    )
+    train, _ = read(root, told=["patient"])
+    rows = train.set_index("name")
+    assert rows["organ"].to_dict() == {"001": "gland", "NA": "islet", "1e5": "gland"}
+    assert rows["pixel_size"].to_dict() == {"001": 2.5, "NA": 0.5, "1e5": 0.5}
+    assert rows["patient"].to_dict() == {"001": "8", "NA": "7", "1e5": ""}
+
+
+def test_sources_have_folders_and_ids_say_which(root):
+    for source, seed in (("lab", 1), ("clinic", 2)):
+        write(root / source / "train/images/001.jpg", image((32, 40), seed))
+        write(root / source / "train/masks/001.tif", np.zeros((32, 40), np.uint8))
+    write(root / "clinic/test/images/001.png", image((32, 40)))
+    train, test = read(root)
+    assert set(train["id"]) == {"001", "NA", "1e5", "lab-001", "clinic-001"}
+    assert train.set_index("id")["data_source"]["clinic-001"] == "clinic"
+    assert "test-clinic-001" in set(test["id"])  # clinic-001 is a training image
+
+
+def test_one_name_spelt_in_two_ways_is_one_name(root):
+    composed, parted = (unicodedata.normalize(form, "pät") for form in ("NFC", "NFD"))
+    assert composed != parted
+    write(root / f"train/images/{parted}.png", image((20, 30)))
+    write(root / f"train/masks/{composed}.png", np.zeros((20, 30), np.uint8))
+    train, _ = read(root)
+    assert composed in set(train["name"])
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["train/masks/lonely.png"], "lonely of 1 masks have no image of that name"),
+        (["train/images/lonely.png"], "1 of 4 training images have no mask: train/images/lonely.png"),
+        (["train/images/NA.tif"], "NA.png has the same name; keep one"),
+        (["train/images/notes.txt"], "notes.txt: ends in none of .jpeg, .jpg, .png, .tif, .tiff"),
+        (["train/masks/NA.jpg"], "NA.jpg: ends in none of .png, .tif, .tiff"),
+        ([], ""),
+    ],
+)
+def test_what_does_not_pair_is_named(root, files, words):
+    write(root / "train/images/.DS_Store.png", image((8, 8)))  # begins with a dot: no image
+    for name in files:
+        (root / name).write_bytes((root / "train/images/NA.png").read_bytes())
+    if not files:
+        assert len(read(root)[0]) == 3
+        return
+    with pytest.raises(InputError) as caught:
+        read(root)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("id,organ\nNA,islet\nNA,gland\n", "id NA stands in more than one row"),
+        ("id,organ\nxyz,islet\n", "id xyz names no image"),
+        ("id,organ\nNA,lung\n", "id NA: organ 'lung' has no threshold"),
+        ("id,data_source\nNA,home\n", "id NA: data_source 'home' has no threshold"),
+        ("id,pixel_size\nNA,0\n", "id NA: pixel_size '0' is not a positive number"),
+        ("id,organ\nNA,islet\n", "has no column patient"),
+    ],
+)
+def test_a_table_that_is_wrong_is_refused(root, table, words):
+    (root / "images.csv").write_text(table, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        read(root, told=["patient"] if "patient" in words else [])
+    assert words in str(caught.value)
+    assert "images.csv" in str(caught.value)
+
+
+def test_one_name_in_train_and_test_is_told_apart_by_a_column(root):
+    write(root / "test/images/NA.png", image((10, 12)))
+    table = root / "images.csv"
+    table.write_text("id,pixel_size\nNA,3\n", encoding="utf-8")
+    with pytest.raises(
+        InputError, match="id NA names more than one image; rename the files, or add a column"
+    ):
+        read(root)
+    table.write_text("id,set,pixel_size\nNA,test,3\n", encoding="utf-8")
+    train, test = (rows.set_index("id")["pixel_size"] for rows in read(root))
+    assert (train["NA"], test["test-NA"]) == (0.5, 3)
+    table.write_text("id,set,pixel_size\n001,test,3\n", encoding="utf-8")
+    with pytest.raises(InputError, match="id 001 names no image"):
+        read(root)
+
+
+def test_a_column_without_a_table_is_refused(root):
+    with pytest.raises(
+        InputError, match=r"does not exist, and data.group or data.z names its column patient"
+    ):
+        read(root, told=["patient", "(x)"])
+
+
+def test_another_place_is_refused_with_what_is_wanted(tmp_path):
+    for place in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(InputError, match=r"wants train/images/NAME.png and train/masks/NAME.png"):
+            folders.check_root(place)
+
+
+# ------------------------------------------------------------------ masks
+
+
+@pytest.mark.parametrize("most", [1, 255])
+@pytest.mark.parametrize("form", [".png", ".tif"])
+def test_masks_of_0_and_1_or_255_are_the_same(tmp_path, most, form):
+    mask = np.random.default_rng(0).integers(0, 2, (12, 18), np.uint8)
+    write(tmp_path / f"a{form}", mask * np.uint8(most))
+    folders.decode_mask_file(tmp_path / f"a{form}", tmp_path / "b.png", (12, 18))
+    np.testing.assert_array_equal(png.read_mask(tmp_path / "b.png"), mask)
+
+
+@pytest.mark.parametrize("values", [[0, 2], [1, 255], [0, 1, 3, 6], [0, 128, 255]])
+def test_other_numbers_have_no_class(tmp_path, values):
+    write(tmp_path / "a.png", np.resize(np.array(values, np.uint8), (6, 8)))
+    with pytest.raises(
+        InputError, match=rf"a.png: has the values {values[0]}, {values[1]}.*0 and 1, or 0 and 255"
+    ):
+        folders.decode_mask_file(tmp_path / "a.png", tmp_path / "b.png", (6, 8))
+    assert not (tmp_path / "b.png").exists()
+
+
+def test_a_mask_of_another_size_or_of_colours_is_refused(tmp_path):
+    write(tmp_path / "a.png", np.zeros((6, 8), np.uint8))
+    with pytest.raises(InputError, match=r"a.png: is 6 x 8 px \(height x width\) but its image 8 x 6"):
+        folders.decode_mask_file(tmp_path / "a.png", tmp_path / "b.png", (8, 6))
+    write(tmp_path / "c.png", image((6, 8)))
+    with pytest.raises(InputError, match=r"c.png: has 3 bands of uint8; a mask has one"):
+        folders.decode_mask_file(tmp_path / "c.png", tmp_path / "b.png", (6, 8))
+
+
+# ------------------------------------------------------------------ names
+
+
+@given(st.text(min_size=1, max_size=200).filter(lambda text: text.isprintable()))
+def test_any_name_becomes_an_id_that_names_a_file(name):
+    made = names.as_id(name)
+    assert not limits.name_fault(made)
+    assert made == names.as_id(name)
+    if not limits.name_fault(name):
+        assert made == name
+
+
+@given(st.sets(st.text(alphabet="aä .-_", min_size=1, max_size=6), min_size=2, max_size=20))
+def test_different_names_have_different_ids(some):
+    assert len({names.as_id(name) for name in some}) == len(some)
+
+
+def test_a_pattern_finds_what_its_bracket_holds():
+    table = pd.DataFrame({"id": ["p-1", "p-2"], "name": ["pat7_slice_3", "pat8_slice_04"]})
+    assert names.with_told(table, r"^(pat\d+)_")[r"^(pat\d+)_"].tolist() == ["pat7", "pat8"]
+    assert names.with_told(table, "patient") is table
+    with pytest.raises(InputError, match="finds nothing in the name of 1 of 2 images: pat8_slice_04"):
+        names.with_told(table, r"(pat7)")
+
+
+@pytest.mark.parametrize(
+    ("told", "words"), [("(", "is no regular expression"), ("(a)(b)", "2 brackets"), (" ", "names no")]
+)
+def test_what_is_no_column_and_no_pattern_is_told(told, words):
+    assert words in names.fault(told)
+    assert not names.fault("patient")
+    assert not names.fault(r"(?:x|y)(\d)")
+
+
+# ------------------------------------------------------------------ volumes
+
+
+def slices(images: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    table = pd.DataFrame({"id": images, "name": images, "data_source": "lab", "set": "train"})
+    return table, table, table[:0]
+
+
+def test_a_volume_is_the_name_without_its_slice():
+    index = volumes.located(*slices(["a_z10", "a_z9", "b_z0"]), r"_z(\d+)")
+    assert index["volume"].tolist() == ["a", "a", "b"]
+    assert index["z"].tolist() == [10, 9, 0]
+    assert "z" not in volumes.located(*slices(["a_z1"]), "")
+
+
+def test_slices_that_are_no_numbers_or_there_twice_are_refused():
+    with pytest.raises(InputError, match="image a_zx has 'x' for a slice's number"):
+        volumes.located(*slices(["a_zx"]), r"_z(\w+)")
+    with pytest.raises(InputError, match="slice 1 of volume 'a' is there more than once, as a_z01"):
+        volumes.located(*slices(["a_z1", "a_z01"]), r"_z(\d+)")
+
+
+def test_a_column_of_slices_takes_its_volume_from_the_group():
+    table, train, test = slices(["a", "b", "c"])
+    train = train.assign(depth=["1", "2", "1"])
+    index = volumes.located(table.assign(group=["a", "a", "c"]), train, test.assign(depth=[]), "depth")
+    assert index["volume"].tolist() == ["a", "a", "c"]
+    assert index["z"].tolist() == [1, 2, 1]
