@@ -1,6 +1,7 @@
 """The embedded sample looks like the competition's data set, and is a function of the seed."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from ftu.files.index import ImageRow, image_rows
 from ftu.preprocessing import stain
 from imports import ROOT
 
-KNOWN = {"organs": list(ORGANS), "sources": list(STAINS)}
+KNOWN: dict[str, Any] = {"organs": list(ORGANS), "sources": list(STAINS)}
 
 
 def contents(folder: Path) -> dict[str, bytes]:

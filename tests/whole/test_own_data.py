@@ -43,11 +43,10 @@ def test_the_same_images_in_folders_give_the_same_masks_and_pixels(small_sample,
         project.prepared("sample", "decode", "resize", "split")
     index = read_index(ours.folder / "data/images.csv").set_index("name")
     for image_id, name in names.items():
-        row = index.loc[name]
-        for folder in (
-            ["masks", "resized/masks", "resized/train"] if row["set"] == "train" else ["resized/test"]
-        ):
-            found = (ours.folder / "data" / folder / f"{row['id']}.png").read_bytes()
+        own, part = (str(index.loc[name, column]) for column in ("id", "set"))
+        folders = ["masks", "resized/masks", "resized/train"] if part == "train" else ["resized/test"]
+        for folder in folders:
+            found = (ours.folder / "data" / folder / f"{own}.png").read_bytes()
             assert found == (theirs.folder / "data" / folder / f"{image_id}.png").read_bytes(), (name, folder)
     dealt = folds.read_folds(ours.folder / "data/folds.csv").set_index("id")
     pairs = [

@@ -191,6 +191,12 @@ def stated_pixel_size(tags: dict[str, str]) -> dict[str, float]:
     return stated
 
 
+def stated_of(path: Path) -> dict[str, float]:
+    """um per px along x and y as the file at `path` states them, empty where it states nothing."""
+    with _open(path) as image:
+        return stated_pixel_size(image.tags())
+
+
 def print_resolution(tags: dict[str, str]) -> int:
     """The dpi for a screen or printer that TIFF tags state, 0 where they state none."""
     size = max(_tagged(tags, "X"), _tagged(tags, "Y"))
