@@ -52,7 +52,7 @@ class Findings:
     def mask(self, labels: Labels, place: str) -> np.ndarray:
         """Count a mask; the number of each pixel's class, (H, W) uint8, 0 where a label has none."""
         pixels = meanings.counts(labels.values)
-        words = {label: labels.words.get(label, meanings.BACKGROUND) for label in pixels}
+        words = {0: meanings.BACKGROUND} | labels.words
         numbers = {label: self._number(word, labels.drawn, place) for label, word in words.items()}
         mask = meanings.mask(labels.values, numbers)
         self.masks += 1
@@ -72,11 +72,10 @@ class Findings:
     def _count_labels(self, labels: Labels, pixels: Mapping[int, int], place: str) -> None:
         for what, which in labels.odd:
             self.odd[what].append(which)
-        self.label_masks.update(labels.words.values())
         for label, word in labels.words.items():
+            self.label_masks[word] += labels.drawn or label in pixels
             self.label_pixels[word] += pixels.get(label, 0)
             if labels.drawn and label not in pixels:
-                self._number(word, labels.drawn, place)
                 what = "are not to be seen: under later ones, or smaller than a pixel"
                 self.odd[what].append(f"{place} shape {label} ({word})")
 

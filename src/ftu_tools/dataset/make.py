@@ -28,7 +28,9 @@ def items(
 ) -> Iterator[layout.Item]:
     """A pair as images of the layout, one for each slice; InputError where it does not fit together."""
     raster = rasters.opened(pair.image, options.axes, options.arrays[0])
-    mask = rasters.opened(pair.mask, options.axes, options.arrays[-1]) if pair.mask else None
+    mask = None
+    if pair.labels and not pair.draw:
+        mask = rasters.opened(pair.labels, options.axes, options.arrays[-1], mask=True)
     if mask and mask.pages != raster.pages:
         raise InputError(
             f"{mask.path}: has {mask.pages} pages, but {raster.path} has {raster.pages}; a mask has as many"
@@ -47,12 +49,11 @@ def items(
         name = f"{pair.name}_z{number:0{max(3, len(str(raster.pages - 1)))}}" if raster.volume else pair.name
         findings.image(raster, page, picture, name)
         found = _labels(pair, mask, number, shape, options, meaning)
-        place = str(mask.path if mask else pair.image)
         yield layout.Item(
             name,
             file=raster.path if picture.as_stored else None,
             image=picture.image,
-            mask=findings.mask(found, place) if found else None,
+            mask=findings.mask(found, str(pair.labels)) if found else None,
             facts=_facts(raster, pair, name, number, options.um),
         )
 
@@ -98,7 +99,7 @@ def make(options: argparse.Namespace, scratch: Path) -> str:
         unmasked=options.unmasked_to_test,
         scratch=scratch,
     )
-    if not (meaning.classes or options.dry_run) and any(pair.mask or pair.draw for pair in found.pairs):
+    if not (meaning.classes or options.dry_run) and any(pair.labels for pair in found.pairs):
         raise InputError("--classes: is missing; name the classes of the masks, as in gland,vessel")
     findings, facts = Findings(meaning), []
     if options.dry_run:

@@ -21,8 +21,8 @@ class Pair(NamedTuple):
 
     name: str
     image: Path
-    mask: Path | None = None
-    draw: Draw | None = None
+    labels: Path | None = None
+    draw: Draw | None = None  # how, where these are annotations; otherwise they are a mask
 
 
 class Found(NamedTuple):
@@ -57,13 +57,14 @@ def find(images: Path, masks: Path | None, *, one_file: bool, unmasked: bool, sc
         named = [*pictures.annotations, *marks.annotations]
         found = Found(_joined(pictures.rasters, [*marks.rasters, *named], scratch), left_out)
     if one_file:
-        pairs = [pair._replace(mask=pair.mask or pair.image) for pair in found.pairs]
+        pairs = [pair._replace(labels=pair.labels or pair.image) for pair in found.pairs]
         found = found._replace(pairs=pairs)
-    bare = [pair.image.name for pair in found.pairs if not (pair.mask or pair.draw)]
+    bare = [pair.image.name for pair in found.pairs if not pair.labels]
     if bare and not unmasked:
+        where = "IMAGES MASKS; in .npz files --arrays IMAGES,MASKS"
         raise InputError(
             f"{images}: {len(bare)} of {len(found.pairs)} images have no mask: {some(bare)}; bring masks, "
-            "name where they are (IMAGES MASKS), or let such images be test images: --unmasked-to-test"
+            f"name where they are ({where}), or let such images be test images: --unmasked-to-test"
         )
     return found
 
@@ -89,8 +90,10 @@ def _of_files(images: Path, masks: Path | None) -> Found:
         if (whole := coco.of(content)) is not None:
             listing = _listed(images) if images.is_dir() else _Listing([images], [], Counter())
             drawn = coco.paired(masks, whole, listing.rasters)
-            pairs = [Pair(_stem(path), path, draw=drawn.get(path)) for path in listing.rasters]
-            _by_stem(listing.rasters, "images")
+            named = _by_stem(listing.rasters, "images").items()
+            pairs = [
+                Pair(stem, path, masks if path in drawn else None, drawn.get(path)) for stem, path in named
+            ]
             others = [path for path in listing.annotations if not path.samefile(masks)]
             return Found(pairs, listing.left_out + Counter({"other annotations": len(others)}))
     if images.is_dir() or (masks and masks.is_dir()):
@@ -98,9 +101,7 @@ def _of_files(images: Path, masks: Path | None) -> Found:
             f"{images}, {masks}: one is a folder, the other a file; name two folders, two files, or a folder "
             "of images and COCO's file"
         )
-    if masks and masks.suffix.lower() in annotations.SUFFIXES:
-        return Found([Pair(_stem(images), images, draw=partial(draw, masks, _stem(images)))], Counter())
-    return Found([Pair(_stem(images), images, mask=masks)], Counter())
+    return Found([_pair(_stem(images), images, masks)], Counter())
 
 
 def _in_one_folder(folder: Path, scratch: Path) -> Found:
@@ -164,8 +165,8 @@ def _joined(images: Sequence[Path], masks: Sequence[Path], scratch: Path) -> lis
 
 def _pair(stem: str, image: Path, mask: Path | None) -> Pair:
     if mask is not None and mask.suffix.lower() in annotations.SUFFIXES:
-        return Pair(stem, image, draw=partial(draw, mask, stem))
-    return Pair(stem, image, mask=mask)
+        return Pair(stem, image, mask, partial(draw, mask, stem))
+    return Pair(stem, image, mask)
 
 
 def _owner(mask: Path, images: Mapping[str, Path]) -> str | None:

@@ -70,6 +70,6 @@ def _scaled(raster: Raster, page: Page, array: np.ndarray, scale: Range | None) 
             "images: --range LOW HIGH"
         )
     low, high = scale
-    values = (array.astype(float) - low) * (255 / (high - low))
+    values = (array.astype(float) - low) / (high - low) * 255
     clipped = int(((array < low) | (array > high)).sum())
     return np.rint(values.clip(0, 255)).astype(np.uint8), clipped

@@ -49,16 +49,17 @@ class Raster:
     stated: float = 0.0  # um per px, 0 where the file does not say
 
 
-def opened(path: Path, axes: str = "", array: str = "") -> Raster:
+def opened(path: Path, axes: str = "", array: str = "", *, mask: bool = False) -> Raster:
     """The file at `path`; InputError where it cannot be read as what it is.
 
     `axes`: the order of a NumPy array's; with z, a TIFF's pages are slices. `array`: which one of an .npz.
+    A mask need not have bands where its image has.
     """
     if fault := limits.file_fault(path):
         raise InputError(f"{path}: cannot be read as an image ({fault}); put the image itself there")
     try:
         if path.suffix.lower() in ARRAYS:
-            return _of_numpy(path, axes, array)
+            return _of_numpy(path, [axes, axes.replace("c", "")] if mask else [axes], array)
         return _of_gdal(path, axes)
     except MemoryError as error:
         raise InputError(f"{path}: does not fit into memory ({error}); cut it into parts") from error
@@ -168,7 +169,7 @@ def _stated(path: Path, image: DatasetReader) -> float:
 # ------------------------------------------------------------------ NumPy
 
 
-def _of_numpy(path: Path, axes: str, array: str) -> Raster:
+def _of_numpy(path: Path, orders: Sequence[str], array: str) -> Raster:
     try:
         stored = _stored(path, array)
     except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile) as error:
@@ -177,7 +178,7 @@ def _of_numpy(path: Path, axes: str, array: str) -> Raster:
         ) from error
     if stored.dtype.kind not in "buif":
         raise InputError(f"{path}: holds values of type {stored.dtype}; save an array of numbers")
-    order = _order(path, stored.shape, axes)
+    order = _order(path, stored.shape, orders)
     slices = np.transpose(stored, [order.index(axis) for axis in AXES if axis in order])
     if "z" not in order:
         slices = slices[np.newaxis]
@@ -207,12 +208,11 @@ def _stored(path: Path, array: str) -> np.ndarray:
         return arrays[array or names[0]]
 
 
-def _order(path: Path, shape: Sequence[int], axes: str) -> str:
-    """The name of each axis of an array: yx, or what --axes says, without c where a mask has none."""
-    if len(shape) == 2 and "z" not in axes:
-        return "yx"
-    for order in (axes, axes.replace("c", "")):
-        if axes and len(order) == len(shape):
+def _order(path: Path, shape: Sequence[int], orders: Sequence[str]) -> str:
+    """The name of each axis of an array, of the `orders` that may be; yx where nothing else is said."""
+    axes = orders[0]
+    for order in orders if axes else ["yx"]:
+        if len(order) == len(shape):
             return order
     words = " x ".join(map(str, shape))
     said = f"and --axes says {axes}" if axes else "and nothing says what its axes are"

@@ -53,7 +53,9 @@ def test_labels_are_mapped_to_classes(tmp_path, made, kind):
     stored = NUMBERS.astype(kind)
     stored[NUMBERS == 6] = far[6]
     tifffile.imwrite(tmp_path / "m.tif", stored)
-    mask = made(tmp_path / "m.tif", "--classes", "gland,vessel", "--labels", f"1=vessel,3=gland,{far[6]}=background")
+    mask = made(
+        tmp_path / "m.tif", "--classes", "gland,vessel", "--labels", f"1=vessel,3=gland,{far[6]}=background"
+    )
     np.testing.assert_array_equal(mask, np.select([NUMBERS == 1, NUMBERS == 3], [2, 1]))
 
 
@@ -90,7 +92,9 @@ def test_a_palettes_colours_may_be_named_too(tmp_path, made):
 def test_colours_are_classes_and_black_is_the_background(tmp_path, made):
     labels = np.array([[0, 1, 0], [2, 3, 0]])
     path = save(tmp_path / "m.png", VOC[labels])
-    np.testing.assert_array_equal(made(path, "--classes", "a,b,c", "--labels", VOC_LABELS.upper().lower()), labels)
+    np.testing.assert_array_equal(
+        made(path, "--classes", "a,b,c", "--labels", VOC_LABELS.upper().lower()), labels
+    )
 
 
 def test_another_colour_may_be_the_background(tmp_path, made):

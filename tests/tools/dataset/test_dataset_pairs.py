@@ -65,7 +65,9 @@ def test_masks_are_known_by_what_stands_behind_the_stem(tmp_path, mark):
     assert everything(one) == everything(two)
 
 
-@pytest.mark.parametrize(("names", "whose"), [(("a.png", "a.tif"), "images"), (("a.png", "a_mask.png"), "masks")])
+@pytest.mark.parametrize(
+    ("names", "whose"), [(("a.png", "a.tif"), "images"), (("a.png", "a_mask.png"), "masks")]
+)
 def test_two_files_of_one_stem_are_refused(tmp_path, names, whose):
     for folder in ("images", "masks"):
         for name in names if folder == whose else names[:1]:
@@ -79,8 +81,18 @@ def test_names_are_kept_whatever_they_are(tmp_path):
     for value, name in enumerate(NAMES, start=1):
         save(tmp_path / "images" / f"{name}.TIF", picture())
         save(tmp_path / "masks" / f"{unicodedata.normalize('NFD', name)}.png", labelled(value))
-    run(tmp_path / "s", tmp_path / "images", tmp_path / "masks", "--to", tmp_path / "root", "--classes", "a,b,c,d,e,f")
-    assert {path.name for path in (tmp_path / "root/train/images").iterdir()} == {f"{name}.tif" for name in NAMES}
+    run(
+        tmp_path / "s",
+        tmp_path / "images",
+        tmp_path / "masks",
+        "--to",
+        tmp_path / "root",
+        "--classes",
+        "a,b,c,d,e,f",
+    )
+    assert {path.name for path in (tmp_path / "root/train/images").iterdir()} == {
+        f"{name}.tif" for name in NAMES
+    }
     assert [mask_of(tmp_path / "root", name).max() for name in NAMES] == [1, 2, 3, 4, 5, 6]
 
 
@@ -115,6 +127,10 @@ def test_a_dry_run_writes_nothing_and_says_what_the_run_says(tmp_path, capsys):
     assert not (tmp_path / "root").exists()
     run(tmp_path / "s", *words)
     assert capsys.readouterr() == dry
-    for said in ("1 PNG, RGB, 8 bits, 2 PNG, grey", "1 of them without foreground", "1 a 1.23% of px (1 masks)"):
+    for said in (
+        "1 PNG, RGB, 8 bits, 2 PNG, grey",
+        "1 of them without foreground",
+        "1 a 1.23% of px (1 masks)",
+    ):
         assert said in dry.out
     assert "no mask has a pixel of absent" in dry.err
