@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ def run(scratch: Path, *words: str | Path) -> str:
     return make.make(make.parsed(list(map(str, words))), scratch)
 
 
-def save(path: Path, array: np.ndarray, **options: object) -> Path:
+def save(path: Path, array: np.ndarray, **options: Any) -> Path:
     """An image, by Pillow."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(array).save(path, **options)

@@ -111,7 +111,7 @@ def _rles(path: Path, which: str, found: annotations.Json | None, shape: tuple[i
                 f"{path}: {which} has a ring of {len(ring)} numbers, which are not 3 points or more; draw it "
                 "again"
             )
-        points = annotations.points(path, which, np.reshape(np.array(ring, float), (-1, 2)), 3)
+        points = annotations.points(path, which, list(zip(ring[::2], ring[1::2], strict=True)), 3)
         annotations.check_inside(path, which, points, shape)
     return pycocotools().frPyObjects([[float(number) for number in ring] for ring in found], *shape)
 

@@ -23,8 +23,9 @@ def blob(seed=0):
 
 
 def compressed(mask):
-    rle = oracle.encode(np.asfortranarray(mask, np.uint8))
-    return {"size": [HEIGHT, WIDTH], "counts": rle["counts"].decode()}
+    counts = oracle.encode(np.asfortranarray(mask, np.uint8))["counts"]
+    assert isinstance(counts, bytes)
+    return {"size": [HEIGHT, WIDTH], "counts": counts.decode()}
 
 
 def uncompressed(mask):

@@ -98,7 +98,7 @@ def test_colours_are_classes_and_black_is_the_background(tmp_path, made):
 
 
 def test_another_colour_may_be_the_background(tmp_path, made):
-    white = np.where(labelled(1)[..., np.newaxis], np.uint8([0, 0, 0]), np.uint8(255))
+    white = np.where(labelled(1)[..., np.newaxis], np.zeros(3, np.uint8), np.uint8(255))
     path = save(tmp_path / "m.png", white)
     mask = made(path, "--classes", "a", "--labels", "#FFFFFF=background,#000000=a")
     np.testing.assert_array_equal(mask, labelled(1))
@@ -154,7 +154,7 @@ def test_a_jpeg_of_labels_that_lie_close_is_refused(tmp_path, made, top, classes
 
 def test_greys_of_a_jpeg_that_are_named_and_far_apart_are_told_apart(tmp_path, made):
     labels = np.kron([[0, 1, 2], [2, 0, 1]], np.ones((16, 16), int))
-    path = save(tmp_path / "m.jpg", np.uint8([0, 100, 200])[labels])
+    path = save(tmp_path / "m.jpg", np.array([0, 100, 200], np.uint8)[labels])
     np.testing.assert_array_equal(made(path, "--classes", "a,b", "--labels", "100=a,200=b"), labels)
 
 
@@ -168,8 +168,7 @@ def test_greys_of_a_jpeg_that_are_named_and_far_apart_are_told_apart(tmp_path, m
     ],
 )
 def test_what_is_no_label_is_refused(tmp_path, made, array, said):
-    extra = {"photometric": "minisblack", "planarconfig": "contig"} if array.ndim == 3 else {}
-    tifffile.imwrite(tmp_path / "m.tif", array, **extra)
+    tifffile.imwrite(tmp_path / "m.tif", array, photometric="minisblack", planarconfig="contig")
     with pytest.raises(InputError, match=said):
         made(tmp_path / "m.tif", "--classes", "a")
 

@@ -104,7 +104,7 @@ def test_a_name_that_files_of_ours_cannot_have_is_refused(name, tmp_path):
 
 def test_a_mask_of_another_size_is_refused(tmp_path):
     save(tmp_path / "a.png", picture())
-    save(tmp_path / "a_mask.png", labelled(1, shape=SHAPE[::-1]))
+    save(tmp_path / "a_mask.png", labelled(1, shape=(9, 6)))
     with pytest.raises(InputError, match=r"a_mask.png: is 9 x 6 px .* is 6 x 9"):
         run(tmp_path / "s", tmp_path, "--dry-run")
 

@@ -14,7 +14,7 @@ def square(left, right, top=None, bottom=None):
     return [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
 
 
-def feature(coordinates, name="Tumor", kind="Polygon", **facts):
+def feature(coordinates, name: str | None = "Tumor", kind="Polygon", **facts):
     """As QuPath 0.5 writes one."""
     named = {"classification": {"name": name, "color": [200, 0, 0]}} if name else {}
     return {
