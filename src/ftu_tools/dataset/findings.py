@@ -98,10 +98,11 @@ class Findings:
         """Lines on all of it, but for what is odd."""
         volumes = f" in {len(self.volumes)} volumes" if self.volumes else ""
         lines = [f"{len(self.names)} images{volumes}: {_counted(self.kinds)}; {_range(self.sizes)}"]
-        if self.scaled and scale:
-            share = self.clipped / self.values
+        if scale:
+            share = self.clipped / max(1, self.values)
             lines.append(
-                f"scaled from {scale[0]:g} to {scale[1]:g}: {self.scaled}, {share:.3%} of values clipped"
+                f"scaled from {scale[0]:g} to {scale[1]:g}: {self.scaled} images, {share:.3%} of values "
+                "clipped"
             )
         stated = Counter({f"{size:.4g} um": many for size, many in self.stated.items() if size})
         lines.append(
@@ -121,12 +122,9 @@ class Findings:
         labels = some(
             (f"{label} ({self._many(label)})" for label in sorted(self.label_masks, key=_order)), MOST
         )
-        lines = [f"{self.masks} masks, {self.empty} of them without foreground; labels: {labels or 'none'}"]
         if not self.meaning.classes:
-            return [
-                lines[0].replace(f", {self.empty} of them without foreground", ""),
-                "classes: say --classes",
-            ]
+            return [f"{self.masks} masks; labels: {labels or 'none'}", "classes: not named (--classes)"]
+        lines = [f"{self.masks} masks, {self.empty} of them without foreground; labels: {labels or 'none'}"]
         masks, pixels = self.class_masks, self.class_pixels
         shares = (
             f"{number} {name} {pixels[number] / total:.2%} of px ({masks[number]} masks)"

@@ -5,6 +5,7 @@ Images are grey or RGB of 8 bits; masks PNG of one band, whose values are the nu
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,10 @@ def check_names(root: Path, names: Sequence[str]) -> None:
                 f"name {name[:60]!a}: has letters that cannot be printed, {limits.RESERVED!r}, or more than "
                 f"{LONGEST} bytes; rename the image and its mask"
             )
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise InputError(
+            f"two images would be called {twice[0]!r}, one of them a slice; rename the image or volume"
+        )
     there = {path.stem: path for depth in ("*", "*/*") for path in root.glob(f"{depth}/images/*")}
     if taken := [there[name] for name in names if name in there]:
         raise InputError(

@@ -31,6 +31,11 @@ def items(
     mask = None
     if pair.labels and not pair.draw:
         mask = rasters.opened(pair.labels, options.axes, options.arrays[-1], mask=True)
+    if pair.draw and raster.volume:
+        raise InputError(
+            f"{pair.labels}: annotations are of one image, but {raster.path} has {raster.pages} pages; save "
+            "the page that was annotated"
+        )
     if mask and mask.pages != raster.pages:
         raise InputError(
             f"{mask.path}: has {mask.pages} pages, but {raster.path} has {raster.pages}; a mask has as many"

@@ -59,6 +59,8 @@ def find(images: Path, masks: Path | None, *, one_file: bool, unmasked: bool, sc
     if one_file:
         pairs = [pair._replace(labels=pair.labels or pair.image) for pair in found.pairs]
         found = found._replace(pairs=pairs)
+    if not found.pairs:
+        raise InputError(f"{images}: holds no image; name the folder of the images first: IMAGES MASKS")
     bare = [pair.image.name for pair in found.pairs if not pair.labels]
     if bare and not unmasked:
         where = "IMAGES MASKS; in .npz files --arrays IMAGES,MASKS"

@@ -195,9 +195,10 @@ def _of_numpy(path: Path, orders: Sequence[str], array: str) -> Raster:
 
 
 def _stored(path: Path, array: str) -> np.ndarray:
-    if path.suffix.lower() == ".npy":
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    with np.load(path, allow_pickle=False) as arrays:
+    loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded as arrays:
         names = list(arrays.files)
         if not array and len(names) != 1:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 
 from ftu.errors import InputError
 from own_data import mask_of, picture, run, save, write_json
@@ -136,6 +137,12 @@ def test_what_is_no_finding_or_no_area_is_left_out_and_told(made, capsys):
 def test_what_cannot_be_drawn_is_refused(made, content, said):
     with pytest.raises(InputError, match=rf"a.geojson: .*{said}"):
         made(content)
+
+
+def test_annotations_are_of_one_image_and_not_of_a_volume(made, tmp_path):
+    tifffile.imwrite(tmp_path / "images/a.tif", picture((3, SIDE, SIDE)), photometric="minisblack")
+    with pytest.raises(InputError, match=r"a.geojson: .*a.tif has 3 pages"):
+        made([feature([square(0, 4)])])
 
 
 def test_an_annotation_on_another_plane_is_refused(made):

@@ -122,6 +122,15 @@ def test_axes_that_cannot_be_are_refused(axes):
         make.parsed(["a.npy", "--dry-run", "--axes", axes])
 
 
+def test_a_slice_that_has_the_name_of_an_image_is_refused(tmp_path):
+    store(tmp_path / "v.tif", VOLUME)
+    save(tmp_path / "v_z002.png", picture())
+    for dry in (["--dry-run"], []):
+        with pytest.raises(InputError, match="two images would be called 'v_z002'"):
+            run(tmp_path / "s", tmp_path, "--to", tmp_path / "s/root", "--unmasked-to-test", *dry)
+        assert not (tmp_path / "s/root").exists()
+
+
 def test_a_mask_has_as_many_slices(tmp_path):
     image, mask = store(tmp_path / "v.tif", VOLUME), store(tmp_path / "m.tif", LABELS[:3])
     with pytest.raises(InputError, match=r"m.tif: has 3 pages, .*v.tif has 4"):
