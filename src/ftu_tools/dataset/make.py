@@ -1,0 +1,188 @@
+"""Turn images with masks or annotations, as people have them, into the layout of own data sets.
+
+`python -m ftu_tools.dataset.make IMAGES [MASKS] --to ROOT --classes gland,vessel` writes all or nothing;
+`--dry-run` says what it finds and writes nothing. docs/own-data.md lists what IMAGES and MASKS may be.
+"""
+
+import argparse
+import math
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ftu.datasets import image_files
+from ftu.errors import InputError
+from ftu.pipeline.stage import run, warn
+from ftu_tools.dataset import label_images, labels, layout, pairs, pictures, rasters
+from ftu_tools.dataset.findings import Findings
+from ftu_tools.dataset.labels import Labels, Meaning
+from ftu_tools.dataset.pairs import Pair
+from ftu_tools.dataset.rasters import Raster
+
+Shape = tuple[int, int]
+
+
+def items(
+    pair: Pair, options: argparse.Namespace, meaning: Meaning, findings: Findings
+) -> Iterator[layout.Item]:
+    """A pair as images of the layout, one for each slice; InputError where it does not fit together."""
+    raster = rasters.opened(pair.image, options.axes, options.arrays[0])
+    mask = None
+    if pair.labels and not pair.draw:
+        mask = rasters.opened(pair.labels, options.axes, options.arrays[-1], mask=True)
+    if pair.draw and raster.volume:
+        raise InputError(
+            f"{pair.labels}: annotations are of one image, but {raster.path} has {raster.pages} pages; save "
+            "the page that was annotated"
+        )
+    if mask and mask.pages != raster.pages:
+        raise InputError(
+            f"{mask.path}: has {mask.pages} pages, but {raster.path} has {raster.pages}; a mask has as many"
+        )
+    if raster.volume:
+        findings.volumes[pair.name] = raster.pages
+    shape: Shape | None = None
+    for number in range(raster.pages):
+        page = raster.read(number)
+        picture = pictures.of(raster, page, options.range)
+        if shape not in (None, picture.image.shape[:2]):
+            raise InputError(
+                f"{raster.path}: has pages of several sizes, which are no slices; save one of them"
+            )
+        shape = picture.image.shape[:2]
+        name = f"{pair.name}_z{number:0{max(3, len(str(raster.pages - 1)))}}" if raster.volume else pair.name
+        findings.image(raster, page, picture, name)
+        found = _labels(pair, mask, number, shape, options, meaning)
+        yield layout.Item(
+            name,
+            file=raster.path if picture.as_stored else None,
+            image=picture.image,
+            mask=findings.mask(found, str(pair.labels)) if found else None,
+            facts=_facts(raster, pair, name, number, options.um),
+        )
+
+
+def _labels(
+    pair: Pair, mask: Raster | None, number: int, shape: Shape, options: argparse.Namespace, meaning: Meaning
+) -> Labels | None:
+    """What is said of the pixels of an image of (height, width), None where nothing is."""
+    if pair.draw:
+        return pair.draw(shape)
+    if not mask:
+        return None
+    found = label_images.labels(mask, mask.read(number), meaning, options.nearest)
+    if found.values.shape != shape:
+        height, width = found.values.shape
+        raise InputError(
+            f"{mask.path}: is {height} x {width} px (height x width), but its image {pair.image} is "
+            f"{shape[0]} x {shape[1]}; bring the mask of this image, at its size"
+        )
+    return found
+
+
+def _facts(raster: Raster, pair: Pair, name: str, number: int, um: float) -> dict[str, str]:
+    """The row of images.csv, of what is known; InputError where file and --um contradict each other."""
+    stated = raster.stated
+    if um and stated and not stated / image_files.AGREE <= um <= stated * image_files.AGREE:
+        raise InputError(f"{raster.path}: states {stated:.4g} um per px, but --um says {um:g}; correct one")
+    facts = {"id": name}
+    if um or stated:
+        facts["pixel_size"] = f"{um or stated:.6g}"
+    return facts | ({"group": pair.name, "z": str(number)} if raster.volume else {})
+
+
+def make(options: argparse.Namespace, scratch: Path) -> str:
+    """Look at everything, say what is there, write it unless it is a dry run; the words of the last line."""
+    meaning = labels.parsed(options.classes, options.labels)
+    if options.to:
+        layout.check_root(options.to, options.source)
+    found = pairs.find(
+        options.images,
+        options.masks,
+        one_file=len(options.arrays) > 1 and options.masks is None,
+        unmasked=options.unmasked_to_test,
+        scratch=scratch,
+    )
+    if not (meaning.classes or options.dry_run) and any(pair.labels for pair in found.pairs):
+        raise InputError("--classes: is missing; name the classes of the masks, as in gland,vessel")
+    findings, facts = Findings(meaning), []
+    if options.dry_run:
+        for pair in found.pairs:
+            facts += [item.facts for item in items(pair, options, meaning, findings)]
+        _tell(findings, options, found)
+        if options.to:
+            layout.check_names(options.to, findings.names)
+        return f"a dry run, nothing is written; {len(facts)} images, {findings.masks} masks"
+    layout.check_names(options.to, [pair.name for pair in found.pairs])
+    with layout.extended(options.to) as root:
+        for pair in found.pairs:
+            for item in items(pair, options, meaning, findings):
+                part = options.set if item.mask is not None else "test"
+                layout.write(root / options.source / part, item)
+                facts.append(item.facts)
+        _tell(findings, options, found)
+        layout.check_names(options.to, findings.names)
+        layout.write_table(root, facts)
+    return f"{len(facts)} images and {findings.masks} masks in {options.to / options.source}"
+
+
+def _tell(findings: Findings, options: argparse.Namespace, found: pairs.Found) -> None:
+    """Print what was found; InputError where labels have no class."""
+    sys.stdout.write(
+        "".join(f"{line}\n" for line in findings.text(options.range, options.um, found.left_out))
+    )
+    for warning in findings.warnings():
+        warn(warning)
+    findings.check_known()
+
+
+def parsed(words: list[str] | None = None) -> argparse.Namespace:
+    """The command line; InputError for values that cannot be."""
+    parser = argparse.ArgumentParser(prog="python -m ftu_tools.dataset.make", description=__doc__)
+    add = parser.add_argument
+    add("images", type=Path, help="a folder of images, or one image or volume")
+    add("masks", type=Path, nargs="?", help="a folder of masks or annotations, a mask, or COCO's file")
+    add("--to", type=Path, help="the folder of the data set; what is there stays")
+    add("--classes", default="", help="names, the first is 1 in the masks: gland,vessel")
+    add(
+        "--labels",
+        default="",
+        help="what masks and annotations say=class: 1=gland, '#ff0000=gland', Tumor=gland",
+    )
+    add("--set", choices=layout.SETS, default="train", help="which part of the data set this is")
+    add("--source", default="", help="where these images come from: a folder more, ROOT/SOURCE")
+    add("--um", type=float, default=0.0, help="size of a pixel in um, where files do not state it")
+    add("--range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
+    add("--axes", default="", help="of NumPy arrays: zyx, yxc, zyxc; zyx also says that pages are slices")
+    add("--arrays", type=lambda text: text.split(","), default=[""], help="in .npz files: images,masks")
+    add("--nearest", action="store_true", help="masks were smoothed: each pixel has the nearest label")
+    add("--unmasked-to-test", action="store_true", help="images without a mask are test images")
+    add("--dry-run", action="store_true", help="say what is there, write nothing")
+    options = parser.parse_args(words)
+    if not (options.to or options.dry_run):
+        raise InputError("--to: is missing; name the folder to write, or look first: --dry-run")
+    if not 0 <= options.um < math.inf:
+        raise InputError(f"--um: {options.um:g} is no size; give um per px, such as 0.5")
+    if options.range and not -math.inf < options.range[0] < options.range[1] < math.inf:
+        raise InputError(
+            f"--range: {options.range[0]:g} {options.range[1]:g}: give a lower and a higher value"
+        )
+    if options.axes and (
+        len(set(options.axes)) < len(options.axes) or not {*"yx"} <= {*options.axes} <= {*"zyxc"}
+    ):
+        raise InputError(
+            f"--axes: {options.axes!r} is no order of axes; use y, x, and perhaps z and c, as in zyx"
+        )
+    return options
+
+
+def main() -> str:
+    """The command line."""
+    options = parsed()
+    with tempfile.TemporaryDirectory() as scratch:
+        return make(options, Path(scratch))
+
+
+if __name__ == "__main__":
+    run(main)
