@@ -139,6 +139,13 @@ table2: env ## the paper's Table 2: MODELS="CoaT,PVTv2" MODES="none switched" SE
 	PYTHONPATH=src python -m ftu_tools.studies.run_table2 --models="$$MODELS" --modes="$$MODES" --seeds="$$SEEDS" \
 	  --folds="$$FOLDS" --set="$$SET" --grid="$$GRID"
 
+export PROFILE ?=
+export ROOT ?=
+
+.PHONY: new
+new: env ## a profile for your own images in folders: PROFILE=mine ROOT=data/mine (docs/own-data.md)
+	PYTHONPATH=src python -m ftu_tools.dataset.new -- "$$ROOT" "$$PROFILE"
+
 export EFFECTS ?= benchmarks/effects.yaml
 
 .PHONY: effects
