@@ -57,6 +57,22 @@ def test_no_pipe_or_device_is_hashed(odd):
             hashes.sha256(odd)
 
 
+@pytest.mark.parametrize(
+    ("read", "most"),
+    [
+        (csvfile.read_csv, 2**30),
+        (lambda path: jsonfile.read(path, "way"), 2**26),
+        (lambda path: yamlfile.read(path, "way"), 2**18),
+    ],
+    ids=["csv", "json", "yaml"],
+)
+def test_no_more_is_read_of_a_text_than_any_of_its_kind_has(tmp_path, read, most):
+    (tmp_path / "file").touch()
+    os.truncate(tmp_path / "file", most + 1)  # a hole, of NULs
+    with pytest.raises(InputError, match=rf"cannot be read \(File too large: {most + 1} bytes"):
+        read(tmp_path / "file")
+
+
 @pytest.mark.parametrize("size", [0, 1, 2**20 - 1, 2**20])
 def test_a_file_up_to_the_limit_is_read_whole(tmp_path, size):
     content = os.urandom(size)

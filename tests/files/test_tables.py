@@ -259,6 +259,20 @@ def test_a_table_of_a_stage_without_a_column_is_refused_by_its_name(tmp_path, re
         read(written(tmp_path, table))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_the_last_line_ends_as_any_system_ends_one(tmp_path, end):
+    (tmp_path / "a.csv").write_bytes(f"id,organ{end}1,lung{end}".encode())
+    assert csvfile.read_csv(tmp_path / "a.csv")["organ"].tolist() == ["lung"]
+
+
+@pytest.mark.parametrize("fold", ["-1", "1.0", "", "\u0661", "0" * 10])
+def test_a_fold_is_a_short_number_from_0(tmp_path, fold):
+    path = written(tmp_path, good().assign(fold="0"))
+    assert folds.read_folds(path)["fold"].tolist() == [0, 0, 0]
+    with pytest.raises(InputError, match=rf"id 00008: fold '{fold}' is no number from 0; run `dvc repro`"):
+        folds.read_folds(written(tmp_path, good().assign(fold=[fold, "0", "0"])))
+
+
 def test_an_empty_cell_is_an_empty_text_and_a_missing_one_an_error(tmp_path):
     (tmp_path / "a.csv").write_text("id,rle\n2,\n\n3,NA\n")
     assert csvfile.read_csv(tmp_path / "a.csv")["rle"].tolist() == ["", "NA"]
