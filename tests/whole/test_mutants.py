@@ -40,6 +40,10 @@ def test_what_does_not_run_is_left_alone():
     )
 
 
+def test_the_order_of_what_the_largest_is_taken_of_is_left_alone():
+    assert changes("x = max(a, b)") == {("max", "min")}
+
+
 def test_a_line_is_the_one_of_the_change():
     (found,) = mutants.mutants(FILE, "\n\nx = 3")
     assert (found.file, found.line, found.before, found.after) == (FILE, 3, "3", "4")
