@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftu.errors import InputError
@@ -42,6 +42,7 @@ def cover(shape, window, overlap, blend, *, fit):
     return windows.cover(shape, window=window, overlap=overlap, blend=blend, shrink=fit)
 
 
+@settings(max_examples=50)  # of images of up to half a million pixels
 @given(height=lengths, width=lengths, how=st.sampled_from(LAYOUTS), fit=st.booleans())
 def test_an_identity_model_gives_the_image_back(height, width, how, fit):
     pixels = image(height, width)
@@ -54,7 +55,7 @@ def test_an_identity_model_gives_the_image_back(height, width, how, fit):
 @pytest.mark.parametrize(("window", "overlap", "blend"), LAYOUTS)
 def test_an_identity_model_gives_every_length_back(window, overlap, blend, fit):
     column = windows.layout(1, 4, 0.0, "smooth")
-    for length in range(1, LONGEST + 1):
+    for length in [*range(1, 150), *range(150, LONGEST + 1, 7)]:
         pixels = image(length, 1)
         rows, _ = cover((length, 1), window, overlap, blend, fit=fit)
         given_ = np.concatenate(through(pixels, rows, column), axis=1)[0]
