@@ -84,7 +84,7 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield ast.Constant(not node.value)
     elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        yield ast.Constant(node.value + 1 if isinstance(node.value, int) else node.value * 1.25)
+        yield ast.Constant(node.value + 1 if isinstance(node.value, int) else node.value * 1.25 or 1.0)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.USub):
         yield node.operand
     elif isinstance(node, DROPPED):
@@ -143,11 +143,14 @@ def passes(root: Path, tests: Sequence[str], limit: float) -> bool:
             os.dup2(nothing.fileno(), 1)
             os.dup2(nothing.fileno(), 2)
         import pytest
+        from hypothesis import Phase, settings
 
+        # one example that fails is enough: to look for the simplest takes longer than all the tests
+        settings.register_profile("found", deadline=None, phases=[Phase.explicit, Phase.generate])
         sys.path[:0] = [str(root / "src"), str(root / "tests/support")]
         os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
         words = ["-qx", "-n0", "-p", "no:randomly", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
-        os._exit(pytest.main([*words, "-m", "not slow", *tests]))
+        os._exit(pytest.main([*words, "--hypothesis-profile=found", "-m", "not slow", *tests]))
     end = time.monotonic() + limit
     while not (done := os.waitpid(pid, os.WNOHANG))[0]:
         if time.monotonic() > end:

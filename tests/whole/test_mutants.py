@@ -23,6 +23,7 @@ def changes(code: str) -> set[tuple[str, str]]:
     [
         ("a < b", "a <= b"), ("a is b", "a is not b"), ("a and b", "a or b"), ("not a", "a"), ("-a", "a"),
         ("a + b", "a - b"), ("a // b", "a / b"), ("x = 3", "x = 4"), ("x = 0.5", "x = 0.625"),
+        ("x = 0.0", "x = 1.0"),
         ("x = True", "x = False"),
         ("f(a, b, c)", "f(b, a, c)"), ("min(a)", "max(a)"), ("np.any(a)", "np.all(a)"), ("raise E", "pass"),
         ("a += b", "pass"),
