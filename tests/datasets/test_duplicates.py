@@ -120,7 +120,8 @@ def test_a_negative_differs_in_all_frequencies_but_the_mean(seed):
 
 
 def test_a_long_thin_image_is_known() -> None:
-    assert same(texture(0)[:9].repeat(5, axis=1), texture(0)[:9].repeat(5, axis=1))
+    thin = texture(0)[:3].repeat(5, axis=1)
+    assert same(thin, thin)
 
 
 def poses(bits: np.ndarray) -> list[np.ndarray]:
