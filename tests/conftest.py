@@ -1,5 +1,6 @@
 """A project folder of its own for a test: parameters, a small data set, and the real stage scripts."""
 
+import copy
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,11 @@ os.environ["PATH"] = os.pathsep.join([str(ROOT / ".uv" / "bin"), os.environ["PAT
 UNUSABLE_TORCH = 'raise RuntimeError("torch was imported")\n'
 
 
+@cache
+def committed_params() -> dict[str, Any]:
+    return YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
 class Project:
     """A folder as a user's clone has it, outputs of stages included; the scripts are the repository's."""
 
@@ -33,7 +40,7 @@ class Project:
         self.folder, self.first = folder, folder.with_name("first")
         self.first.mkdir()
         self.shadow("torch", UNUSABLE_TORCH)
-        self.params = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+        self.params = copy.deepcopy(committed_params())
         self.set(**sections)
 
     def shadow(self, module: str, code: str) -> None:

@@ -103,6 +103,27 @@ def test_a_bit_is_the_sign_of_its_frequency(row, column, sign):
     assert bits[16 * row + column] == (sign > 0)
 
 
+@pytest.mark.parametrize(("deviation", "known"), [(3, False), (4, True)])
+def test_an_image_is_flat_below_four_grey_levels(deviation, known):
+    image = np.full((32, 32, 3), 128 - deviation, np.uint8)
+    image[:16] += np.uint8(2 * deviation)
+    assert bool(hashed(image)) == known
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_negative_differs_in_all_frequencies_but_the_mean(seed):
+    """However weak they are: in an image of little contrast, too."""
+    grey = np.random.default_rng(seed).normal(128, 6, (32, 32, 1)).round().repeat(3, axis=2)
+    images = (each.astype(np.uint8) for each in (grey, 256 - grey))
+    one, other = (np.frombuffer(bytes.fromhex(hashed(each)), np.uint8) for each in images)
+    assert np.unpackbits(one ^ other).tolist() == [0] + [1] * (BITS - 1)
+
+
+def test_a_long_thin_image_is_known() -> None:
+    thin = texture(0)[:3].repeat(5, axis=1)
+    assert same(thin, thin)
+
+
 def poses(bits: np.ndarray) -> list[np.ndarray]:
     """The bits in eight poses, by what the cosine transform does: a mirror changes the sign of odd waves."""
     odd = np.arange(16) % 2

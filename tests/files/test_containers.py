@@ -18,7 +18,7 @@ import no_files
 from ftu.cache import per_image
 from ftu.datasets import image_files
 from ftu.errors import InputError
-from ftu.files import limits, tiff
+from ftu.files import gdal, limits, tiff
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 HEIGHT, WIDTH = 150, 130
@@ -70,7 +70,8 @@ CONTAINERS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("make", CONTAINERS.values(), ids=list(CONTAINERS))
-def test_the_network_sees_the_same_bytes_from_every_container(tmp_path, make):
+def test_the_network_sees_the_same_bytes_from_every_container(tmp_path, make, monkeypatch):
+    monkeypatch.setattr(gdal, "COPIED", 64)  # rows at a time: several of them
     image_files.write_tiff(tmp_path / "plain.tiff", picture())
     make(tmp_path / "odd.tiff")
     np.testing.assert_array_equal(image_files.read_image(tmp_path / "odd.tiff"), picture())
@@ -144,9 +145,10 @@ def test_another_format_is_named_with_the_way_out(tmp_path, form):
     refused(tmp_path / "a.tiff", f"it is a {name} image", "convert it: `magick ")
 
 
+@pytest.mark.parametrize("bigtiff", ["NO", "YES"])
 @pytest.mark.parametrize("tiled", [False, True])
-def test_missing_tiles_and_strips_are_no_black(tmp_path, tiled):
-    form = {"sparse_ok": True, "tiled": tiled, "compress": "lzw"}
+def test_missing_tiles_and_strips_are_no_black(tmp_path, tiled, bigtiff):
+    form = {"sparse_ok": True, "tiled": tiled, "compress": "lzw", "bigtiff": bigtiff}
     with rasterio.open(
         tmp_path / "a.tiff", "w", driver="GTiff", height=HEIGHT, width=WIDTH, count=3, dtype="uint8",
         photometric="RGB", **form,
@@ -172,8 +174,48 @@ def test_tags_are_read_in_both_orders_and_from_where_they_lie(order, values):
     value = content.ljust(4, b"\0") if len(values) < 3 else struct.pack(f"{order}I", 26)
     head = mark + struct.pack(f"{order}HIHHHI", 42, 8, 1, 258, 3, len(values)) + value + bytes(4)
     assert tiff.tags(io.BytesIO(b"Exif" + head + content), 4)[258].tolist() == values
-    with pytest.raises(ValueError, match="behind its end"):
-        tiff.tags(io.BytesIO((head + content)[:20]))
+    for size in (8, 20):
+        with pytest.raises(ValueError, match="behind its end"):
+            tiff.tags(io.BytesIO((head + content)[:size]))
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "form", "count", "read"),
+    [
+        (1, "B", 9, 9),
+        (3, "H", 9, 9),
+        (4, "I", 9, 9),
+        (16, "Q", 9, 9),
+        (2, "B", 9, 0),
+        (5, "Q", 9, 0),
+        (3, "H", 0, 0),
+    ],
+)
+def test_tags_are_those_of_whole_numbers_of_any_width(big, kind, form, count, read):
+    numbers = list(range(1, 1 + count))
+    if big:
+        head = b"II" + struct.pack("<HHHQQHHQQQ", 43, 8, 0, 16, 1, 258, kind, count, 52, 0)
+    else:
+        head = b"II" + struct.pack("<HIHHHIII", 42, 8, 1, 258, kind, count, 26, 0)
+    found = tiff.tags(io.BytesIO(head + struct.pack(f"<{count}{form}", *numbers)))
+    assert {tag: values.tolist() for tag, values in found.items()} == ({258: numbers} if read else {})
+
+
+def test_as_many_lengths_as_places_are_needed_to_tell_a_hole():
+    places, lengths = (np.array(values, np.uint64) for values in ([8, 9], [1]))
+    assert tiff.hole({273: places}, 0) == tiff.hole({325: lengths}, 0) == ""
+    assert tiff.hole({324: places, 325: lengths}, 99) == "2 places and 1 lengths of strips or tiles"
+
+
+def test_exif_is_looked_for_among_all_that_stands_before_the_pixels_of_a_jpeg():
+    turned = b"II" + struct.pack("<HIHHHIHHI", 42, 8, 1, tiff.ORIENTATION, 3, 1, 6, 0, 0)
+    exif = b"\xff\xe1" + struct.pack(">H", 8 + len(turned)) + b"Exif\0\0" + turned
+    tables, comment, scan = b"\xff\xdb\0\4ab", b"\xff\xfe\0\x08Exif\0\0", b"\xff\xda\0\2"
+    for before in (b"", tables, comment, b"\xff", tables + comment + b"\xff\xff"):
+        assert tiff.orientation(io.BytesIO(b"\xff\xd8" + before + exif), "JPEG") == 6
+    for before in (scan, b"\xff\xd9", b"\0", comment + tables + scan):
+        assert tiff.orientation(io.BytesIO(b"\xff\xd8" + before + exif), "JPEG") == 1
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "hole"])

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftu.errors import InputError
 from ftu.files import folds
 
 counts, seeds = st.integers(2, 6), st.integers(0, 2**32 - 1)
+few = settings(max_examples=25)  # each deals a table or more, and takes 10 ms for it
 
 
 @st.composite
@@ -41,6 +42,7 @@ def check_laws(images: pd.DataFrame, *, count: int, seed: int) -> None:
     pd.testing.assert_frame_equal(folds.assign_folds(shuffled, by="image", count=count, seed=seed), table)
 
 
+@few
 @given(images=image_tables(), count=counts, seed=seeds)
 def test_the_deal_is_fair_complete_and_blind_to_the_order_of_rows(images, count, seed):
     check_laws(images, count=count, seed=seed)
@@ -54,6 +56,7 @@ def test_the_deal_of_the_competitions_images_is_fair():
     check_laws(images, count=5, seed=42)
 
 
+@few
 @given(seed=seeds)
 def test_another_seed_deals_differently(seed):
     images = pd.DataFrame({"id": [str(number) for number in range(60)], "organ": "lung"})
@@ -64,6 +67,7 @@ def test_another_seed_deals_differently(seed):
     assert not first.equals(other)
 
 
+@few
 @given(seed=seeds)
 def test_the_order_of_ids_does_not_decide_the_fold(seed):
     images = pd.DataFrame({"id": [f"{number:02}" for number in range(60)], "organ": "lung"})
@@ -77,6 +81,7 @@ def test_fewer_images_than_folds_is_an_error(images, more):
         folds.assign_folds(images, by="image", count=len(images) + more, seed=0)
 
 
+@few
 @given(images=image_tables(), count=counts)
 def test_rare_organs_are_those_that_some_fold_lacks(images, count):
     table = folds.assign_folds(images, by="image", count=count, seed=0)
@@ -117,6 +122,7 @@ def dealt_by_hand(images: pd.DataFrame, *, count: int, seed: int) -> list[int]:
     return [fold[name] for name in names]
 
 
+@few
 @given(images=image_tables(), count=counts, seed=seeds)
 def test_groups_of_one_image_are_dealt_as_if_there_were_none(images, count, seed):
     plain = folds.assign_folds(images, by="image", count=count, seed=seed)
@@ -126,6 +132,7 @@ def test_groups_of_one_image_are_dealt_as_if_there_were_none(images, count, seed
     pd.testing.assert_frame_equal(grouped.drop(columns="group"), plain)
 
 
+@few
 @given(images=st.one_of(grouped_tables(), grouped_tables(one_organ=False)), count=counts, seed=seeds)
 def test_no_group_lies_in_two_folds_and_every_image_is_dealt_once(images, count, seed):
     if images["group"].nunique() < count:
@@ -141,6 +148,7 @@ def test_no_group_lies_in_two_folds_and_every_image_is_dealt_once(images, count,
     pd.testing.assert_frame_equal(folds.assign_folds(shuffled, by="image", count=count, seed=seed), table)
 
 
+@few
 @given(images=grouped_tables(), count=counts, seed=seeds)
 def test_folds_differ_by_no_more_images_of_an_organ_than_its_largest_group(images, count, seed):
     if images["group"].nunique() < count:
@@ -172,6 +180,7 @@ def test_a_group_that_leaves_folds_empty_is_refused_with_the_way_out() -> None:
     assert str(caught.value) == message
 
 
+@few
 @given(images=grouped_tables(), seed=seeds)
 def test_what_is_dealt_is_read_again(tmp_path_factory, images, seed):
     path = tmp_path_factory.getbasetemp() / "folds.csv"

@@ -431,6 +431,18 @@ def test_a_part_is_read_though_a_strip_elsewhere_is_damaged_and_no_part_of_that_
             map_file.read(file, rows)
 
 
+def test_the_same_values_in_another_shape_are_another_map(tmp_path):
+    write_probability(tmp_path / "a.tif", random_map(2, 6))
+    write_probability(tmp_path / "b.tif", np.zeros((3, 4)))
+    with gdal.opened(tmp_path / "a.tif", driver="GTiff") as wide:
+        pixels, tags = wide.read(1), wide.tags()
+    with gdal.opened(tmp_path / "b.tif", "r+", driver="GTiff") as narrow:
+        narrow.write(pixels.reshape(3, 4), 1)
+        narrow.update_tags(**{map_file.CHECKSUMS: tags[map_file.CHECKSUMS]})
+    with pytest.raises(InputError, match="its checksums are not those of its pixels"):
+        map_file.read(tmp_path / "b.tif")
+
+
 def test_a_file_that_vanished_while_it_was_written_hides_no_error(tmp_path):
     def spoilt() -> None:
         with map_file.writer(tmp_path / "a.tif", 100, 3) as write:

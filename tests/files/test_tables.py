@@ -1,11 +1,12 @@
 """The competition's tables: what is read, and the row and column that a bad one is refused with."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftu.datasets import competition
@@ -50,6 +51,7 @@ def test_a_good_table_is_read_with_its_types(tmp_path):
     assert table["pixel_size"].dtype == float
 
 
+@settings(max_examples=25)
 @given(order=st.permutations([*competition.TRAIN_COLUMNS, "age", "sex"]))
 def test_order_of_columns_and_other_columns_do_not_matter(tmp_path_factory, order):
     table = good().assign(age="30", sex="Male")[order]
@@ -134,7 +136,7 @@ def of_length(length: int) -> str:
     return f"{text} {start + 2:0{rest}d} 1"
 
 
-@pytest.mark.parametrize("length", csvfile.CUTS)
+@pytest.mark.parametrize("length", [255, 4_000, 4_095, 8_000, 32_766, 32_767, 50_000, 65_535])
 @pytest.mark.parametrize("column", ["rle", "rle of a submission"])
 def test_an_rle_where_programs_cut_cells_is_refused_and_one_two_characters_longer_is_not(
     tmp_path, length, column
@@ -157,10 +159,36 @@ def test_a_short_cut_tells_only_where_no_rle_is_longer(tmp_path):
     table = pd.DataFrame({"id": ["a", "b"], "rle": [of_length(255), of_length(300)]})
     table.to_csv(tmp_path / "a.csv", index=False)
     assert csvfile.read_csv(tmp_path / "a.csv")["rle"].str.len().tolist() == [255, 300]
-    table = pd.DataFrame({"id": ["a", "b"], "rle": [of_length(32_767), of_length(40_000)]})
+    table = pd.DataFrame({"id": ["a", "b"], "rle": [of_length(32_766), of_length(40_000)]})
     table.to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(InputError, match="id a: rle has exactly 32767 characters, and Excel"):
+    with pytest.raises(InputError, match="id a: rle has exactly 32766 characters, and Excel"):
         csvfile.read_csv(tmp_path / "a.csv")
+
+
+def test_a_cut_rle_of_a_table_without_ids_is_named_by_its_row(tmp_path):
+    pd.DataFrame({"rle": ["2 1", of_length(255)]}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(InputError, match=r"a\.csv: row 2: rle has exactly 255 characters"):
+        csvfile.read_csv(tmp_path / "a.csv")
+
+
+def test_an_rle_may_be_longer_than_the_csv_module_reads_by_itself():
+    before = csv.field_size_limit(2**17)
+    try:
+        assert csvfile.parse(b"id,rle\n1," + b"1" * 2**18 + b"\n", "it")["rle"].str.len().tolist() == [2**18]
+    finally:
+        csv.field_size_limit(before)
+
+
+@pytest.mark.parametrize("row", ['"a"b,', 'a,"b"c'])
+def test_what_follows_a_closing_quote_is_no_part_of_a_cell(row):
+    with pytest.raises(InputError, match=r"it: cannot be read as CSV .*',' expected after"):
+        csvfile.parse(f"id,rle\n{row}\n".encode(), "it")
+
+
+@pytest.mark.parametrize(("header", "twice"), [("id,rle,rle", "rle"), ("id,id,rle", "id"), ("a,b,c,b", "b")])
+def test_a_column_that_is_there_twice_is_named(header, twice):
+    with pytest.raises(InputError, match=f"it: names the column '{twice}' twice; keep one"):
+        csvfile.parse(f"{header}\n".encode(), "it")
 
 
 @given(cut=st.integers(1, 60))
@@ -208,6 +236,7 @@ def test_a_byte_order_mark_of_utf_8_is_no_part_of_a_name(tmp_path):
 NAMES = ["NA", "nan", "NaN", "None", "null", "NULL", "007", "1e5", "TRUE", "inf", "0x1F", "N.A", "1.0"]
 
 
+@settings(max_examples=10)
 @given(ids=st.permutations(NAMES))
 def test_ids_that_other_readers_take_for_something_else_stay_what_they_are(tmp_path_factory, ids):
     path = tmp_path_factory.mktemp("ids") / "train.csv"
@@ -259,6 +288,20 @@ def test_a_table_of_a_stage_without_a_column_is_refused_by_its_name(tmp_path, re
         read(written(tmp_path, table))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_the_last_line_ends_as_any_system_ends_one(tmp_path, end):
+    (tmp_path / "a.csv").write_bytes(f"id,organ{end}1,lung{end}".encode())
+    assert csvfile.read_csv(tmp_path / "a.csv")["organ"].tolist() == ["lung"]
+
+
+@pytest.mark.parametrize("fold", ["-1", "1.0", "", "\u0661", "0" * 10])
+def test_a_fold_is_a_short_number_from_0(tmp_path, fold):
+    path = written(tmp_path, good().assign(fold="0"))
+    assert folds.read_folds(path)["fold"].tolist() == [0, 0, 0]
+    with pytest.raises(InputError, match=rf"id 00008: fold '{fold}' is no number from 0; run `dvc repro`"):
+        folds.read_folds(written(tmp_path, good().assign(fold=[fold, "0", "0"])))
+
+
 def test_an_empty_cell_is_an_empty_text_and_a_missing_one_an_error(tmp_path):
     (tmp_path / "a.csv").write_text("id,rle\n2,\n\n3,NA\n")
     assert csvfile.read_csv(tmp_path / "a.csv")["rle"].tolist() == ["", "NA"]
@@ -272,6 +315,12 @@ def test_sizes_are_read_whatever_else_the_table_holds(tmp_path):
     assert csvfile.read_sizes(path)["img_height"].tolist() == [3, 5, 6]
     with pytest.raises(InputError, match="has no column img_width"):
         csvfile.read_sizes(written(tmp_path, good().drop(columns="img_width")))
+    with pytest.raises(InputError, match="id 9 stands in more than one row"):
+        csvfile.read_sizes(written(tmp_path, good().assign(id="9")))
+    largest = good().assign(img_height="1000000", img_width="1")
+    assert csvfile.read_sizes(written(tmp_path, largest))["img_height"].tolist() == [10**6] * 3
+    with pytest.raises(InputError, match=r"id 00008: .*: 40000 x 30000 px \(height x width\) are"):
+        csvfile.read_sizes(written(tmp_path, good().assign(img_height="40000", img_width="30000")))
 
 
 def test_every_rle_is_checked_and_a_bad_one_is_refused_with_row_and_remedy(tmp_path):

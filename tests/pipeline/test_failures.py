@@ -73,13 +73,20 @@ def test_who_asks_for_the_traceback_sees_it(started, options, more):
 
 def test_logs_are_few_and_the_newest_stay(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for number in range(failures.KEPT + 3):
+    for number in range(20 + 3):
         assert failures.told("stage", ValueError(str(number))) == 70
         for log in logs(tmp_path):
             os.utime(log, ns=(0, log.stat().st_mtime_ns - 10**9))  # each is older than the next
     texts = [log.read_text() for log in logs(tmp_path)]
-    assert len(texts) == failures.KEPT
-    assert {f"ValueError: {number}\n" for number in range(3, failures.KEPT + 3)} == set(texts)
+    assert len(texts) == 20
+    assert {f"ValueError: {number}\n" for number in range(3, 20 + 3)} == set(texts)
+
+
+def test_of_an_errors_own_words_300_characters_are_shown(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    failures.told("stage", ValueError("x" * 999))
+    kind = f"ValueError: {'x' * 999}"[:300]
+    assert capsys.readouterr().err.startswith(f"stage: error: {kind}: a fault of the program; ")
 
 
 def test_where_no_log_can_be_written_the_traceback_is_printed(tmp_path, monkeypatch, capsys):

@@ -1,6 +1,8 @@
 """params.yaml: the committed files are valid, and each kind of mistake is named with file, key and value."""
 
+import copy
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
@@ -21,7 +23,13 @@ PROFILES = [*(ROOT / "profiles").glob("*.yaml"), *(ROOT / "benchmarks/ftu-real")
 
 
 def read(path: Path) -> dict[str, Any]:
-    return YAML(typ="safe").load(path.read_text())
+    return copy.deepcopy(parsed(path.read_text(encoding="utf-8")))
+
+
+@cache
+def parsed(text: str) -> dict[str, Any]:
+    """Once for all tests that change a value of the same file: it takes as long as the rest of them."""
+    return YAML(typ="safe").load(text)
 
 
 EPOCHS = read(ROOT / "params.yaml")["train"]["epochs"]

@@ -183,7 +183,7 @@ def test_the_mean_of_d4_is_that_of_ttachs_own_wrapper(network):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 def test_a_set_is_the_same_to_the_bit_alone_and_beside_others(network, batch_size):
-    pixels = drawn(2, count=3, height=64, width=64)
+    pixels = drawn(2, height=64, width=64)
     together = maps(network, pixels, *COUNTS, batch_size=batch_size)
     for number, tta in enumerate(COUNTS):
         alone = maps(network, pixels, tta, batch_size=batch_size)[:, 0]

@@ -63,6 +63,7 @@ def test_an_identity_model_gives_every_image_back(height, width, blend, tta, shr
     np.testing.assert_allclose(given_, image[..., 0] / np.float32(255), rtol=0, atol=1e-5)
 
 
+@settings(max_examples=25)
 @given(height=st.integers(1, 200), width=st.integers(1, 200))
 def test_what_is_stored_is_what_the_whole_image_gives(tmp_path_factory, height, width):
     file, image = tmp_path_factory.mktemp("maps") / "a.tif", pixels(height, width)

@@ -3,10 +3,10 @@
     python tests/support/mutants.py [--most 40] [--seed 0] [--limit 120] src/ftu/masks/metrics.py ...
 
 Each change is made in a copy of the project. On it run the fast tests of the files that are named after the
-module or import it (where there are none, those of the folder of its name), until one fails. It prints the
-changes that none noticed, FILE:LINE before -> after, and the share that was noticed; one after which the
-tests take longer than `limit` seconds was, too. Not each survivor is a hole: some change nothing. The exit
-status is 1 when the tests fail as they are.
+module or import it (where there are none, those of the nearest folder of its name), until one fails. It
+prints the changes that none noticed, FILE:LINE before -> after, each module's counts, and the share that was
+noticed; one after which the tests take longer than `limit` seconds was, too. Not each survivor is a hole:
+some change nothing. The exit status is 1 when the tests fail as they are.
 """
 
 import argparse
@@ -20,13 +20,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from imports import ROOT, named_in_statements
 
-PRELOADED = "numpy", "pandas", "cv2", "rasterio", "hypothesis", "torch"  # once, and not for each change
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # as training sets it before the import
+# Once, and not for each change.
+PRELOADED = (
+    "numpy", "pandas", "cv2", "rasterio", "hypothesis", "scipy.stats", "torch", "timm", "albumentations",
+    "segmentation_models_pytorch",
+)  # fmt: skip
 OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or,
@@ -78,7 +84,7 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield ast.Constant(not node.value)
     elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        yield ast.Constant(node.value + 1 if isinstance(node.value, int) else node.value * 1.25)
+        yield ast.Constant(node.value + 1 if isinstance(node.value, int) else node.value * 1.25 or 1.0)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.USub):
         yield node.operand
     elif isinstance(node, DROPPED):
@@ -91,8 +97,14 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
         yield with_field(node, "op", OPERATORS[type(node.op)]())
     elif isinstance(node, ast.Compare) and type(node.ops[0]) in OPERATORS:
         yield with_field(node, "ops", [OPERATORS[type(node.ops[0])](), *node.ops[1:]])
-    elif isinstance(node, ast.Call) and len(node.args) > 1 and not isinstance(node.args[0], ast.Starred):
+    elif isinstance(node, ast.Call) and has_order(node):
         yield with_field(node, "args", [node.args[1], node.args[0], *node.args[2:]])
+
+
+def has_order(call: ast.Call) -> bool:
+    """Whether two arguments may be swapped, and it matters: the largest of two is that of either order."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    return name not in NAMES and len(call.args) > 1 and not isinstance(call.args[0], ast.Starred)
 
 
 def with_field(node: ast.AST, field: str, value: object) -> ast.AST:
@@ -131,11 +143,14 @@ def passes(root: Path, tests: Sequence[str], limit: float) -> bool:
             os.dup2(nothing.fileno(), 1)
             os.dup2(nothing.fileno(), 2)
         import pytest
+        from hypothesis import Phase, settings
 
+        # one example that fails is enough: to look for the simplest takes longer than all the tests
+        settings.register_profile("found", deadline=None, phases=[Phase.explicit, Phase.generate])
         sys.path[:0] = [str(root / "src"), str(root / "tests/support")]
         os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
         words = ["-qx", "-n0", "-p", "no:randomly", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
-        os._exit(pytest.main([*words, "-m", "not slow", *tests]))
+        os._exit(pytest.main([*words, "--hypothesis-profile=found", "-m", "not slow", *tests]))
     end = time.monotonic() + limit
     while not (done := os.waitpid(pid, os.WNOHANG))[0]:
         if time.monotonic() > end:
@@ -164,7 +179,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = parser.parse_args(arguments)
     for module in PRELOADED:
         __import__(module)
-    made = noticed = 0
+    counts = Counter[str]()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         root = Path(folder)
         copied(root)
@@ -175,15 +190,18 @@ def main(arguments: Sequence[str]) -> int:
                 print(f"{file}: its tests fail as they are, or take too long: {' '.join(tests)}")
                 return 1
             every = list(mutants(file, code))
-            for mutant in random.Random(settings.seed).sample(every, min(settings.most, len(every))):
+            chosen = random.Random(settings.seed).sample(every, min(settings.most, len(every)))
+            missed = 0
+            for mutant in chosen:
                 (root / file).write_text(mutant.code)
-                made += 1
                 if passes(root, tests, settings.limit):
+                    missed += 1
                     print(f"{file}:{mutant.line} {mutant.before} -> {mutant.after}", flush=True)
-                else:
-                    noticed += 1
             (root / file).write_text(code)
-    print(f"mutants: {made} made, {noticed} noticed ({noticed / max(made, 1):.0%})")
+            counts.update(made=len(chosen), noticed=len(chosen) - missed)
+            print(f"{file}: {len(chosen)} made, {len(chosen) - missed} noticed", flush=True)
+    share = counts["noticed"] / max(counts["made"], 1)
+    print(f"mutants: {counts['made']} made, {counts['noticed']} noticed ({share:.0%})")
     return 0
 
 

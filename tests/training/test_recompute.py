@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 import toy
 from ftu.errors import InputError
@@ -57,6 +58,25 @@ def test_gradients_and_statistics_are_the_same_for_less_memory(encoder):
 @pytest.mark.parametrize("changes", [{}, {"ema": 0.9, "accumulate": 2}], ids=str)
 def test_a_training_ends_with_the_same_bytes(squares, changes):
     toy.assert_same_run(*(toy.train(squares, "switched", recompute=on, **changes) for on in (False, True)))
+
+
+def test_a_block_is_the_outermost_module_with_parts_that_stands_in_a_list_or_sequence():
+    def shell(**parts: nn.Module) -> nn.Module:
+        module = nn.Module()
+        for name, part in parts.items():
+            module.add_module(name, part)
+        return module
+
+    def block() -> nn.Module:
+        return shell(layers=nn.Sequential(shell(conv=nn.Conv2d(1, 1, 1))))
+
+    encoder = shell(
+        stem=shell(deep=block(), stages=nn.ModuleList([block(), nn.ReLU()])),
+        body=nn.Sequential(nn.Sequential(block()), nn.ReLU()),
+    )
+    forget_between(encoder)
+    found = {name for name, module in encoder.named_modules() if "forward" in vars(module)}
+    assert found == {"stem.deep.layers.0", "stem.stages.0", "body.0.0"}
 
 
 def test_an_encoder_without_blocks_is_refused():

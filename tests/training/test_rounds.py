@@ -78,7 +78,13 @@ def test_two_images_are_never_refused_and_nobody_is_asked():
         ("tu-nest_tiny", "unet", 64, "cannot be built (list index out of range)"),
         ("tu-hiera_tiny_224", "deeplabv3plus", 64, "cannot be built (Hiera.__init__() got an unexpected"),
         ("tu-efficientformer_l1", "daformer", 64, "cannot train on images of 64 px (RuntimeError: "),
-        ("tu-inception_v3", "unet", 32, "cannot train on images of 32 px (RuntimeError: "),
+        pytest.param(
+            "tu-inception_v3",
+            "unet",
+            32,
+            "cannot train on images of 32 px (RuntimeError: ",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_network_that_fails_in_its_own_way_is_refused_in_words(encoder, decoder, size, words):
@@ -86,6 +92,7 @@ def test_a_network_that_fails_in_its_own_way_is_refused_in_words(encoder, decode
     with pytest.raises(InputError) as told:
         Rounds(network, batch_size=2, accumulate=1, processes=1).try_step()
     assert words in str(told.value)
+    assert f"'encoder': '{encoder}'" in str(told.value) or "cannot be built" in words
     assert "\n" not in str(told.value)
 
 
@@ -119,6 +126,37 @@ def test_where_the_meta_device_fails_the_cpu_decides(monkeypatch):
     monkeypatch.setattr(rounds_module, "_step", step)
     Rounds(architecture("unet"), 4, 1, 1).try_step()
     assert tried == ["meta", "meta", "cpu"]
+
+
+@pytest.mark.parametrize(("images", "tried"), [(1, 1), (2, 2), (3, 2), (64, 2)])
+def test_a_step_is_tried_with_as_many_images_as_a_round_has_but_two_at_most(images, tried, monkeypatch):
+    counts = []
+    monkeypatch.setattr(rounds_module, "_step", lambda _, count, *__: counts.append(count))
+    Rounds(architecture("unet"), 2 * images, 2, 1).try_step()
+    assert counts == [tried]
+
+
+def test_a_side_that_is_no_multiple_of_the_strides_is_none_of_other_strides():
+    Rounds(architecture("unet", size=60), 4, 1, 1).try_step()
+
+
+def test_a_network_through_which_no_gradient_goes_back_is_refused(monkeypatch):
+    network = build.build(architecture("unet"))
+    real = type(network).forward
+
+    def fails(_):
+        raise NotImplementedError("no way back")
+
+    def forward(self, images):
+        output = real(self, images)
+        output.aux_logits[3].register_hook(fails)
+        return output
+
+    monkeypatch.setattr(type(network), "forward", forward)
+    with pytest.raises(
+        InputError, match=r"cannot train on images of 64 px \(NotImplementedError: no way back\)"
+    ):
+        Rounds(architecture("unet"), 4, 1, 1).try_step()
 
 
 def test_other_strides_are_refused(monkeypatch):

@@ -1,7 +1,8 @@
 """Bad input ends a stage before it works: a message with file, row or key, value, remedy; nothing written.
 
 Each case runs the real script in a folder that holds older outputs, where torch cannot be imported; the last
-ones, of train and predict, need torch and take some seconds each.
+ones, of train and predict, need torch and take some seconds each. That every stage refuses bad parameters is
+tried once; what is bad, on the function by which all of them read.
 """
 
 import shutil
@@ -13,6 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ftu.datasets import competition, image_files
+from ftu.errors import InputError
+from ftu.pipeline.params import load_params
 from imports import ROOT
 
 STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py"))
@@ -116,7 +120,11 @@ def test_every_stage_names_every_bad_parameter_without_torch(new_project, stage)
     ],
 )
 def test_one_bad_parameter_is_enough(new_project, change, parts):
-    refused(new_project(train=change), "split", "params.yaml", "docs/parameters.md", *parts)
+    path = new_project(train=change).folder / "params.yaml"
+    with pytest.raises(InputError) as caught:
+        load_params(path)
+    for part in (str(path), "docs/parameters.md", *parts):
+        assert part in str(caught.value)
 
 
 # ------------------------------------------------------------------ the data set
@@ -135,6 +143,17 @@ def test_a_data_set_that_lacks_a_part_is_refused_with_the_way_to_get_it(project,
     refused(
         project, stage, f"data.root: the folder data/raw has no {part}. ", KAGGLE, "data.root: data/sample"
     )
+
+
+def tables_refused(project, *parts: str) -> None:
+    """What decode reads first says each part; that nothing is written then, others try with the stage."""
+    known = {name: project.params["data"][name] for name in ("organs", "sources")}
+    with pytest.raises(InputError) as caught:
+        competition.read_both(
+            project.folder / "data" / "raw", **known, group=project.params["split"]["group"]
+        )
+    for part in parts:
+        assert part in str(caught.value)
 
 
 BOTH_TABLES = pytest.mark.parametrize("name", ["train", "test"])
@@ -167,15 +186,13 @@ TABLES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], tuple[str, ...]]
 def test_a_bad_table_is_refused_with_its_row(project, name, change, parts):
     path, table = table_of(project, name)
     change(table).to_csv(path, index=False)
-    refused(project, "decode", f"data/raw/{name}.csv: ", *(part.format(id=table["id"][0]) for part in parts))
+    tables_refused(project, f"data/raw/{name}.csv: ", *(part.format(id=table["id"][0]) for part in parts))
 
 
 def test_a_training_table_without_masks_is_refused(project):
     path, table = table_of(project)
     table.drop(columns="rle").to_csv(path, index=False)
-    refused(
-        project, "decode", "data/raw/train.csv: has no column rle; found id, organ", "fetch the file again"
-    )
+    tables_refused(project, "data/raw/train.csv: has no column rle; found id, organ", "fetch the file again")
 
 
 def test_a_column_of_groups_that_train_csv_lacks_is_refused(project):
@@ -203,7 +220,7 @@ def test_a_row_with_more_cells_than_the_first_line_is_refused(project, name, row
     lines = path.read_text().splitlines()
     lines[row] += ",7"
     path.write_text("\n".join([*lines, ""]))
-    refused(project, "decode", f"data/raw/{name}.csv: ", "fetch the file again")
+    tables_refused(project, f"data/raw/{name}.csv: ", "fetch the file again")
 
 
 @BOTH_TABLES
@@ -211,7 +228,7 @@ def test_a_table_that_is_a_folder_is_refused(project, name):
     path, _ = table_of(project, name)
     path.unlink()
     path.mkdir()
-    refused(project, "decode", f"data/raw/{name}.csv: cannot be read (Is a directory)", "fetch it")
+    tables_refused(project, f"data/raw/{name}.csv: cannot be read (Is a directory)", "fetch it")
 
 
 RLES = {
@@ -234,7 +251,9 @@ def test_a_bad_rle_is_refused_with_its_row(project, rle, part):
     table.loc[row, "rle"] = rle.format(size=size)
     table.to_csv(path, index=False)
     place = f"data/raw/train.csv: id {table['id'][row]}: rle"
-    refused(project, "decode", place, part.format(size=size), "correct the row")
+    tables_refused(project, place, part.format(size=size), "correct the row")
+    if rle == "1 2 5":  # once with the stage
+        refused(project, "decode", place, part, "correct the row")
 
 
 # ------------------------------------------------------------------ images
@@ -272,9 +291,15 @@ IMAGES = {
 
 @pytest.mark.parametrize(("damage", "parts"), IMAGES.values(), ids=IMAGES)
 def test_a_bad_image_is_refused_by_name(project, damage, parts):
-    name = sorted((project.folder / "data" / "raw" / "test_images").iterdir())[-1].name
-    damage(project.folder / "data" / "raw" / "test_images" / name)
-    refused(project, "decode", f"data/raw/test_images/{name}: ", *parts)
+    path = max((project.folder / "data" / "raw" / "test_images").iterdir())
+    shape = image_files.image_shape(path)
+    damage(path)
+    with pytest.raises(InputError) as caught:
+        image_files.check_image(path, shape, 0.4)
+    for part in (f"data/raw/test_images/{path.name}: ", *parts):
+        assert part in str(caught.value)
+    if damage is cut_off:  # once with the stage, which has read all others by then
+        refused(project, "decode", f"data/raw/test_images/{path.name}: ", *parts)
 
 
 @BOTH_TABLES

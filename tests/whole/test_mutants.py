@@ -23,6 +23,7 @@ def changes(code: str) -> set[tuple[str, str]]:
     [
         ("a < b", "a <= b"), ("a is b", "a is not b"), ("a and b", "a or b"), ("not a", "a"), ("-a", "a"),
         ("a + b", "a - b"), ("a // b", "a / b"), ("x = 3", "x = 4"), ("x = 0.5", "x = 0.625"),
+        ("x = 0.0", "x = 1.0"),
         ("x = True", "x = False"),
         ("f(a, b, c)", "f(b, a, c)"), ("min(a)", "max(a)"), ("np.any(a)", "np.all(a)"), ("raise E", "pass"),
         ("a += b", "pass"),
@@ -38,6 +39,10 @@ def test_what_does_not_run_is_left_alone():
         changes('"""Words."""\nif TYPE_CHECKING:\n    f(1, 2)\ndef f(a: g[1]) -> g[2]:\n    """Words."""')
         == set()
     )
+
+
+def test_the_order_of_what_the_largest_is_taken_of_is_left_alone():
+    assert changes("x = max(a, b)") == {("max", "min")}
 
 
 def test_a_line_is_the_one_of_the_change():

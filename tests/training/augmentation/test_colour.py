@@ -58,6 +58,18 @@ def test_factors_are_those_of_the_hue_and_of_the_saturation(factor):
     assert saturation == pytest.approx(0.6 * factor, abs=0.01)
 
 
+def test_a_hue_behind_the_end_of_the_circle_goes_on_at_its_beginning():
+    magenta, yellow = (np.full((1, 1, 3), colour, np.uint8) for colour in ((255, 0, 255), (255, 255, 0)))
+    np.testing.assert_array_equal(hue_saturation(magenta, 1.4, 1.0), yellow)  # 300 x 1.4 = 360 + 60 degrees
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_noise_reaches_its_limit_and_goes_beyond_no_end_of_the_range(level):
+    image = np.full((100, 100, 3), level, np.uint8)
+    made = noise(image, 0.1, np.random.default_rng(0))  # 25.5 levels
+    assert (made.min(), made.max()) == (max(level - 25, 0), min(level + 25, 255))
+
+
 @given(SEEDS)
 def test_noise_is_that_of_the_pixel_in_every_channel_and_within_its_limit(seed):
     image = drawn(seed, 40, 216)  # so that nothing is clipped

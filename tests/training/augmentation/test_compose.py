@@ -13,7 +13,13 @@ from ftu.pipeline.params import load_params
 from ftu.preprocessing.dyes import DYES, own_stains, recolour
 from ftu.preprocessing.vahadane import unit_rows
 from ftu.training.augmentation import compose
-from ftu.training.augmentation.compose import ELASTIC_SHIFT, MOST_GAIN, sample_seed, strict_augmentation
+from ftu.training.augmentation.compose import (
+    ELASTIC_SHIFT,
+    ELASTIC_SIGMA,
+    MOST_GAIN,
+    sample_seed,
+    strict_augmentation,
+)
 from imports import ROOT
 
 SIZE = 64
@@ -239,10 +245,30 @@ def test_a_distortion_moves_pixels_by_a_share_of_the_side(side):
     image[..., 0], image[..., 1] = places, places[:, None]
     mask, middle = image[..., 0] // 128, slice(side // 4, -side // 4)
     augment = strict_augmentation(side, windows=False, **SETTINGS | {"distort": 1.0})
-    moved = [augment(image, mask, seed)[0][middle, middle, :2].astype(float) for seed in range(40)]
+    moved = [augment(image, mask, seed)[0][middle, middle, :2].astype(float) for seed in range(80)]
     shifts = np.array([(one - image[middle, middle, :2]) / 255 for one in moved])
-    assert 0.004 < shifts.std() < 0.015  # 0.0091 elastic, about as much of the grid
+    grid = (np.ptp(shifts[..., 0], axis=1) == 0).all(axis=1)  # it moves whole columns
+    assert 20 < grid.sum() < 60
+    assert shifts[~grid].std() == pytest.approx(ELASTIC_SHIFT, rel=0.12)
+    assert 0.004 < shifts[grid].std() < 0.015
     assert np.abs(shifts).max() < 0.06
+
+
+@pytest.mark.parametrize("moves", ["rotate", "distort"])
+def test_beyond_the_image_lies_its_mirror_image_and_nothing_dark(moves):
+    image, mask = np.full((SIZE, SIZE, 3), 200, np.uint8), np.ones((SIZE, SIZE), np.uint8)
+    augment = augmentation(**{moves: 1.0})
+    for seed in range(20):
+        for moved, expected in zip(augment(image, mask, seed), (image, mask), strict=True):
+            np.testing.assert_array_equal(moved, expected)
+
+
+def test_noise_has_a_deviation_between_both_of_its_settings():
+    grey = np.full((SIZE, SIZE, 3), 128, np.uint8)
+    augment = augmentation(noise=1.0, noise_std=[0.02, 0.1])
+    found = np.array([augment(grey, grey[..., 0], seed)[0].std() / 255 for seed in range(60)])
+    assert 0.019 < found.min() < 0.03
+    assert 0.09 < found.max() < 0.102
 
 
 def test_an_elastic_transform_moves_as_far_as_the_authors_does_at_their_size():
@@ -251,7 +277,9 @@ def test_an_elastic_transform_moves_as_far_as_the_authors_does_at_their_size():
     rng, side = np.random.default_rng(0), 768
     field = cv2.GaussianBlur(rng.uniform(-1, 1, (side, side)).astype(np.float32), (0, 0), 0.07 * side)
     assert 3 * side * field.std() / side == pytest.approx(ELASTIC_SHIFT, rel=0.25)
-    assert 3 / np.sqrt(3) / (2 * np.sqrt(np.pi) * 0.07) / side == pytest.approx(ELASTIC_SHIFT, rel=0.01)
+    assert 3 / np.sqrt(3) / (2 * np.sqrt(np.pi) * ELASTIC_SIGMA) / side == pytest.approx(
+        ELASTIC_SHIFT, rel=0.01
+    )
 
 
 @pytest.mark.parametrize("kind", ["additive", "multiplicative"])

@@ -71,3 +71,40 @@ def test_without_foreground_it_changes_nothing_but_the_draws(seed):
     shown, cut = window(image, 0 * mask, seed, foreground=True)
     assert not cut.any()
     assert shown.shape == (SIDE, SIDE, 3)
+
+
+def corners(places, *, height, width, foreground):
+    """Where windows of 4 px lie in an image whose pixels are numbered, of so many seeds."""
+    image = np.arange(height * width, dtype=np.uint16).reshape(height, width)
+    mask = np.isin(image, places).astype(np.uint8)
+    found = []
+    for seed in range(300):
+        rng, pixels = np.random.default_rng(seed), image[..., None]
+        cut, shown = random_window(pixels, mask, 4, rng, scales=(1, 1), foreground=foreground)
+        assert cut.shape[:2] == shown.shape == (4, 4)
+        if shown.any() or not foreground:
+            found.append(divmod(int(cut[0, 0, 0]), width))
+    return set(found)
+
+
+def test_a_window_lies_at_every_place_of_an_image_that_holds_it():
+    drawn = corners([], height=6, width=7, foreground=False)
+    assert drawn == {(top, left) for top in range(3) for left in range(4)}
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "tops", "lefts"),
+    [(8, 9, range(5, 9), range(6, 10)), (1, 19, range(2), [16]), (19, 0, [16], [0])],
+)
+def test_a_window_over_a_pixel_lies_at_every_place_that_shows_it(row, column, tops, lefts):
+    drawn = corners([row * 20 + column], height=20, width=20, foreground=True)
+    assert drawn == {(top, left) for top in tops for left in lefts}
+
+
+@pytest.mark.parametrize(("height", "width"), [(SIDE - 1, SIDE), (SIDE, SIDE - 5), (7, 3), (1, SIDE)])
+def test_an_image_smaller_than_the_window_lies_in_its_middle_and_is_mirrored(height, width):
+    image = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    around = [((SIDE - side) // 2, -((side - SIDE) // 2)) for side in (height, width)]
+    shown, cut = window(image, image[..., 0], 0)
+    np.testing.assert_array_equal(shown, np.pad(image, [*around, (0, 0)], "reflect"))
+    np.testing.assert_array_equal(cut, shown[..., 0])
