@@ -63,7 +63,7 @@ odd: env ## odd files and environments: each refused in words, or without a trac
 
 .PHONY: verify-cache
 verify-cache: env ## compare the files of DVC's cache with their names, and remove the damaged ones
-	PYTHONPATH=src python -m ftu.pipeline.dvc_cache
+	PYTHONPATH=src python -m ftu_tools.maintenance.verify_cache
 
 # Empty: JOBS folds at a time on CPUs.
 export GPUS ?=

@@ -29,8 +29,9 @@ def main() -> str:
     shifted = pd.DataFrame(pool.each(score, moved, doing="score shifted"), columns=scores.SCORES)
     shifted = scores.with_groups(shifted, dealt)
 
-    facts = jsonfile.read(paths.REPORTS / "calibration.json", "run `dvc repro`")
-    nested, typical = scores.nested(facts), scores.typical(table)
+    with jsonfile.facts(paths.REPORTS / "calibration.json", "run `dvc repro`") as facts:
+        nested = scores.nested(facts)
+    typical = scores.typical(table)
     selection = fold_maps.selection(paths.model(fold) for fold in params.split.run)
     histories = {fold: figures.read_history(paths.model(fold) / "history.csv") for fold in params.split.run}
     curves = [optimism.shown_dice(history) for history in histories.values()]

@@ -7,7 +7,8 @@ import pytest
 
 from ftu.cache import entries, hashes
 from ftu.errors import InputError
-from ftu.files import csvfile, jsonfile, limits, yamlfile
+from ftu.files import csvfile, jsonfile, limits, png, yamlfile
+from ftu.probabilities import map_file
 
 
 @pytest.fixture(params=["pipe", "zero", "terminal", "socket", "hole", "folder", "endless", "nothing"])
@@ -41,6 +42,17 @@ def test_every_reader_refuses_it_in_words(odd):
         lambda path: yamlfile.read(path, "way"),
     ):
         with pytest.raises(InputError, match=f"{odd}: (cannot be read|is missing)"):
+            read(odd)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [png.read_rgb, png.read_mask, png.rgb_shape, png.content, map_file.read],
+    ids=lambda read: read.__name__,
+)
+def test_every_reader_of_pixels_refuses_it_in_words(odd, read):
+    if odd.name != "endless":
+        with pytest.raises(InputError, match=f"{odd}: is missing or damaged"):
             read(odd)
 
 

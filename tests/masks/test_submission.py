@@ -160,11 +160,11 @@ def test_the_command_line_accepts(tmp_path):
 
 def test_the_command_line_refuses_with_a_line_for_each_problem_and_a_status(tmp_path):
     done = check(tmp_path, GOOD.assign(rle="13 1"))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("error: mine.csv: id 78: rle: RLE pair 1: start 13")
+    assert done.stderr.startswith("submission: error: mine.csv: id 78: rle: RLE pair 1: start 13")
     lines = done.stderr.splitlines()
-    assert [line.removeprefix("error: ").split(": rle")[0] for line in lines] == [
+    assert [line.removeprefix("submission: error: ").split(": rle")[0] for line in lines] == [
         f"mine.csv: id {image_id}" for image_id in IDS
     ]
 

@@ -139,7 +139,9 @@ def damage(project: Project) -> str:
 
 def verify_cache(project: Project) -> None:
     """As `make verify-cache` does: what DVC believes in would come back."""
-    with Command(project.folder, sys.executable, "-m", "ftu.pipeline.dvc_cache", PYTHONPATH="src") as command:
+    with Command(
+        project.folder, sys.executable, "-m", "ftu_tools.maintenance.verify_cache", PYTHONPATH="src"
+    ) as command:
         assert command.end()[0] == 0
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftu.errors import InputError, some, speak_any_language
+from ftu.errors import InputError, some
 from ftu.files import csvfile, rle
+from ftu.pipeline.stage import run
 
 COLUMNS = ["id", "rle"]
 
@@ -78,8 +79,7 @@ def _about_rles(rows: pd.DataFrame, sizes: Mapping[str, tuple[int, int]]) -> Ite
 
 
 def main() -> None:
-    """Check a CSV from the command line; status 0 when it can be submitted, 1 when not."""
-    speak_any_language()
+    """Check a CSV from the command line; status 0 when it can be submitted."""
     parser = argparse.ArgumentParser(
         prog="python -m ftu.masks.submission", description=check_submission.__doc__
     )
@@ -87,13 +87,10 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--test", type=Path, required=True, help="the competition's test.csv")
     arguments = parser.parse_args()
-    try:
-        test = csvfile.read_sizes(arguments.test)
-        check_submission(csvfile.read_csv(arguments.file), test, name=str(arguments.file))
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    test = csvfile.read_sizes(arguments.test)
+    check_submission(csvfile.read_csv(arguments.file), test, name=str(arguments.file))
     sys.stdout.write(f"{arguments.file}: valid, {len(test)} rows\n")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

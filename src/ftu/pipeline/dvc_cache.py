@@ -8,8 +8,6 @@ cut may empty them.
 
 import hashlib
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -22,18 +20,6 @@ from ftu.pipeline import threads
 FILES = Path("files/md5")  # where in its cache DVC keeps them
 NAME = 30  # hex digits of the MD5 in a file's name; two more are the name of its folder
 MARGIN = 1_000_000_000  # ns, by which a file system's clock may be behind
-
-
-def main() -> None:
-    cache = Path(subprocess.check_output(["dvc", "cache", "dir"], encoding="utf-8").strip())
-    files = sorted((cache / FILES).glob("??/*"))
-    bad = list(damaged(files, len(files)))
-    for path in bad:
-        path.unlink()
-        sys.stdout.write(f"removed {path}: damaged\n")
-    sys.stdout.write(f"{len(files)} files of DVC's cache, {len(bad)} damaged\n")
-    if bad:
-        sys.stdout.write("run `dvc repro`: it makes again what was damaged\n")
 
 
 def remove_new_damaged(cache: Path, stamp: Path) -> list[Path]:
@@ -76,7 +62,3 @@ def _md5(path: Path) -> str:
         os.fsync(file.fileno())
         return hashlib.file_digest(file, "md5").hexdigest()
     return ""
-
-
-if __name__ == "__main__":
-    main()

@@ -61,6 +61,7 @@ def told(name: str, error: Exception) -> int:
     with suppress(OSError, ValueError):  # the terminal may be gone
         sys.stderr.write(f"{whole if shows else ''}{line}\n")
         sys.stderr.flush()
+    _drop_output()
     return status
 
 
@@ -83,6 +84,16 @@ def in_words(error: BaseException) -> str:
             return f"{name}{words}"
     inner = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return in_words(inner) if inner else ""
+
+
+def _drop_output() -> None:
+    """Let nothing that is left to be printed fail again when Python ends."""
+    for file in (sys.stdout, sys.stderr):
+        try:
+            file.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
 
 
 def _log(name: str, text: str) -> Path | None:
