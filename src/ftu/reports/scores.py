@@ -91,7 +91,7 @@ def nested(calibration: dict) -> Nested:
 
     There is a `nested_shifted` where shifted images took part in the choice.
     """
-    found = calibration.get("estimates", {})
+    found = dict(calibration.get("estimates", {}))
     estimates = {name: found[part]["nested"] for part, name in NESTED.items() if part in found}
     return {
         name: {key: float(value) for key, value in estimate.items()} for name, estimate in estimates.items()

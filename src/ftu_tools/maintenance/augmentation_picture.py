@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from ftu.datasets import synthetic
 from ftu.pipeline.params import load_params
 from ftu.pipeline.sections.training import Augment
+from ftu.pipeline.stage import run
 from ftu.preprocessing.dyes import DYES, own_stains, recolour
 from ftu.reports.figures import TRUTH, outlined
 from ftu.training.augmentation.colour import gain, hue_saturation, noise
@@ -104,5 +105,10 @@ def draw(path: Path) -> None:
     figure.savefig(path, dpi=90, metadata={"Software": None})
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The picture of docs/training.md."""
     draw(PICTURE)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ftu.pipeline import params
+from ftu.pipeline.stage import run
 
 PAGE = Path("docs/parameters.md")
 HEAD = """\
@@ -85,5 +86,10 @@ def class_of(value: Schema, whole: Schema) -> Schema:
     return whole["$defs"].get(value.get("$ref", "").rpartition("/")[2], {})
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the page."""
     PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(main)
