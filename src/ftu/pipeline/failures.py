@@ -25,6 +25,8 @@ WORDS = REFUSALS | {
     errno.EAGAIN: "no process or thread can be started; raise `ulimit -u`, or lower compute.workers",
     errno.EACCES: "it is not yours to read or write; change its owner or mode",
     errno.EPERM: "it is not yours to change; change its owner or mode",
+    errno.EEXIST: "something else is there already; move it away",
+    errno.ENOTDIR: "a file is where a folder should be; move it away",
     errno.ESTALE: "a network drive has lost it; mount it again",
     errno.ELOOP: "its links lead in a circle; put the file in place of the link",
     errno.ENAMETOOLONG: "its name is too long for this disk; use a shorter one",
