@@ -22,7 +22,8 @@ def main() -> str:
     due = params.split.run if enabled else range(params.split.count)
     if enabled:
         nested_cv.check_folds(params.split.run)
-    index, table = read_index(paths.IMAGES), folds.read_folds(paths.FOLDS)
+    index = read_index(paths.IMAGES)
+    table = folds.read_dealt(paths.FOLDS, index)
     cases = held_out.held_out(index, table, due, paths.MASKS, pool=Pool(**params.compute.model_dump()))
     given = rules.from_thresholds(
         params.thresholds,
@@ -33,9 +34,9 @@ def main() -> str:
     mixture = choose_mixture.Mixture(params.predict.tta, (params.ensemble.own, *others.values()))
     start = nested_cv.as_given(mixture, given)
     final, told = calibrate(params, cases, start) if enabled else (start, report.OFF)
-    rules.write(paths.RULES, nested_cv.as_rules(final, list(others), params.postprocess.method))
     with whole_files(paths.REPORTS) as folder:
         report.write(told, folder)
+        rules.write(paths.RULES, nested_cv.as_rules(final, list(others), params.postprocess.method))
     print(told.words, end="")
     return f"{len(cases)} images, rules {'chosen' if enabled else 'of the parameters'}"
 

@@ -21,16 +21,18 @@ from ftu.reports.scores import Trial
 def main() -> str:
     params = load_params(paths.PARAMS)
     known = rules.read(paths.RULES, organs=params.data.organs, sources=params.data.sources)
-    dealt = folds.read_folds(paths.FOLDS)
-    trials, moved = find_trials(params, known, dealt)
+    index = read_index(paths.IMAGES)
+    dealt = folds.read_dealt(paths.FOLDS, index)
+    trials, moved = find_trials(params, known, index, dealt)
     way = from_maps.Way(params.ensemble.mean, known.method, params.postprocess.never_empty)
     score, pool = partial(scores.score, way=way), Pool(**params.compute.model_dump())
     table = scores.with_groups(pd.DataFrame(pool.each(score, trials, doing="score")), dealt)
     shifted = pd.DataFrame(pool.each(score, moved, doing="score shifted"), columns=scores.SCORES)
     shifted = scores.with_groups(shifted, dealt)
 
-    facts = jsonfile.read(paths.REPORTS / "calibration.json", "run `dvc repro`")
-    nested, typical = scores.nested(facts), scores.typical(table)
+    with jsonfile.facts(paths.REPORTS / "calibration.json", "run `dvc repro`") as facts:
+        nested = scores.nested(facts)
+    typical = scores.typical(table)
     selection = fold_maps.selection(paths.model(fold) for fold in params.split.run)
     histories = {fold: figures.read_history(paths.model(fold) / "history.csv") for fold in params.split.run}
     curves = [optimism.shown_dice(history) for history in histories.values()]
@@ -51,9 +53,11 @@ def main() -> str:
     return f"{len(table)} images and {len(shifted)} shifted ones, mean Dice {table['dice'].mean():.3f}"
 
 
-def find_trials(params: Params, known: rules.Rules, dealt: pd.DataFrame) -> tuple[list[Trial], list[Trial]]:
+def find_trials(
+    params: Params, known: rules.Rules, index: pd.DataFrame, dealt: pd.DataFrame
+) -> tuple[list[Trial], list[Trial]]:
     """The held-out images of the folds that run, and those of them that were shifted to another source."""
-    index, moved = read_index(paths.IMAGES), read_index(paths.SHIFTED / "shifted.csv")
+    moved = read_index(paths.SHIFTED / "shifted.csv")
     test = index.loc[index["set"] == "test", "id"]
     held_out = {fold: folds.divide(dealt, fold)[1] for fold in params.split.run}
     due = {

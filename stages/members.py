@@ -27,7 +27,8 @@ def main() -> str:
 
 def what_is_wanted(params: Params) -> member_checks.Wanted:
     """The same images and views as this project's own; what is scored here must be held out there."""
-    index, table = read_index(paths.IMAGES), folds.read_folds(paths.FOLDS)
+    index = read_index(paths.IMAGES)
+    table = folds.read_dealt(paths.FOLDS, index)
     held_out = {name for fold in params.split.run for name in folds.divide(table, fold)[1]}
     due = {"oof": held_out, "test": set(index.loc[index["set"] == "test", "id"])}
     if params.shift.enabled:

@@ -35,9 +35,9 @@ def main() -> str:
         sizes = [shapes[name] for name in ids]
         masks = keep(resize.resize_mask_file, reads=1, writes=1)
         done += pool.each(masks, sources, targets, sizes, doing="resize masks")
-    scales = resize.scale_table(rows, **settings)
-    with whole_file(paths.GEOMETRY) as path:
-        scales.to_csv(path, index=False)
+        scales = resize.scale_table(rows, **settings)
+        with whole_file(paths.GEOMETRY) as path:
+            scales.to_csv(path, index=False)
     for sentence in resize.scale_warnings(scales):
         warn(sentence)
     warn(per_image.warning(done))

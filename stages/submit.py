@@ -18,7 +18,8 @@ from ftu.probabilities import ensemble
 def main() -> str:
     params = load_params(paths.PARAMS)
     known = rules.read(paths.RULES, organs=params.data.organs, sources=params.data.sources)
-    index, table = read_index(paths.IMAGES), folds.read_folds(paths.FOLDS)
+    index = read_index(paths.IMAGES)
+    table = folds.read_dealt(paths.FOLDS, index)
     test = index[index["set"] == "test"]
     held_out = {fold: folds.divide(table, fold)[1] for fold in params.split.run}
     due = {fold: {"oof": oof, "test": test["id"]} for fold, oof in held_out.items()}

@@ -206,6 +206,18 @@ def test_a_table_whose_groups_are_wrong_is_refused(tmp_path, rows, words):
     assert words in str(caught.value)
 
 
+def test_folds_are_of_the_training_images_of_the_index_and_of_no_others(tmp_path):
+    path = tmp_path / "folds.csv"
+    path.write_text("id,organ,fold\na,lung,0\nb,lung,1\n")
+    index = pd.DataFrame({"id": ["b", "a", "c"], "set": ["train", "train", "test"]})
+    assert folds.read_dealt(path, index)["id"].tolist() == ["a", "b"]
+    for other, odd in ((index.iloc[1:], "b"), (index.assign(set="train"), "c")):
+        with pytest.raises(
+            InputError, match=rf"folds\.csv: .* id {odd} in one of the two alone; run `dvc repro`"
+        ):
+            folds.read_dealt(path, other)
+
+
 def test_rare_organs_come_in_the_order_of_their_names_whatever_that_of_the_rows():
     images = pd.DataFrame({"id": ["1", "2", "3"], "organ": ["spleen", "kidney", "lung"]})
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):

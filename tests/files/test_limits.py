@@ -8,7 +8,8 @@ import pytest
 
 from ftu.cache import entries, hashes
 from ftu.errors import InputError
-from ftu.files import csvfile, jsonfile, limits, yamlfile
+from ftu.files import csvfile, jsonfile, limits, png, yamlfile
+from ftu.probabilities import map_file
 
 
 @pytest.fixture(params=["pipe", "zero", "terminal", "socket", "hole", "folder", "endless", "nothing"])
@@ -96,6 +97,17 @@ def test_an_images_file_has_8_gib_at_most(tmp_path, size):
     assert limits.file_fault(tmp_path / "file") == (
         "" if size <= 2**33 else f"{size} bytes, more than {2**33}"
     )
+
+
+@pytest.mark.parametrize(
+    "read",
+    [png.read_rgb, png.read_mask, png.rgb_shape, png.content, map_file.read],
+    ids=lambda read: read.__name__,
+)
+def test_every_reader_of_pixels_refuses_it_in_words(odd, read):
+    if odd.name != "endless":
+        with pytest.raises(InputError, match=f"{odd}: is missing or damaged"):
+            read(odd)
 
 
 def test_no_entry_of_the_cache_is_waited_for(odd, tmp_path):

@@ -1,6 +1,7 @@
 """Laws of the first weights: a file fits whole or is refused in words; nothing is ever silently random."""
 
 import hashlib
+import os
 import warnings
 from typing import Any
 
@@ -263,6 +264,14 @@ def test_a_damaged_file_of_the_hub_is_named_and_what_to_remove(monkeypatch, tmp_
     ):
         load_encoder_weights(net, name, "imagenet")
     assert_equal(net.net.state_dict(), state(name))
+
+
+def test_a_pipe_of_the_hub_is_named_and_not_waited_for(monkeypatch, tmp_path):
+    blob = cached(monkeypatch, tmp_path, "tu-resnet10t", b"")
+    blob.unlink()
+    os.mkfifo(blob)
+    with pytest.raises(InputError, match=r"snapshots/0+/model.safetensors .* is no regular file.*; rm it"):
+        load_encoder_weights(encoder("tu-resnet10t"), "tu-resnet10t", "imagenet")
 
 
 @pytest.mark.parametrize("proxy", ["", "http://127.0.0.1:9"], ids=["direct", "proxy"])

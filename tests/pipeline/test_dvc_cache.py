@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftu.pipeline import dvc_cache, threads
-from ftu_tools.maintenance import verify_cache
 
 
 def store(cache: Path, content: bytes, suffix: str = "") -> Path:
@@ -30,22 +28,6 @@ def test_any_other_bit_is_damage(tmp_path, content, at, suffix):
     spoilt[at % len(spoilt)] ^= 1 << at % 8
     path.write_bytes(spoilt)
     assert list(dvc_cache.damaged([path])) == [path]
-
-
-def test_what_is_damaged_is_removed_and_named(tmp_path, monkeypatch, capsys):
-    whole, empty, folder = store(tmp_path, b"a"), store(tmp_path, b"b"), store(tmp_path, b"[]", ".dir")
-    unfinished = whole.with_name("tmp-of-dvc")
-    unfinished.write_bytes(b"half")
-    empty.write_bytes(b"")
-    monkeypatch.setattr(subprocess, "check_output", lambda *_, **__: f"{tmp_path}\n")
-    verify_cache.main()
-    assert not empty.exists()
-    assert whole.exists()
-    assert folder.exists()
-    assert unfinished.exists()
-    out = capsys.readouterr().out
-    assert f"removed {empty}: damaged" in out
-    assert "4 files of DVC's cache, 1 damaged\nrun `dvc repro`" in out
 
 
 def test_a_stage_looks_at_what_has_come_since_the_last_one(tmp_path):

@@ -19,7 +19,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("name", ["GTIFF_IGNORE_READ_ERRORS", "OPENCV_IO_MAX_IMAGE_PIXELS", "MPLBACKEND"])
+@pytest.mark.parametrize("name", ["GTIFF_IGNORE_READ_ERRORS", "TIMM_FUSED_ATTN", "MPLBACKEND"])
 def test_a_script_begins_anew_once_without_what_libraries_would_obey(tmp_path, name):
     told = run(tmp_path, **{name: "1"})
     assert told[0] == f"warning: {name} of the environment would change what is computed, and is not obeyed"

@@ -139,8 +139,9 @@ def damage(project: Project) -> str:
 
 def verify_cache(project: Project) -> None:
     """As `make verify-cache` does: what DVC believes in would come back."""
-    module = "ftu_tools.maintenance.verify_cache"
-    with Command(project.folder, sys.executable, "-m", module, PYTHONPATH="src") as command:
+    with Command(
+        project.folder, sys.executable, "-m", "ftu_tools.maintenance.verify_cache", PYTHONPATH="src"
+    ) as command:
         assert command.end()[0] == 0
 
 

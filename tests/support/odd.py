@@ -8,19 +8,23 @@ tests/odd/NAME.yaml lists cases, tests/odd/NAME.py makes what they name. A case 
     make: a function of NAME.py, called in a copy of the project as make(folder, **with)
     with: its further arguments
     environment: variables that the commands see besides; {folder} in a value is the project
+    shell: what bash does before each command, such as `ulimit -n 9` or `exec >/dev/full`
+    mount: folders, each with the options of an empty disk in memory (tmpfs) that lies there for each command
     run: the commands, one after the other: the name of a stage with its arguments, or python's after `-`;
-        the default is RUN of NAME.py
-    says: words of the one line with which the last command fails (status not 0, and nothing is written);
+        or the name of a list of them in NAME.py, RUN if nothing is said
+    says: words of the message with which the last command fails (status not 0, and nothing is written);
         or of what it prints where `same` is given, too
     same: a glob of files of the project that must have the bytes that they have without the odd thing
-    seconds, gigabytes: limits of each command (120, 4)
+    seconds, gigabytes: limits of each command (300, 4)
 
 `project(folder)` of NAME.py lays out the project, once; files that `same` names are those of its RUN.
-The last line counts (`odd: N tried, N held`), and the exit status is 1 when the two differ.
+A case with `mount` is left out, and named, where nobody may mount (`unshare -rm`). The last line counts
+(`odd: N tried, N held`), and the exit status is 1 when the two differ.
 """
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -36,8 +40,11 @@ from ruamel.yaml import YAML
 
 from imports import ROOT
 
-KEYS = {"what", "make", "with", "environment", "run", "says", "same", "seconds", "gigabytes"}
-LIMITED = 'ulimit -v "$0"; exec "$@"'  # KiB of address space
+KEYS = {"what", "make", "with", "environment", "shell", "mount"}
+KEYS |= {"run", "says", "same", "seconds", "gigabytes"}
+LIMITED = 'ulimit -v "$0"; {} exec "$@"'  # KiB of address space
+MOUNTING = ["unshare", "-rm"]  # where mounts are seen by nobody else
+PACKAGES = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests/support")])
 
 
 class Case(NamedTuple):
@@ -91,7 +98,8 @@ def _bytes(path: Path) -> bytes | None:
 
 
 def _run_all(case: Case, folder: Path) -> str:
-    commands = case.line.get("run", case.makers.RUN)
+    run = case.line.get("run", "RUN")
+    commands = getattr(case.makers, run) if isinstance(run, str) else run
     refused = "says" in case.line and "same" not in case.line
     for number, command in enumerate(commands, 1):
         last, before = number == len(commands), _contents(folder)
@@ -101,7 +109,8 @@ def _run_all(case: Case, folder: Path) -> str:
             return f"{command}: status {status}: {' | '.join(lines[-3:])}"
         if (status != 0) != (refused and last):
             return f"{command}: status {status}, and it says: {lines[-1]}"
-        if last and case.line.get("says", "") not in (lines[-1] if refused else told):
+        message = told[max(told.find("error: "), 0) :] if refused else told
+        if last and case.line.get("says", "") not in message:
             return f"{command} says: {lines[-1]}"
         if status and (written := set(_contents(folder).items()) ^ set(before.items())):
             return f"{command} was refused and wrote {', '.join(sorted({name for name, _ in written}))}"
@@ -110,18 +119,22 @@ def _run_all(case: Case, folder: Path) -> str:
 
 def _end(line: dict[str, Any], folder: Path, command: str) -> tuple[int, str]:
     """The status of a command (124 when it took too long) and what it printed."""
-    name, *arguments = command.split()
+    name, *arguments = shlex.split(command)
     words = arguments if name == "-" else [str(ROOT / "stages" / f"{name}.py"), *arguments]
     memory = str(int(line.get("gigabytes", 4) * 2**20))
-    variables = {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"} | line.get("environment", {})
+    variables = {"PYTHONPATH": PACKAGES, "OMP_NUM_THREADS": "1"} | line.get("environment", {})
     given = {key: str(value).replace("{folder}", str(folder)) for key, value in variables.items()}
+    for place in line.get("mount", {}):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+    mounts = [f"mount -t tmpfs -o {how} tmpfs {place} &&" for place, how in line.get("mount", {}).items()]
+    shell = LIMITED.format(" ".join([*mounts, line.get("shell", ":") + ";"]))
     process = subprocess.Popen(
-        ["bash", "-c", LIMITED, memory, sys.executable, *words], cwd=folder, text=True, errors="replace",
-        env=os.environ | given,
+        [*(MOUNTING if mounts else []), "bash", "-c", shell, memory, sys.executable, *words],
+        cwd=folder, text=True, errors="replace", env=os.environ | given,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     try:
-        told, _ = process.communicate(timeout=line.get("seconds", 120))
+        told, _ = process.communicate(timeout=line.get("seconds", 300))
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, 9)
         return 124, f"not ended in time; {process.communicate()[0]}"
@@ -135,6 +148,16 @@ def _contents(folder: Path) -> dict[str, tuple[int, int]]:
     return {name: (found.st_size, found.st_mtime_ns) for name, found in stats.items()}
 
 
+def mountable(due: list[Case]) -> Iterator[Case]:
+    """The cases that this machine can try."""
+    may = not subprocess.run([*MOUNTING, "true"], check=False, capture_output=True).returncode
+    for case in due:
+        if may or "mount" not in case.line:
+            yield case
+        else:
+            print(f"skipped, since nobody may mount here: {case.line['what']}")
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("files", nargs="*", type=Path, default=sorted((ROOT / "tests/odd").glob("*.yaml")))
@@ -146,6 +169,7 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="odd-") as scratch, ThreadPoolExecutor(settings.jobs) as pool:
         due = [case for file in settings.files for case in cases(file, Path(scratch))]
         due = [case for case in due if settings.only in case.line["what"]][:: settings.every]
+        due = list(mountable(due))
         for case, fault in zip(due, pool.map(fault_of, due), strict=True):
             held += not fault
             print(

@@ -1,5 +1,6 @@
 """The competition's data set, its tables read and checked; errors name file, row and value."""
 
+import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,7 @@ TRAIN_COLUMNS = [*TEST_COLUMNS, "rle"]
 
 def check_root(root: Path) -> None:
     """Raise InputError unless `root` looks like the competition's data set."""
+    os.fsencode(root)  # raises UnicodeEncodeError where a locale cannot name it: then nothing would be there
     parts = ["train.csv", "train_images", "test.csv", "test_images"]
     missing = [part for part in parts if not (root / part).exists()]
     if not missing:

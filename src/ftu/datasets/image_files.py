@@ -267,6 +267,6 @@ def resize_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def write_tiff(path: Path, image: np.ndarray) -> None:
     """Write an (H, W, 3) uint8 image as the competition ships them: RGB, uncompressed, no georeference."""
     height, width, _ = image.shape
-    profile = {"driver": "GTiff", "height": height, "width": width, "count": 3, "dtype": "uint8"}
-    with gdal.opened(path, "w", photometric="RGB", **profile) as tiff:
-        tiff.write(np.moveaxis(image, -1, 0))
+    profile = {"height": height, "width": width, "count": 3, "dtype": "uint8"}
+    with gdal.written(path, photometric="RGB", **profile) as made:
+        made.write(np.moveaxis(image, -1, 0))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ftu.errors import InputError
+from ftu.errors import InputError, some
 from ftu.files.csvfile import check_columns, check_ids, read_csv
 
 
@@ -156,6 +156,20 @@ def read_folds(path: Path) -> pd.DataFrame:
     if "group" in table:
         _check_groups(path, table)
     return table.astype({"fold": int})
+
+
+def read_dealt(path: Path, index: pd.DataFrame) -> pd.DataFrame:
+    """The folds at `path`, as `read_folds` reads them; InputError unless they are of `index`'s images.
+
+    `index` is data/images.csv: the training images of it are those that were dealt.
+    """
+    table = read_folds(path)
+    if odd := sorted(set(table["id"]) ^ set(index.loc[index["set"] == "train", "id"])):
+        raise InputError(
+            f"{path}: is of other images than data/images.csv: id {some(odd)} in one of the two alone; run "
+            "`dvc repro`"
+        )
+    return table
 
 
 def _check_groups(path: Path, table: pd.DataFrame) -> None:

@@ -1,6 +1,8 @@
 """How GDAL opens files: alone, by one driver, and not when they claim more than they can hold."""
 
+import errno
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -10,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
 from ftu.errors import InputError
-from ftu.files import limits
+from ftu.files import limits, tiff
 
 GDAL = {
     "GDAL_CACHEMAX": 2**26,  # bytes that it keeps of all files; its own limit is a share of memory
@@ -35,6 +37,7 @@ WHOLE = {"overview_level": "NONE"}
 Rows = Callable[[int, int], np.ndarray]  # (top, bottom) -> those rows, (bottom - top, W, bands)
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 COPIED = 256  # rows at a time
+ROOM = 2**20  # bytes: a disk with less of them free counts as full
 MOST_COMPRESSED = 2**14  # times; deflate reaches 1,032, a blank tile in Zstandard some thousands
 
 
@@ -44,6 +47,30 @@ def opened(path: Path, mode: str = "r", **profile: object) -> DatasetWriter:  # 
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # microscopes know no latitude
         options = WHOLE if mode == "r" else {}
         return rasterio.open(path, mode, **options, **profile)  # pyright: ignore[reportArgumentType]
+
+
+@contextmanager
+def written(path: Path, **profile: object) -> Iterator[DatasetWriter]:
+    """Yield a new TIFF to write. Raises OSError where its disk is full, or did not take all of it.
+
+    GDAL does not say why a write fails, and nothing at all where one fails while the file is closed.
+    """
+    try:
+        with opened(path, "w", driver="GTiff", **profile) as image:
+            yield image
+    except RasterioError as error:
+        if shutil.disk_usage(path.parent).free < ROOM:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
+    try:
+        with path.open("rb") as file:
+            tags = tiff.tags(file)
+            whole = bool(tags) and not tiff.hole(tags, path.stat().st_size)
+    except ValueError:  # of a directory that is not all there
+        whole = False
+    if not whole:
+        number = errno.ENOSPC if shutil.disk_usage(path.parent).free < ROOM else errno.EIO
+        raise OSError(number, os.strerror(number), str(path))
 
 
 @contextmanager
@@ -58,11 +85,22 @@ def unmasked(image: DatasetReader) -> Iterator[DatasetReader]:
     read, shape = rows_of(image), {"height": image.height, "width": image.width, "count": image.count}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.tiff"
-        with opened(path, "w", driver="GTiff", dtype=image.dtypes[0], bigtiff="if_safer", **shape) as copy:
-            for top in range(0, image.height, COPIED):
-                rows = read(top, min(top + COPIED, image.height))
-                place = Window.from_slices((top, top + len(rows)), (0, image.width))
-                copy.write(np.moveaxis(rows, -1, 0), window=place)
+        try:
+            with written(path, dtype=image.dtypes[0], bigtiff="if_safer", **shape) as copy:
+                for top in range(0, image.height, COPIED):
+                    rows = read(top, min(top + COPIED, image.height))
+                    place = Window.from_slices((top, top + len(rows)), (0, image.width))
+                    try:
+                        copy.write(np.moveaxis(rows, -1, 0), window=place)
+                    except RasterioError as error:
+                        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path)) from error
+        except RasterioError:  # of the image itself
+            raise
+        except OSError as error:
+            raise InputError(
+                f"{image.name}: the copy in which nothing hides pixels cannot be kept ({folder}: "
+                f"{error.strerror}); make room there, or set TMPDIR to another folder"
+            ) from error
         with opened(path, driver="GTiff") as copied:
             yield copied
 

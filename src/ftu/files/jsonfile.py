@@ -1,6 +1,8 @@
 """JSON for people and for diffs: indented, with a last newline."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ftu.errors import InputError
@@ -22,6 +24,20 @@ def read(path: Path, remedy: str) -> dict:
     if not isinstance(facts, dict):
         raise InputError(f"{path}: is damaged (it holds a {type(facts).__name__}, no table); {remedy}")
     return facts
+
+
+@contextmanager
+def facts(path: Path, remedy: str) -> Iterator[dict]:
+    """Yield what `read` gives; where the block misses a key, or finds another kind of value, InputError."""
+    found = read(path, remedy)
+    try:
+        yield found
+    except InputError:
+        raise
+    except KeyError as error:
+        raise InputError(f"{path}: has no {error.args[0]}; {remedy}") from error
+    except (AttributeError, IndexError, OverflowError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: {error}; {remedy}") from error
 
 
 def write(path: Path, content: dict) -> None:

@@ -11,7 +11,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
 from ftu.errors import InputError
-from ftu.files import gdal
+from ftu.files import gdal, limits
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -47,6 +47,13 @@ def rgb_rows(path: Path) -> Iterator[gdal.Rows]:
         yield gdal.rows_of(png)
 
 
+def content(path: Path) -> bytes:
+    """The bytes of a PNG that a stage wrote; InputError when it is missing, damaged, or no file."""
+    if not limits.file_fault(path) and _is_whole_png(found := limits.content(path, limits.MOST_BYTES)):
+        return found
+    raise _damaged(path)
+
+
 def check_squares(paths: Iterable[Path], side: int) -> None:
     """Raise InputError unless each image or mask that a stage wrote is `side` x `side` px by its head."""
     for path in paths:
@@ -64,8 +71,7 @@ def _read_png(path: Path, count: int) -> np.ndarray:
 
     GDAL decodes it in half the time that OpenCV takes or less, but may take a damaged one for whole.
     """
-    if not (path.is_file() and _is_whole_png(path.read_bytes())):
-        raise _damaged(path)
+    content(path)
     with _opened(path, count) as png:
         return png.read(list(range(1, count + 1)))
 
@@ -73,6 +79,8 @@ def _read_png(path: Path, count: int) -> np.ndarray:
 @contextmanager
 def _opened(path: Path, count: int | None = None) -> Iterator[DatasetReader]:
     """The PNG at `path`, of `count` bands of uint8 and perhaps alpha; InputError where it is none."""
+    if limits.file_fault(path):  # else a pipe is waited for
+        raise _damaged(path)
     try:
         with gdal.opened(path, driver="PNG") as png:
             fits = (not count or png.count in (count, count + 1)) and set(png.dtypes) == {"uint8"}

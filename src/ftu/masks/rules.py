@@ -91,8 +91,7 @@ def read(path: Path, *, organs: Collection[str], sources: Collection[str]) -> Ru
 
     Raises InputError that names the file, the key, the value and the way out.
     """
-    content = jsonfile.read(path, REMEDY)
-    try:
+    with jsonfile.facts(path, REMEDY) as content:
         rules = Rules(
             tta=_text(content["tta"]),
             own=_weight(content["own"]),
@@ -105,10 +104,6 @@ def read(path: Path, *, organs: Collection[str], sources: Collection[str]) -> Ru
             why=dict(content["why"]),
         )
         _check(rules, organs, sources)
-    except KeyError as error:
-        raise InputError(f"{path}: has no {error.args[0]}; {REMEDY}") from error
-    except (AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: {error}; {REMEDY}") from error
     return rules
 
 

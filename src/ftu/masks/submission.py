@@ -13,6 +13,7 @@ import pandas as pd
 
 from ftu.errors import InputError, some, speak_any_language
 from ftu.files import csvfile, png, rle
+from ftu.pipeline import failures
 
 COLUMNS = ["id", "rle"]
 
@@ -105,9 +106,12 @@ def main() -> None:
     try:
         test = csvfile.read_sizes(arguments.test)
         check_submission(csvfile.read_csv(arguments.file), test, name=str(arguments.file))
+        sys.stdout.write(f"{arguments.file}: valid, {len(test)} rows\n")
+        sys.stdout.flush()
     except InputError as error:
         sys.exit(f"error: {error}")
-    sys.stdout.write(f"{arguments.file}: valid, {len(test)} rows\n")
+    except Exception as error:
+        sys.exit(failures.told("submission", error))
 
 
 if __name__ == "__main__":

@@ -22,15 +22,6 @@ NAME = 30  # hex digits of the MD5 in a file's name; two more are the name of it
 MARGIN = 1_000_000_000  # ns, by which a file system's clock may be behind
 
 
-def remove_all_damaged(cache: Path) -> tuple[list[Path], int]:
-    """Remove what is damaged in a cache: which files, and of how many."""
-    files = sorted((cache / FILES).glob("??/*"))
-    bad = list(damaged(files, len(files)))
-    for path in bad:
-        path.unlink()
-    return bad, len(files)
-
-
 def remove_new_damaged(cache: Path, stamp: Path) -> list[Path]:
     """Remove what is damaged among the files that came into `cache` since the last call, and say which.
 

@@ -8,12 +8,13 @@ import os
 import sys
 from collections.abc import Callable
 
-# Of GDAL and the libraries beneath it; OpenCV; numpy and its linear algebra; torch; matplotlib. Not
-# OPENBLAS_CORETYPE: it says for which processor, and different machines agree by it.
+# Of GDAL and the libraries beneath it; OpenCV; numpy and its linear algebra; torch; timm, pandas and scipy;
+# matplotlib. Not OPENBLAS_CORETYPE: it says for which processor, and different machines agree by it.
 OBEYED = (
     *("GDAL_", "GTIFF_", "TIFF_", "JPEG_", "JPEGMEM", "PNG_", "WEBP_", "CPL_", "VSI_", "CONVERT_YCBCR"),
     *("OPENCV_", "NPY_", "MKL_", "DNNL_", "ONEDNN_", "ATEN_"),
     *("TORCH_ALLOW_TF32", "TORCH_BLAS_", "TORCH_LINALG_", "TORCH_CUDNN_", "NVIDIA_TF32", "CUBLAS", "CUDNN_"),
+    *("TORCH_MKLDNN_", "TORCH_LINEAR_", "FBGEMM_", "TIMM_", "PANDAS_", "SCIPY_"),
     *("MPLBACKEND", "MATPLOTLIBRC"),
 )
 # rasterio itself sets the second, which is of the network.

@@ -23,6 +23,8 @@ WORDS = REFUSALS | {
     errno.EAGAIN: "no process or thread can be started; raise `ulimit -u`, or lower compute.workers",
     errno.EACCES: "it is not yours to read or write; change its owner or mode",
     errno.EPERM: "it is not yours to change; change its owner or mode",
+    errno.EEXIST: "something else is there already; move it away",
+    errno.ENOTDIR: "a file is where a folder should be; move it away",
     errno.ELOOP: "its links lead in a circle; put the file in place of the link",
     errno.ENAMETOOLONG: "its name is too long for this disk; use a shorter one",
 }
@@ -58,6 +60,7 @@ def told(name: str, error: Exception) -> int:
     with suppress(OSError, ValueError):  # the terminal may be gone
         sys.stderr.write(f"{whole if shows else ''}{line}\n")
         sys.stderr.flush()
+    _drop_output()
     return status
 
 
@@ -80,6 +83,16 @@ def in_words(error: BaseException) -> str:
             return f"{name}{words}"
     inner = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return in_words(inner) if inner else ""
+
+
+def _drop_output() -> None:
+    """Let nothing that is left to be printed fail again when Python ends."""
+    for file in (sys.stdout, sys.stderr):
+        try:
+            file.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
 
 
 def _log(name: str, text: str) -> Path | None:

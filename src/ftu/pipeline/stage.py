@@ -61,9 +61,7 @@ def run(main: Callable[[], str | None]) -> None:
         )
         sys.exit(2)
     except Exception as error:
-        status = failures.told(name, error)
-        _drop_output()
-        sys.exit(status)
+        sys.exit(failures.told(name, error))
     finally:
         _runs.pop()
 
@@ -108,16 +106,6 @@ def _flush_output() -> None:
     except OSError as error:
         error.filename = "standard output"
         raise
-
-
-def _drop_output() -> None:
-    """Let nothing that is left to be printed fail again when Python ends."""
-    for file in (sys.stdout, sys.stderr):
-        try:
-            file.flush()
-        except (OSError, ValueError):
-            with suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
 
 
 def _stop(signum: int, _: FrameType | None) -> None:

@@ -70,15 +70,16 @@ def ensemble(own: Experiment, members: Path, weights: Mapping[str, float]) -> li
 
     Raises InputError when `weights` names others than were fetched.
     """
-    fetched = jsonfile.read(members / LIST, "run `dvc repro`")["members"]
-    if set(weights) != set(fetched):
-        raise InputError(
-            f"{members}: holds {sorted(fetched)} but the rules weigh {sorted(weights)}; run `dvc repro`"
-        )
-    others = [
-        Experiment(name, members / facts["folder"], tuple(facts["folds"]), weights[name], own.tta)
-        for name, facts in fetched.items()
-    ]
+    with jsonfile.facts(members / LIST, "run `dvc repro`") as content:
+        fetched = content["members"]
+        if set(weights) != set(fetched):
+            raise InputError(
+                f"{members}: holds {sorted(fetched)} but the rules weigh {sorted(weights)}; run `dvc repro`"
+            )
+        others = [
+            Experiment(name, members / facts["folder"], tuple(facts["folds"]), weights[name], own.tta)
+            for name, facts in fetched.items()
+        ]
     return [own, *others]
 
 

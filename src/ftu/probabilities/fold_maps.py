@@ -65,17 +65,12 @@ def selection(models: Iterable[Path]) -> Selection:
     """
     found: dict[tuple[str, int], Path] = {}
     stopped = False
+    remedy = "train the fold again with `dvc repro -f -s train`"
     for model in models:
-        facts = jsonfile.read(model / "model.json", "the fold was not trained: run `dvc repro`")
-        late = facts.get("checkpoint") == "best_after_switch"
-        try:
+        with jsonfile.facts(model / "model.json", remedy) as facts:
+            late = facts["checkpoint"] == "best_after_switch"
             found[facts["checkpoint"], facts["switch_epoch"] if late else 0] = model
-        except KeyError as error:
-            raise InputError(
-                f"{model / 'model.json'}: has no {error}, as those of earlier versions; train the fold again "
-                "with `dvc repro -f -s train`"
-            ) from error
-        stopped |= facts.get("stopped_early", False)  # which earlier versions did not say
+            stopped |= facts.get("stopped_early", False)  # which earlier versions did not say
     if len(found) > 1:
         one, other, *_ = (f"{model}: {rule} from epoch {first} on" for (rule, first), model in found.items())
         raise InputError(f"{other}, but {one}: train.checkpoint has changed between them; run `dvc repro`")

@@ -5,7 +5,6 @@ Each strip of rows has a checksum in the file, so that no damaged pixel is taken
 
 import errno
 import os
-import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,18 +78,16 @@ def writer(path: Path, height: int, width: int) -> Iterator[Callable[[np.ndarray
     The bytes do not depend on the parts. Raises ValueError when a value is no probability, or when the block
     ends before the last row. Whatever goes wrong, no file is left.
     """
-    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint16"}
+    profile = {"height": height, "width": width, "count": 1, "dtype": "uint16"}
     packed = {"compress": "deflate", "zlevel": 1, "predictor": 2, "blockysize": STRIP, "bigtiff": "if_safer"}
     try:
-        with gdal.opened(path, "w", **profile, **packed) as tiff:
+        with gdal.written(path, **profile, **packed) as tiff:
             strips = _Strips(path, tiff)
             yield strips.write
             strips.complete()
-    except RasterioError as error:  # which does not say that the disk is full
-        full = shutil.disk_usage(path.parent).free < 2 * width * STRIP
-        number = errno.ENOSPC if full else errno.EIO
+    except RasterioError as error:  # which does not say why
         path.unlink(missing_ok=True)
-        raise OSError(number, os.strerror(number), str(path)) from error
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path)) from error
     except BaseException:
         path.unlink(missing_ok=True)
         raise

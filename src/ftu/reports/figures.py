@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from ftu.errors import InputError
 from ftu.files import csvfile
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def read_history(path: Path) -> pd.DataFrame:
     """history.csv of a training: a row per epoch, each cell a number, or nan where it is empty."""
     table = csvfile.read_csv(path)
     csvfile.check_columns(path, table, ["epoch", "active_block", "train_main", "valid_dice", "ema_dice"])
+    if table.empty:
+        raise InputError(f"{path}: has no rows; run `dvc repro` to train the fold again")
     return csvfile.measured(str(path), table, table.columns)
 
 

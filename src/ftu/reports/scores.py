@@ -91,8 +91,11 @@ def nested(calibration: dict) -> Nested:
 
     There is a `nested_shifted` where shifted images took part in the choice.
     """
-    estimates = calibration.get("estimates", {})
-    return {name: estimates[part]["nested"] for part, name in NESTED.items() if part in estimates}
+    found = dict(calibration.get("estimates", {}))
+    estimates = {name: found[part]["nested"] for part, name in NESTED.items() if part in found}
+    return {
+        name: {key: float(value) for key, value in estimate.items()} for name, estimate in estimates.items()
+    }
 
 
 def summary(table: pd.DataFrame, shifted: pd.DataFrame, nested: Nested) -> dict:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ftu.errors import InputError, speak_any_language
-from ftu.pipeline import paths
+from ftu.pipeline import failures, paths
 from ftu_tools.doctor import due_stages, leftovers, machine, needs
 from ftu_tools.doctor.findings import Finding, error, ok, warning
 
@@ -118,4 +118,7 @@ def data_and_disk(params: dict[str, Any]) -> Iterator[Finding]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Exception as fault:
+        sys.exit(failures.told("doctor", fault))

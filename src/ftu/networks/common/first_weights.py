@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ftu.cache.hashes import sha256
 from ftu.errors import InputError, some
+from ftu.files import limits
 from ftu.networks.common import hub, weights_file
 from ftu.networks.common.contract import Encoder
 from ftu.networks.common.efficientnet_names import in_timms_names
@@ -105,6 +106,11 @@ def non_commercial(source: dict[str, str]) -> str:
 
 
 def _read_hub(name: str) -> dict[str, Tensor]:
+    if odd := hub.odd_file(name, timm_facts(name)):
+        fault = limits.file_fault(odd)
+        raise InputError(
+            f"train.weights: {odd} of the hub's copies is {fault}; rm it, and it is fetched again"
+        )
     hub.offline_unless_reached()
     try:
         if name.startswith("coat_"):
