@@ -8,16 +8,38 @@ import os
 import sys
 from collections.abc import Callable
 
-# Of GDAL and the libraries beneath it; OpenCV; numpy and its linear algebra; torch; matplotlib. Not
-# OPENBLAS_CORETYPE: it says for which processor, and different machines agree by it.
+# Of GDAL and the libraries beneath it; OpenCV; numpy and its linear algebra; torch and timm; how many of the
+# threads that are asked for there are; matplotlib; git. Not OPENBLAS_CORETYPE: it says for which processor,
+# and different machines agree by it.
 OBEYED = (
     *("GDAL_", "GTIFF_", "TIFF_", "JPEG_", "JPEGMEM", "PNG_", "WEBP_", "CPL_", "VSI_", "CONVERT_YCBCR"),
     *("OPENCV_", "NPY_", "MKL_", "DNNL_", "ONEDNN_", "ATEN_"),
     *("TORCH_ALLOW_TF32", "TORCH_BLAS_", "TORCH_LINALG_", "TORCH_CUDNN_", "NVIDIA_TF32", "CUBLAS", "CUDNN_"),
-    *("MPLBACKEND", "MATPLOTLIBRC"),
+    *("TIMM_", "TORCHINDUCTOR_", "TORCHDYNAMO_", "TORCH_COMPILE_"),
+    *(
+        "OMP_DYNAMIC",
+        "OMP_THREAD_LIMIT",
+        "OMP_MAX_ACTIVE_LEVELS",
+        "OPENBLAS_BLOCK_FACTOR",
+        "OPENBLAS_L2_SIZE",
+    ),
+    *("MPLBACKEND", "MATPLOTLIBRC", "FREETYPE_PROPERTIES"),
+    *(
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_NAMESPACE",
+    ),  # of another project
 )
 # rasterio itself sets the second, which is of the network.
-HARMLESS = ("GDAL_DATA", "GDAL_CURL_CA_BUNDLE", "MKL_NUM_THREADS", "OPENCV_LOG_LEVEL")
+HARMLESS = (
+    "GDAL_DATA",
+    "GDAL_CURL_CA_BUNDLE",
+    "MKL_NUM_THREADS",
+    "OPENCV_LOG_LEVEL",
+    "TORCHINDUCTOR_CACHE_DIR",
+)
 LEFT_OUT = "FTU_LEFT_OUT"  # what a script that began anew was started with
 
 
