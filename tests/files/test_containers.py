@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from rasterio.enums import Resampling
 
 import no_files
+import tiff_by_hand
 from ftu.cache import per_image
 from ftu.datasets import image_files
 from ftu.errors import InputError
@@ -53,6 +55,10 @@ def masked(path: Path, *, internal: bool) -> None:
         written.write_mask(np.zeros((HEIGHT, WIDTH), np.uint8))
 
 
+def by_hand(path: Path, strips: list[bytes], kinds: tuple[int, int] = (4, 4), **tags: Any) -> None:
+    path.write_bytes(tiff_by_hand.tiff(strips, tiff_by_hand.rgb(HEIGHT, WIDTH, **tags), kinds))
+
+
 CONTAINERS: dict[str, Callable[[Path], None]] = {
     "tiles": lambda path: write(path, picture(), tiled=True, blockxsize=64, blockysize=64),
     "lzw": lambda path: write(path, picture(), compress="lzw", predictor=2),
@@ -64,6 +70,8 @@ CONTAINERS: dict[str, Callable[[Path], None]] = {
     "overviews beside": lambda path: overviews(path, beside=True),
     "mask": lambda path: masked(path, internal=True),
     "mask beside": lambda path: masked(path, internal=False),
+    "colour table": lambda path: by_hand(path, [picture().tobytes()], t320=(3, [0] * 768)),
+    "signed": lambda path: by_hand(path, [picture().tobytes()], kinds=(9, 9)),
     "png": lambda path: Image.fromarray(picture()).save(path, format="PNG"),
     "png trns": lambda path: Image.fromarray(picture()).save(path, format="PNG", transparency=(0, 0, 0)),
 }
@@ -101,6 +109,30 @@ def test_a_tiff_of_jpegs_is_averaged_after_it_is_decoded_whole(tmp_path):
         np.testing.assert_array_equal(image_files.read_resized(tmp_path / "a.tiff", shape), plain)
 
 
+JPEGS = {
+    "baseline": lambda path: jpeg(path),
+    "progressive": lambda path: jpeg(path, progressive=True),
+    "restart": lambda path: jpeg(path, restart_marker_rows=1),
+    "tiff": lambda path: write(path, picture(), compress="jpeg", photometric="YCBCR", blockysize=48),
+}
+
+
+@pytest.mark.parametrize("make", JPEGS.values(), ids=list(JPEGS))
+def test_a_jpeg_that_the_decoder_only_warns_of_is_damaged(tmp_path, make):
+    path = tmp_path / "a.image"
+    make(path)
+    image_files.read_image(path)
+    content = path.read_bytes()
+    middle, end = len(content) // 2, b"\xff\xd9"
+    forms = [content[:middle] + end + content[middle + 2 :]]
+    if content.startswith(end[:1]):  # a TIFF would lack what lies at its end
+        forms += [content[:middle] + end, content[:middle] + content[middle + 400 :]]
+    for form in forms:
+        path.write_bytes(form)
+        with pytest.raises(InputError, match="cannot be read as an image"):
+            image_files.check_image(path, (HEIGHT, WIDTH))
+
+
 def refused(path: Path, *words: str) -> None:
     for read in image_files.read_image, image_files.image_shape:
         with pytest.raises(InputError) as caught:
@@ -119,6 +151,54 @@ def test_an_image_that_is_to_be_turned_is_refused_in_every_format(tmp_path, form
         assert image_files.image_shape(path) == (HEIGHT, WIDTH)
     else:
         refused(path, f"Orientation {value}", "-auto-orient")
+
+
+XMP = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="%d"/>'
+XMP_TEXT = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/"><tiff:Orientation>%d</tiff:Orientation></x>'
+
+
+def turned_by_xmp(path: Path, form: str, xmp: bytes) -> None:
+    image, text = Image.fromarray(picture()), PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    if form == "TIFF":
+        by_hand(path, [picture().tobytes()], t700=(1, list(xmp)))
+    else:
+        image.save(path, format=form, **({"pnginfo": text} if form == "PNG" else {"xmp": xmp}))
+
+
+def turned_by_imagemagick(path: Path, value: int) -> None:
+    exif, text = Image.Exif(), PngImagePlugin.PngInfo()
+    exif[tiff.ORIENTATION] = value
+    content = exif.tobytes()
+    text.add_text("Raw profile type exif", f"\nexif\n{len(content):8}\n{content.hex()}\n", zip=True)
+    Image.fromarray(picture()).save(path, format="PNG", pnginfo=text)
+
+
+@pytest.mark.parametrize("xmp", [XMP, XMP_TEXT], ids=["attribute", "element"])
+@pytest.mark.parametrize("form", ["TIFF", "PNG", "JPEG", "ImageMagick"])
+def test_an_orientation_in_text_counts_as_one_in_exif(tmp_path, form, xmp):
+    for value in (1, 6):
+        path = tmp_path / f"{value}.image"
+        if form == "ImageMagick":
+            turned_by_imagemagick(path, value)
+        else:
+            turned_by_xmp(path, form, xmp % value)
+    assert image_files.image_shape(tmp_path / "1.image") == (HEIGHT, WIDTH)
+    refused(tmp_path / "6.image", "Orientation 6", "-auto-orient")
+
+
+@pytest.mark.parametrize("kind", sorted(tiff.TYPES))
+def test_an_orientation_is_a_whole_number_of_any_type(tmp_path, kind):
+    if np.dtype(tiff.TYPES[kind]).itemsize <= 4:  # others lie elsewhere in a small TIFF
+        by_hand(tmp_path / "a.tiff", [picture().tobytes()], t274=(kind, [6]))
+        refused(tmp_path / "a.tiff", "Orientation 6")
+
+
+def test_a_tiff_without_a_number_of_bits_has_1_as_its_standard_says(tmp_path):
+    tags = tiff_by_hand.rgb(HEIGHT, WIDTH)
+    del tags[tiff.BITS]
+    (tmp_path / "a.tiff").write_bytes(tiff_by_hand.tiff([picture().tobytes()], tags))
+    refused(tmp_path / "a.tiff", "bands of 1 bits", "convert it: `magick ")
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "LAB", "YCbCr", "L", "LA", "P", "1", "RGBA"])
@@ -155,6 +235,39 @@ def test_missing_tiles_and_strips_are_no_black(tmp_path, tiled, bigtiff):
     ):  # fmt: skip
         pass
     refused(tmp_path / "a.tiff", "are not in the file", "fetch")
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+@pytest.mark.parametrize("planes", [1, 2])
+def test_fewer_strips_than_the_image_takes_are_a_hole(tmp_path, planes, missing):
+    image = picture()
+    rows = [image[top : top + 50] for top in range(0, HEIGHT, 50)]
+    parts = rows if planes == 1 else [image[..., band] for band in range(3)]
+    strips = [zlib.compress(part.tobytes()) for part in parts][: 3 - missing]
+    by_hand(
+        tmp_path / "a.tiff",
+        strips,
+        t259=(3, [8]),
+        t278=(4, [50 if planes == 1 else HEIGHT]),
+        t284=(3, [planes]),
+    )
+    if missing:
+        refused(tmp_path / "a.tiff", f"{missing} of 3 strips or tiles are not in the file")
+    else:
+        np.testing.assert_array_equal(image_files.read_image(tmp_path / "a.tiff"), image)
+
+
+@pytest.mark.parametrize("kind", [4, 9, 13])
+@pytest.mark.parametrize("what", [tiff_by_hand.PLACES, tiff_by_hand.LENGTHS])
+def test_a_hole_is_one_whatever_the_type_of_its_numbers(tmp_path, what, kind):
+    strips = [zlib.compress(part.tobytes()) for part in (picture()[:100], picture()[100:])]
+    whole = tiff_by_hand.tiff(
+        strips, tiff_by_hand.rgb(HEIGHT, WIDTH, t259=(3, [8]), t278=(4, [100])), (kind, kind)
+    )
+    value = len(strips[1]) if what == tiff_by_hand.LENGTHS else len(whole) - len(strips[1])
+    path = tmp_path / "a.tiff"
+    path.write_bytes(whole.replace(struct.pack("<I", value), bytes(4), 1))
+    refused(path, "1 of 2 strips or tiles are not in the file")
 
 
 @given(place=st.integers(0, 3), count=st.integers(1, 4), size=st.integers(0, 30))

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import warnings
 from typing import Any
 
@@ -208,6 +209,12 @@ def test_a_file_of_another_encoder_is_refused_and_keys_at_odds_are_listed(tmp_pa
     refused(
         path, r"it lacks \d+ keys \(features\.0\.0\.weight, .* and \d+ more\); give the file of this very"
     )
+
+
+@pytest.mark.parametrize("prefix", ["backbone.", "student.encoder."])
+def test_what_all_names_begin_with_is_named(tmp_path, other, prefix):
+    path = save({prefix + key: value for key, value in other.items()}, tmp_path / "w.pt")
+    refused(path, rf"all its names begin with '{re.escape(prefix)}', .*it lacks \d+ keys")
 
 
 def test_a_missing_key_is_refused(tmp_path, other):

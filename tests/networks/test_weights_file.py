@@ -53,6 +53,8 @@ TABLES = {
     "empty": ({}, "it is empty"),
     "two": ({"state_dict": ONE, "model": ONE}, "holds state_dict and model; save the one that is meant"),
     "number": ({0: torch.ones(1)}, "the name 0 is no text"),
+    "line break": (ONE | {"a\nb": torch.ones(1)}, r"the name 'a\\nb' is empty or cannot be printed"),
+    "no name": (ONE | {"": torch.ones(1)}, "the name '' is empty or cannot be printed"),
     "lists": ({"a": [torch.ones(1)]}, r"no tensors: a \(list\)"),
     "others": (ONE | {"epoch": 3, "args": {}}, r"no tensors: epoch \(int\), args \(dict\)"),
     "nan": (ONE | {"b": torch.tensor([0.0, torch.nan])}, "'b' holds numbers that are not finite"),
@@ -70,6 +72,11 @@ TABLES = {
     "quantized": (
         ONE | {"b": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)},
         "'b' is no dense tensor on the CPU: quantized",
+    ),
+    "expanded": (ONE | {"b": torch.ones(1).expand(2**50)}, f"'b' has {2**50} numbers, of which not all are"),
+    "overlapping": (
+        ONE | {"b": torch.ones(9).as_strided((3, 8), (0, 1))},
+        "'b' has 24 numbers, of which not",
     ),
     "module": (torch.nn.Linear(2, 3), r"cannot be read as weights \(UnpicklingError\)"),
 }

@@ -27,6 +27,16 @@ def test_a_script_begins_anew_once_without_what_libraries_would_obey(tmp_path, n
     assert told[1].endswith(", 1 warning")
 
 
+# Fonts, another project's repository, threads, layers, the compiler.
+OTHERS = ("FREETYPE_PROPERTIES", "GIT_DIR", "OMP_DYNAMIC", "OMP_THREAD_LIMIT", "TIMM_FUSED_ATTN")
+OTHERS += ("TORCHDYNAMO_DISABLE",)
+
+
+def test_all_that_would_be_obeyed_is_left_out_at_once(tmp_path):
+    told = run(tmp_path, **dict.fromkeys(OTHERS, "1"), TORCHINDUCTOR_CACHE_DIR="here")
+    assert told[0].startswith(f"warning: {', '.join(OTHERS)} of the environment")
+
+
 def test_what_no_result_hangs_on_is_kept(tmp_path):
     assert run(tmp_path, GDAL_DATA="here", OMP_NUM_THREADS="1")[0].startswith(
         "script: one two GDAL_CONFIG_FILE GDAL_DATA, "

@@ -1,5 +1,6 @@
 """The only reader and writer of raw images, (H, W, 3) uint8 RGB: what users bring."""
 
+import io
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,8 @@ AGREE = 1.05  # times by which a file and its row may differ about the size of a
 SCREEN = 10.0  # um per px: coarser resolutions (up to 2,540 dpi) were stated for screens and printers
 CONVERT = "magick {} -colorspace sRGB -alpha off -depth 8 PNG24:OUT.png"  # to what is read here
 GREYS, COLOURS, YCBCR = 1, 2, 6  # photometric interpretations (TIFF 6.0); three bands without a name are RGB
+XMP_ORIENTATION = re.compile(r"""tiff:Orientation\s*(?:=\s*["']|>)\s*(\d+)""")
+RAW_EXIF = ("Raw_profile_type_exif", "Raw_profile_type_APP1")
 JPEG_IN_TIFF = 7  # the compression whose YCbCr GDAL makes RGB
 FOREIGN = {  # by what stands at which place of a file
     "a BMP": (0, b"BM"),
@@ -66,13 +69,13 @@ def _opened(path: Path, what: str) -> Iterator[DatasetReader]:
             f"{path}: cannot be read as an image: it is {kind} image; convert it: `{CONVERT.format(path)}`"
         )
     try:
-        with gdal.opened(path, driver=gdal.driver_of(path)) as image:
+        with gdal.undamaged(), gdal.opened(path, driver=gdal.driver_of(path)) as image:
             if fault := gdal.size_fault(path, image) or _hole(path):
                 raise InputError(
                     f"{path}: cannot be read as an image ({fault}); fetch the file again, or cut it into "
                     "parts"
                 )
-            _check_upright(path, image.driver)
+            _check_upright(path, image)
             yield image
     except MemoryError as error:
         raise InputError(f"{path}: does not fit into memory ({error}); cut the image into parts") from error
@@ -96,11 +99,12 @@ def _hole(path: Path) -> str:
             return str(error)
 
 
-def _check_upright(path: Path, driver: str) -> None:
+def _check_upright(path: Path, image: DatasetReader) -> None:
     """Raise InputError where the pixels as they are stored are not the picture, but turned or mirrored."""
     with path.open("rb") as file:
         try:
-            turned = tiff.orientation(file, driver)
+            turned = tiff.orientation(file, image.driver)
+            turned = turned if turned != 1 else _turned_by_text(image)
         except ValueError as error:
             raise InputError(f"{path}: cannot be read as an image ({error}); fetch it again") from error
     if turned != 1:
@@ -115,7 +119,7 @@ def _check_colours(path: Path) -> None:
     """Raise InputError where a TIFF's numbers are other colours than RGB, or of other than 8 bits."""
     with path.open("rb") as file:
         tags = tiff.tags(file)
-    bits = tags.get(tiff.BITS, [8])
+    bits = tags.get(tiff.BITS, [1])
     colour, compression = _first(tags, tiff.PHOTOMETRIC), _first(tags, tiff.COMPRESSION)
     known = colour in (GREYS, COLOURS) or (colour, compression) == (YCBCR, JPEG_IN_TIFF)
     if tags and (not known or any(depth != 8 for depth in bits)):
@@ -123,6 +127,17 @@ def _check_colours(path: Path) -> None:
             f"{path}: has bands of {', '.join(str(depth) for depth in bits)} bits, photometric "
             f"interpretation {colour}; an image must be RGB of uint8; convert it: `{CONVERT.format(path)}`"
         )
+
+
+def _turned_by_text(image: DatasetReader) -> int:
+    """The orientation in XMP, or in EXIF as ImageMagick writes it into a PNG's text; 1 if none is said."""
+    for name, text in image.tags().items():
+        if name in RAW_EXIF:  # its name, how many bytes, and these in hexadecimal
+            exif = bytes.fromhex("".join(text.split()[2:])).removeprefix(b"Exif\0\0")
+            if (turned := _first(tiff.tags(io.BytesIO(exif)), tiff.ORIENTATION)) != 1:
+                return turned
+    found = XMP_ORIENTATION.search(image.tags(ns="xml:XMP").get("xml:XMP", ""))
+    return int(found[1]) if found else 1
 
 
 def _first(tags: tiff.Tags, tag: int) -> int:

@@ -1,9 +1,11 @@
 """How GDAL opens files: alone, by one driver, and not when they claim more than they can hold."""
 
 import errno
+import logging
 import os
 import shutil
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.env import defenv, hasenv, setenv
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
@@ -43,7 +46,10 @@ MOST_COMPRESSED = 2**14  # times; deflate reaches 1,032, a blank tile in Zstanda
 
 def opened(path: Path, mode: str = "r", **profile: object) -> DatasetWriter:  # in mode "r", a reader
     """Open with rasterio, in mode "r" for reading alone."""
-    with warnings.catch_warnings(), rasterio.Env(**GDAL):
+    if not hasenv():
+        defenv()
+    setenv(**GDAL)  # and not for this call alone: GDAL asks for some of them when it decodes
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # microscopes know no latitude
         options = WHOLE if mode == "r" else {}
         return rasterio.open(path, mode, **options, **profile)  # pyright: ignore[reportArgumentType]
@@ -74,12 +80,37 @@ def written(path: Path, **profile: object) -> Iterator[DatasetWriter]:
 
 
 @contextmanager
-def unmasked(image: DatasetReader) -> Iterator[DatasetReader]:
-    """The image as one in which all pixels count: itself, or a copy on disk for this block.
+def undamaged() -> Iterator[None]:
+    """Raise RasterioIOError at the end where GDAL only warned, in this thread, of a JPEG within a TIFF.
 
-    A reduced read leaves out what a nodata value, an alpha or a mask calls invalid.
+    It fills up with grey what it could not decode.
     """
-    if all(flags == [MaskFlags.all_valid] for flags in image.mask_flag_enums):
+    thread, told = threading.get_ident(), []
+
+    class Warned(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.thread == thread and "JPEGLib:" in record.getMessage():
+                told.append(record.getMessage().rpartition("JPEGLib:")[2])
+
+    handler, log = Warned(logging.WARNING), logging.getLogger("rasterio")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+    if told:
+        raise RasterioIOError(told[0])
+
+
+@contextmanager
+def unmasked(image: DatasetReader) -> Iterator[DatasetReader]:
+    """The image as one in which all pixels count, as numbers: itself, or a copy on disk for this block.
+
+    A reduced read leaves out what a nodata value, an alpha or a mask calls invalid, and averages the colours
+    of a table where there is one.
+    """
+    all_count = all(flags == [MaskFlags.all_valid] for flags in image.mask_flag_enums)
+    if all_count and ColorInterp.palette not in image.colorinterp:
         yield image
         return
     read, shape = rows_of(image), {"height": image.height, "width": image.width, "count": image.count}

@@ -10,8 +10,10 @@ from typing import BinaryIO
 import numpy as np
 
 ORIENTATION, BITS, PHOTOMETRIC, COMPRESSION = 274, 258, 262, 259
+WIDTH, HEIGHT, ROWS, TILE_WIDTH, TILE_HEIGHT, SAMPLES, PLANES = 256, 257, 278, 322, 323, 277, 284
 PLACES, LENGTHS = (273, 324), (279, 325)  # of strips, of tiles
-TYPES = {1: "u1", 3: "u2", 4: "u4", 16: "u8"}  # of whole numbers
+# Of whole numbers: libtiff takes each where the standard names another.
+TYPES = {1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8", 18: "u8"}
 Tags = dict[int, np.ndarray]
 
 
@@ -35,7 +37,7 @@ def tags(file: BinaryIO, start: int = 0) -> Tags:
     for place in range(0, len(entries), entry):
         tag, kind = (int(value) for value in np.frombuffer(entries, f"{order}u2", 2, place))
         count = int(np.frombuffer(entries, word, 1, place + 4)[0])
-        if kind not in TYPES or not count:
+        if kind not in TYPES or not count or tag in found:  # of two, the first counts
             continue
         form, value = np.dtype(f"{order}{TYPES[kind]}"), place + 4 + inline
         content = entries[value : value + inline]
@@ -46,7 +48,7 @@ def tags(file: BinaryIO, start: int = 0) -> Tags:
 
 
 def hole(tags: Tags, size: int) -> str:
-    """What is not there of the strips or tiles of a file of `size` bytes, '' if nothing.
+    """What is not there of the strips or tiles of a TIFF of `size` bytes, '' if nothing.
 
     GDAL takes what is not there for black.
     """
@@ -55,10 +57,22 @@ def hole(tags: Tags, size: int) -> str:
             starts, counts = (tags[tag].astype(float) for tag in (places, lengths))
             if len(starts) != len(counts):
                 return f"{len(starts)} places and {len(counts)} lengths of strips or tiles"
-            missing = int(((starts == 0) | (counts == 0) | (starts + counts > size)).sum())
-            if missing:
-                return f"{missing} of {len(starts)} strips or tiles are not in the file"
-    return ""
+            most = max(len(starts), _needed(tags, tiled=places == PLACES[1]))
+            there = int(((starts > 0) & (counts > 0) & (starts + counts <= size)).sum())
+            return f"{most - there} of {most} strips or tiles are not in the file" if there < most else ""
+    return "it does not say where its strips or tiles are" if tags else ""
+
+
+def _needed(tags: Tags, *, tiled: bool) -> int:
+    """How many strips or tiles the whole image takes; defaults are those of the standard."""
+
+    def told(tag: int, default: int) -> int:
+        return max(1, int(tags[tag][0])) if tag in tags else default
+
+    height, width = told(HEIGHT, 1), told(WIDTH, 1)
+    rows = -(-height // told(TILE_HEIGHT if tiled else ROWS, height))
+    columns = -(-width // told(TILE_WIDTH, width)) if tiled else 1
+    return rows * columns * (told(SAMPLES, 1) if told(PLANES, 1) == 2 else 1)
 
 
 def orientation(file: BinaryIO, driver: str) -> int:

@@ -110,9 +110,10 @@ def main() -> None:
         sys.stdout.flush()
     except InputError as error:
         sys.exit(f"error: {error}")
-    except Exception as error:
-        sys.exit(failures.told("submission", error))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Exception as fault:
+        sys.exit(failures.told("submission", fault))

@@ -9,16 +9,26 @@ import sys
 from collections.abc import Callable
 
 # Of GDAL and the libraries beneath it; OpenCV; numpy and its linear algebra; torch; timm, pandas and scipy;
-# matplotlib. Not OPENBLAS_CORETYPE: it says for which processor, and different machines agree by it.
+# torch's compiler; how many of the threads that are asked for there are; matplotlib; git, of another project.
+# Not OPENBLAS_CORETYPE: it says for which processor, and different machines agree by it.
 OBEYED = (
     *("GDAL_", "GTIFF_", "TIFF_", "JPEG_", "JPEGMEM", "PNG_", "WEBP_", "CPL_", "VSI_", "CONVERT_YCBCR"),
     *("OPENCV_", "NPY_", "MKL_", "DNNL_", "ONEDNN_", "ATEN_"),
     *("TORCH_ALLOW_TF32", "TORCH_BLAS_", "TORCH_LINALG_", "TORCH_CUDNN_", "NVIDIA_TF32", "CUBLAS", "CUDNN_"),
     *("TORCH_MKLDNN_", "TORCH_LINEAR_", "FBGEMM_", "TIMM_", "PANDAS_", "SCIPY_"),
-    *("MPLBACKEND", "MATPLOTLIBRC"),
+    *("TORCHINDUCTOR_", "TORCHDYNAMO_", "TORCH_COMPILE_", "OPENBLAS_BLOCK_FACTOR", "OPENBLAS_L2_SIZE"),
+    *("OMP_DYNAMIC", "OMP_THREAD_LIMIT", "OMP_MAX_ACTIVE_LEVELS"),
+    *("MPLBACKEND", "MATPLOTLIBRC", "FREETYPE_PROPERTIES"),
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE"),
 )
 # rasterio itself sets the second, which is of the network.
-HARMLESS = ("GDAL_DATA", "GDAL_CURL_CA_BUNDLE", "MKL_NUM_THREADS", "OPENCV_LOG_LEVEL")
+HARMLESS = (
+    "GDAL_DATA",
+    "GDAL_CURL_CA_BUNDLE",
+    "MKL_NUM_THREADS",
+    "OPENCV_LOG_LEVEL",
+    "TORCHINDUCTOR_CACHE_DIR",
+)
 LEFT_OUT = "FTU_LEFT_OUT"  # what a script that began anew was started with
 
 

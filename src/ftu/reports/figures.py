@@ -97,7 +97,7 @@ def draw_gallery(pictures: Sequence[Picture], path: Path) -> None:
         figure.subplots(2, len(pictures), squeeze=False).T, pictures, strict=True
     ):
         above.imshow(image)
-        above.set_title(title, fontsize=8)
+        above.set_title(title, fontsize=8, parse_math=False)  # a name may hold a $
         below.imshow(outlined(outlined(image, truth, TRUTH), prediction, PREDICTION))
         for axes in (above, below):
             axes.axis("off")

@@ -2,6 +2,8 @@
 
 import re
 import sys
+from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import Path
 
 import segmentation_models_pytorch as smp
@@ -151,6 +153,10 @@ def _fill(net: nn.Module, found: dict[str, Tensor], source: str, added: re.Patte
     )
     misshapen = sorted(key for key in own if key in state and state[key].shape != own[key].shape)
     wrong = f"train.weights: {source} does not fit the encoder"
+    if missing and (prefix := _shared(found)):
+        wrong += (
+            f"; all its names begin with {prefix!r:.100}, without which save it if they are this encoder's"
+        )
     for what, keys in {"lacks": missing, "has unknown": unknown, "has of another shape": misshapen}.items():
         if keys:
             raise InputError(
@@ -158,6 +164,14 @@ def _fill(net: nn.Module, found: dict[str, Tensor], source: str, added: re.Patte
             )
     nn.Module.load_state_dict(net, {key: state.get(key, value) for key, value in own.items()})
     return ", ".join(sorted({key.split(".")[1] for key in random}))
+
+
+def _shared(names: Iterable[str]) -> str:
+    """The dotted beginning of all names, '' if they share none."""
+    parts = [name.split(".")[:-1] for name in names] or [[]]
+    first, last = min(parts), max(parts)  # what these share, those between share
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return "".join(f"{part}." for part, _ in same)
 
 
 def _plain(key: str) -> str:

@@ -41,6 +41,8 @@ def tensors_fault(table: Mapping[str, Tensor]) -> str:
         if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
             kind = "quantized" if value.is_quantized else f"{value.layout}, on {value.device}"
             return f"{key!r:.100} is no dense tensor on the CPU: {kind}"
+        if value.nbytes > value.untyped_storage().nbytes():  # as `expand` makes them: of any size
+            return f"{key!r:.100} has {value.numel()} numbers, of which not all are stored"
         if value.dtype not in FLOATS and not key.endswith("num_batches_tracked"):
             return f"{key!r:.100} is of {value.dtype}, not of floating-point numbers"
         if value.dtype in FLOATS and not torch.isfinite(value.to(torch.float32)).all():
@@ -101,6 +103,8 @@ def _table(path: Path, content: object) -> dict:
 def _names_fault(table: dict) -> str:
     if odd := [key for key in table if not isinstance(key, str)]:
         return f"the name {odd[0]!r:.40} is no text"
+    if odd := [key for key in table if not (key and key.isprintable())]:
+        return f"the name {odd[0]!r:.40} is empty or cannot be printed"
     if odd := [key for key, value in table.items() if not isinstance(value, Tensor)]:
         return f"no tensors: {some((f'{key:.40} ({type(table[key]).__name__})' for key in odd), 3)}"
     return "" if table else "it is empty"
