@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from ftu.datasets import folders, volumes
 from ftu.errors import InputError
@@ -165,6 +166,14 @@ def test_masks_of_0_and_1_or_255_are_the_same(tmp_path, most, form):
     write(tmp_path / f"a{form}", mask * np.uint8(most))
     folders.decode_mask_file(tmp_path / f"a{form}", tmp_path / "b.png", (12, 18))
     np.testing.assert_array_equal(png.read_mask(tmp_path / "b.png"), mask)
+
+
+def test_a_mask_of_one_bit_a_pixel_is_read(tmp_path):
+    mask = np.random.default_rng(0).integers(0, 2, (150, 130), np.uint8)
+    for name in ("a.png", "a.tif"):
+        Image.fromarray(mask.astype(bool)).save(tmp_path / name)
+        folders.decode_mask_file(tmp_path / name, tmp_path / "b.png", (150, 130))
+        np.testing.assert_array_equal(png.read_mask(tmp_path / "b.png"), mask)
 
 
 @pytest.mark.parametrize("values", [[0, 2], [1, 255], [0, 1, 3, 6], [0, 128, 255]])

@@ -36,8 +36,8 @@ def test_one_early_stop_is_one_of_all(tmp_path, stopped):
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        (({},), r"fold_0/model\.json: has no 'checkpoint', .* -s train`"),
-        (({"checkpoint": "best_after_switch"},), r"fold_0/model\.json: has no 'switch_epoch', .* -s train`"),
+        (({},), r"fold_0/model\.json: has no checkpoint; .* -s train`"),
+        (({"checkpoint": "best_after_switch"},), r"fold_0/model\.json: has no switch_epoch; .* -s train`"),
         (
             ({"checkpoint": "best"}, {"checkpoint": "last"}),
             r"fold_1: last .* but .*fold_0: best .* run `dvc repro`",

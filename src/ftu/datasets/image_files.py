@@ -40,13 +40,14 @@ FOREIGN = {  # by what stands at which place of a file
 @contextmanager
 def _open(path: Path) -> Iterator[DatasetReader]:
     """Open an RGB uint8 TIFF, PNG or JPEG; anything else is an InputError that names the file."""
+    convert = f"convert it: `{CONVERT.format(path)}`"
     with _opened(path, "image") as image:
-        convert = f"convert it: `{CONVERT.format(path)}`"
         if image.count != 3 or set(image.dtypes) != {"uint8"}:
             raise InputError(
                 f"{path}: has {image.count} bands of {image.dtypes[0]}; "
                 f"an image must have 3 bands (RGB) of uint8; {convert}"
             )
+        _check_whole(path, image)
         _check_colours(path)
         made_of = image.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "RGB")
         if made_of not in ("RGB", "YCbCr"):  # of a JPEG for print, GDAL makes RGB as it thinks best
@@ -56,10 +57,7 @@ def _open(path: Path) -> Iterator[DatasetReader]:
 
 @contextmanager
 def _opened(path: Path, what: str) -> Iterator[DatasetReader]:
-    """Open a TIFF, PNG or JPEG of which nothing is missing, and which is shown as it lies.
-
-    InputError otherwise, that names the file and calls it `what`.
-    """
+    """Open a TIFF, PNG or JPEG; anything else is an InputError that names the file and calls it `what`."""
     if not path.exists():
         raise InputError(f"{path}: {what} is missing; restore it or remove its row from the table")
     if fault := limits.file_fault(path):
@@ -70,12 +68,6 @@ def _opened(path: Path, what: str) -> Iterator[DatasetReader]:
         )
     try:
         with gdal.undamaged(), gdal.opened(path, driver=gdal.driver_of(path)) as image:
-            if fault := gdal.size_fault(path, image) or _hole(path):
-                raise InputError(
-                    f"{path}: cannot be read as an image ({fault}); fetch the file again, or cut it into "
-                    "parts"
-                )
-            _check_upright(path, image)
             yield image
     except MemoryError as error:
         raise InputError(f"{path}: does not fit into memory ({error}); cut the image into parts") from error
@@ -99,8 +91,12 @@ def _hole(path: Path) -> str:
             return str(error)
 
 
-def _check_upright(path: Path, image: DatasetReader) -> None:
-    """Raise InputError where the pixels as they are stored are not the picture, but turned or mirrored."""
+def _check_whole(path: Path, image: DatasetReader) -> None:
+    """Raise InputError where pixels are missing, or are not shown as they lie, but turned or mirrored."""
+    if fault := gdal.size_fault(path, image) or _hole(path):
+        raise InputError(
+            f"{path}: cannot be read as an image ({fault}); fetch the file again, or cut it into parts"
+        )
     with path.open("rb") as file:
         try:
             turned = tiff.orientation(file, image.driver)
@@ -255,6 +251,7 @@ def read_labels(path: Path) -> np.ndarray:
                 f"make it "
                 "with `python -m ftu_tools.dataset.make`"
             )
+        _check_whole(path, image)
         labels = image.read(1)
     if labels.max(initial=0) > 255:
         raise InputError(f"{path}: has the value {labels.max()}; a mask's go up to 255")

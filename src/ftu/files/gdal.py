@@ -170,7 +170,11 @@ def size_fault(path: Path, image: DatasetReader) -> str:
     """
     if fault := limits.size_fault(*image.shape):
         return fault
-    claimed = image.height * image.width * sum(np.dtype(name).itemsize for name in image.dtypes)
+    bits = [
+        int(image.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", 8 * np.dtype(name).itemsize))
+        for band, name in enumerate(image.dtypes, start=1)
+    ]
+    claimed = image.height * image.width * sum(bits) // 8
     size = path.stat().st_size
     plain = image.driver == "GTiff" and not image.compression
     if claimed <= size * (1 if plain else MOST_COMPRESSED):

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ftu.errors import InputError, some
-from ftu_tools.dataset import annotations, coco, labelme, qupath, rasters
+from ftu_tools.dataset import rasters
+from ftu_tools.dataset.drawn import annotations, coco, labelme, qupath
 from ftu_tools.dataset.labels import Labels
 
 MARK = re.compile(r"(.+)[_-](?:mask|masks|seg|segmentation|label|labels)", re.IGNORECASE | re.DOTALL)

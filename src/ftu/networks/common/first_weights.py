@@ -153,7 +153,7 @@ def _fill(net: nn.Module, found: dict[str, Tensor], source: str, added: re.Patte
     )
     misshapen = sorted(key for key in own if key in state and state[key].shape != own[key].shape)
     wrong = f"train.weights: {source} does not fit the encoder"
-    if missing and (prefix := _shared(found)):
+    if missing and (prefix := _shared(found).removesuffix(_shared(own))):
         wrong += (
             f"; all its names begin with {prefix!r:.100}, without which save it if they are this encoder's"
         )

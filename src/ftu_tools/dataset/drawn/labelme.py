@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from ftu.errors import InputError
-from ftu_tools.dataset import annotations
+from ftu_tools.dataset.drawn import annotations
 from ftu_tools.dataset.labels import Labels
 
 NO_AREAS = ("point", "points", "line", "linestrip")

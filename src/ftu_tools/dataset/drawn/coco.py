@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ftu.errors import InputError, some
-from ftu_tools.dataset import annotations
+from ftu_tools.dataset.drawn import annotations
 from ftu_tools.dataset.labels import Labels
 
 Rle = dict[str, Any]  # pycocotools': size, counts

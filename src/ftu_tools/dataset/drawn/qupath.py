@@ -11,7 +11,7 @@ import numpy as np
 from rasterio import features as drawing
 
 from ftu.errors import InputError
-from ftu_tools.dataset import annotations
+from ftu_tools.dataset.drawn import annotations
 from ftu_tools.dataset.labels import UNCLASSIFIED, Labels
 
 AREAS = ("Polygon", "MultiPolygon")
