@@ -54,9 +54,9 @@ def find(images: Path, masks: Path | None, *, one_file: bool, unmasked: bool, sc
         found = _in_one_folder(images, scratch)
     else:
         pictures, marks = _listed(images), _listed(masks)
-        left_out = pictures.left_out + marks.left_out
-        named = [*pictures.annotations, *marks.annotations]
-        found = Found(_joined(pictures.rasters, [*marks.rasters, *named], scratch), left_out)
+        beside = Counter({"annotations beside the images": len(pictures.annotations)})
+        joined = _joined(pictures.rasters, [*marks.rasters, *marks.annotations], scratch)
+        found = Found(joined, pictures.left_out + marks.left_out + beside)
     if one_file:
         pairs = [pair._replace(labels=pair.labels or pair.image) for pair in found.pairs]
         found = found._replace(pairs=pairs)
@@ -73,7 +73,7 @@ def find(images: Path, masks: Path | None, *, one_file: bool, unmasked: bool, sc
 
 
 def draw(path: Path, name: str, shape: tuple[int, int]) -> Labels:
-    """The shapes in the annotations at `path`, of the image called `name`, at its (height, width)."""
+    """The shapes in the annotations at `path`, of the image whose stem is `name`, at its (height, width)."""
     content = annotations.read(path)
     with annotations.damage_in_words(path):
         if (one := labelme.of(content)) is not None:
@@ -93,9 +93,9 @@ def _of_files(images: Path, masks: Path | None) -> Found:
         if (whole := coco.of(content)) is not None:
             listing = _listed(images) if images.is_dir() else _Listing([images], [], Counter())
             drawn = coco.paired(masks, whole, listing.rasters)
-            named = _by_stem(listing.rasters, "images").items()
+            named = _by_stem(listing.rasters, "images").values()
             pairs = [
-                Pair(stem, path, masks if path in drawn else None, drawn.get(path)) for stem, path in named
+                Pair(path.stem, path, masks if path in drawn else None, drawn.get(path)) for path in named
             ]
             others = [path for path in listing.annotations if not path.samefile(masks)]
             return Found(pairs, listing.left_out + Counter({"other annotations": len(others)}))
@@ -168,8 +168,8 @@ def _joined(images: Sequence[Path], masks: Sequence[Path], scratch: Path) -> lis
 
 def _pair(stem: str, image: Path, mask: Path | None) -> Pair:
     if mask is not None and mask.suffix.lower() in annotations.SUFFIXES:
-        return Pair(stem, image, mask, partial(draw, mask, stem))
-    return Pair(stem, image, mask)
+        return Pair(image.stem, image, mask, partial(draw, mask, stem))
+    return Pair(image.stem, image, mask)
 
 
 def _owner(mask: Path, images: Mapping[str, Path]) -> str | None:
@@ -202,7 +202,8 @@ def _embedded(path: Path, scratch: Path) -> Path | None:
     if one is None or not (inner := labelme.embedded(path, one)):
         return None
     ending = {b"\x89PN": ".png", b"\xff\xd8\xff": ".jpg"}.get(inner[:3], ".tif")
-    image = scratch / f"{path.name}{ending}"
+    image = scratch / path.name / f"{path.stem}{ending}"  # which messages name
+    image.parent.mkdir()
     image.write_bytes(inner)
     return image
 

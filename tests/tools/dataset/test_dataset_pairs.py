@@ -9,7 +9,7 @@ from ftu.errors import InputError
 from ftu_tools.dataset import layout
 from own_data import SHAPE, everything, labelled, mask_of, picture, run, save
 
-NAMES = ("001", "NA", "1e5", "a b.c", "größe", "plain")
+NAMES = ("001", "NA", "1e5", "a b.c", "größe", unicodedata.normalize("NFD", "größer"))
 
 
 @pytest.fixture
@@ -43,10 +43,11 @@ def test_hidden_files_are_no_images_and_counted(tmp_path, images, capsys):
     (images / ".DS_Store").write_bytes(b"Bud1")
     (images / "._a.png").write_bytes(b"\0\5\x16\7")
     (images / "notes.txt").write_text("x")
+    (images / "facts.json").write_text("{}")
     for name in "abc":
         save(tmp_path / "masks" / f"{name}.png", labelled(1))
     run(tmp_path / "s", images, tmp_path / "masks", "--dry-run")
-    assert "left out of the folders: 1 .txt, 2 hidden" in capsys.readouterr().out
+    assert "left out of the folders: 1 .txt, 1 annotations beside the images, 2 hidden" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("mark", ["_mask", "-mask", "_masks", "_seg", "_label", "_labels", "_MASK"])
@@ -80,7 +81,8 @@ def test_names_are_kept_whatever_they_are(tmp_path):
     """A mask whose accents another system has written is of the same image."""
     for value, name in enumerate(NAMES, start=1):
         save(tmp_path / "images" / f"{name}.TIF", picture())
-        save(tmp_path / "masks" / f"{unicodedata.normalize('NFD', name)}.png", labelled(value))
+        form = "NFD" if unicodedata.is_normalized("NFC", name) else "NFC"
+        save(tmp_path / "masks" / f"{unicodedata.normalize(form, name)}.png", labelled(value))
     run(
         tmp_path / "s",
         tmp_path / "images",

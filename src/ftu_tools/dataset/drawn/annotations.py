@@ -37,7 +37,7 @@ def damage_in_words(path: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise InputError(f"{path}: is damaged ({type(error).__name__}: {error}); {AGAIN}") from error
 
 
@@ -45,7 +45,7 @@ def points(path: Path, which: str, found: Sequence[Any], least: int) -> np.ndarr
     """(N, 2) float of x and y; InputError unless they are `least` pairs of numbers of px, or more."""
     try:
         array = np.array([[point[0], point[1]] for point in found], float)
-    except (TypeError, ValueError, IndexError, KeyError) as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
         raise InputError(f"{path}: {which} has points that are no pairs of numbers; {AGAIN}") from error
     if len(array) < least:
         raise InputError(f"{path}: {which} has {len(array)} points and needs {least} or more; draw it again")

@@ -7,12 +7,13 @@ import base64
 import binascii
 import io
 import math
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
 from ftu.errors import InputError
 from ftu_tools.dataset.drawn import annotations
@@ -37,7 +38,7 @@ def embedded(path: Path, content: dict[str, Any]) -> bytes:
 
 def draw(path: Path, content: dict[str, Any], name: str, shape: tuple[int, int]) -> Labels:
     """The shapes of the image called `name`, drawn at (height, width), later ones over earlier ones."""
-    meant = PureWindowsPath(content["imagePath"]).stem  # which knows / and \
+    meant = unicodedata.normalize("NFC", PureWindowsPath(content["imagePath"]).stem)  # of / and \
     if meant != name:
         raise InputError(f"{path}: is of the image {meant!r} (imagePath), not {name!r}; name both alike")
     stated = (content.get("imageHeight") or shape[0], content.get("imageWidth") or shape[1])
@@ -88,7 +89,7 @@ def _paste(path: Path, which: str, canvas: Image.Image, shape: dict[str, Any], v
     try:
         with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as painted:
             stencil = Image.fromarray(np.asarray(painted.convert("L")) > 0)
-    except (binascii.Error, TypeError, UnidentifiedImageError, OSError, ValueError) as error:
+    except (TypeError, ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: {which}: its mask is damaged ({error}); paint it again") from error
     left, top = (int(place) for place in shape["points"][0])
     canvas.paste(value, (left, top, left + stencil.width, top + stencil.height), stencil)
