@@ -3,6 +3,7 @@ pinned."""
 
 from itertools import chain
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -251,7 +252,7 @@ def test_a_step_may_take_every_image(folder):
 
 @pytest.mark.parametrize(("device", "pinned"), [("cpu", False), ("cuda", True)])
 def test_memory_is_pinned_for_a_gpu_alone(folder, device, pinned):
-    there = SimpleNamespace(device=torch.device(device), process_index=0, num_processes=1)
+    there: Any = SimpleNamespace(device=torch.device(device), process_index=0, num_processes=1)
     how = {"batch_size": 2, "accumulate": 1, "valid_batch_size": 4, "workers": 0}
     for made in batches(samples(folder), samples(folder, augment=False), there, **how):
         assert made.pin_memory is pinned

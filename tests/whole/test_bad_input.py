@@ -149,9 +149,7 @@ def tables_refused(project, *parts: str) -> None:
     """What decode reads first says each part; that nothing is written then, others try with the stage."""
     known = {name: project.params["data"][name] for name in ("organs", "sources")}
     with pytest.raises(InputError) as caught:
-        competition.read_both(
-            project.folder / "data" / "raw", **known, group=project.params["split"]["group"]
-        )
+        competition.read_both(project.folder / "data" / "raw", **known, told=project.params["data"]["group"])
     for part in parts:
         assert part in str(caught.value)
 

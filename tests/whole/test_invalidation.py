@@ -34,6 +34,7 @@ EDITS = {
     "src/ftu/calibration/report.py": {"calibrate"},
     "src/ftu/reports/figures.py": {"evaluate"},
     "src/ftu_tools/dataset/make.py": set(),
+    "src/ftu_tools/dataset/drawn/coco.py": set(),
     "src/ftu_tools/doctor/doctor.py": set(),
     "src/ftu_tools/kaggle/bundle.py": set(),
     "src/ftu_tools/maintenance/prune_cache.py": set(),

@@ -37,14 +37,14 @@ def with_told(table: pd.DataFrame, told: str) -> pd.DataFrame:
     """
     if not is_pattern(told):
         return table
-    names = table["name" if "name" in table else "id"]
-    found = names.str.extract(told, expand=False)
-    if found.isna().any():
+    names = list(table["name" if "name" in table else "id"])
+    found = [re.search(told, name) for name in names]
+    if nothing := [name for name, match in zip(names, found, strict=True) if not match]:
         raise InputError(
-            f"{told!r} finds nothing in the name of {int(found.isna().sum())} of {len(names)} images: "
-            f"{some(names[found.isna()])}; correct data.group or data.z, or the names"
+            f"{told!r} finds nothing in the name of {len(nothing)} of {len(names)} images: {some(nothing)}; "
+            "correct data.group or data.z, or the names"
         )
-    return table.assign(**{told: found})
+    return table.assign(**{told: [match[1] or "" for match in found if match]})
 
 
 def without(name: str, told: str) -> str:

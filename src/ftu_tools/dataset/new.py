@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from ftu.datasets import folders, image_files
 from ftu.errors import InputError
-from ftu.files import csvfile, limits
+from ftu.files import csvfile, limits, yamlfile
 from ftu.pipeline.atomic import whole_file
 from ftu.pipeline.params import load_params
 from ftu.pipeline.stage import run
@@ -94,16 +94,15 @@ def guessed(root: Path) -> Guess:
 
 def write(path: Path, sections: dict[str, dict[str, Any]]) -> None:
     """The profile START with these values, checked whole before it takes its place."""
-    yaml = YAML()
-    params = yaml.load(START)
-    params.yaml_set_start_comment(f"Begun as {START} by `make new`: `cp {path} params.yaml && dvc repro`.")
+    params = yamlfile.read(START, "run from the project's folder")
     for section, values in sections.items():
-        if section == "thresholds":
-            params[section] = values
-        else:
-            params[section].update(values)
+        params[section] = values if section == "thresholds" else params[section] | values
+    yaml = YAML(typ="safe")
+    yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False
     with whole_file(path) as made:
-        yaml.dump(params, made)
+        with made.open("w", encoding="utf-8") as file:
+            file.write(f"# Begun as {START} by `make new`: `cp {path} params.yaml && dvc repro`.\n")
+            yaml.dump(params, file)
         load_params(made)
 
 
