@@ -4,7 +4,6 @@ Shapes: H height, W width, B bands. A page of a volume is a slice.
 """
 
 import re
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +171,9 @@ def _stated(path: Path, image: DatasetReader) -> float:
 def _of_numpy(path: Path, orders: Sequence[str], array: str) -> Raster:
     try:
         stored = _stored(path, array)
-    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of numpy, zipfile, zlib or tokenize: a damaged file can raise any
         raise InputError(
             f"{path}: cannot be read as NumPy's ({error}); save an array of numbers with np.save or np.savez"
         ) from error

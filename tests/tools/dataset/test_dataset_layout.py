@@ -1,11 +1,12 @@
 """Laws of what is written: all or nothing, nothing over what is there, files that fit as they are."""
 
 import sys
+from contextlib import suppress
 
 import pytest
 
 from ftu.errors import InputError
-from ftu_tools.dataset import make
+from ftu_tools.dataset import layout, make
 from own_data import everything, labelled, picture, run, save
 
 
@@ -76,6 +77,16 @@ def test_sources_have_a_folder_each(tmp_path, given):
     }  # fmt: skip
     with pytest.raises(InputError, match=r"--to: .*holds sources \(x, y\)"):
         run(tmp_path / "s", *given("1e5"))
+
+
+def test_what_fails_after_the_table_is_written_leaves_the_table_that_is_there(tmp_path, given):
+    """Files are linked into the folder that is to take the place of the old one: none may be written into."""
+    run(tmp_path / "s", *given("001"), "--um", "0.5")
+    before = everything(tmp_path / "root")
+    with suppress(KeyError), layout.extended(tmp_path / "root") as folder:
+        layout.write_table(folder, [{"id": "NA", "z": "1"}])
+        raise KeyError
+    assert everything(tmp_path / "root") == before
 
 
 def test_a_data_set_without_sources_gets_none(tmp_path, given):

@@ -47,8 +47,10 @@ def test_hidden_files_are_no_images_and_counted(tmp_path, images, capsys):
     for name in "abc":
         save(tmp_path / "masks" / f"{name}.png", labelled(1))
     run(tmp_path / "s", images, tmp_path / "masks", "--dry-run")
-    said = capsys.readouterr().out
-    assert "left out of the folders: 1 .txt, 1 annotations beside the images, 2 hidden" in said
+    assert (
+        "left out of the folders: 1 .txt, 1 annotations beside the images, 2 hidden"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("mark", ["_mask", "-mask", "_masks", "_seg", "_label", "_labels", "_MASK"])

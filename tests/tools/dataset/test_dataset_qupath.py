@@ -62,6 +62,13 @@ def test_a_pixel_belongs_to_the_polygon_that_its_centre_lies_in(made, coordinate
         assert not mask[3:7, 3:7].any()
 
 
+def test_a_pixel_whose_centre_lies_outside_is_not_in_the_polygon(made):
+    """Columns 1 to 9 have theirs, at 1.5 to 9.5, in it; 0 and 10 are touched alone."""
+    mask = made([feature([square(0.6, 10.4)])])
+    assert mask.sum() == 81
+    assert mask[1:10, 1:10].all()
+
+
 @pytest.mark.parametrize("name", ["a.geojson", "a.json", "a.tif.geojson"])
 @pytest.mark.parametrize("wrap", [lambda one: [one], lambda one: one])
 def test_a_list_or_a_single_feature_is_read_too(made, wrap, name):

@@ -1,6 +1,7 @@
 """Laws of volumes and of values that are not 8 bits: axes and ranges are said, never guessed."""
 
 import csv
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from ftu.errors import InputError
-from ftu_tools.dataset import make
+from ftu_tools.dataset import make, rasters
 from own_data import SHAPE, everything, image_of, labelled, mask_of, picture, run, save
 
 SLICES, HEIGHT, WIDTH = 4, *SHAPE
@@ -114,6 +115,19 @@ def test_an_array_that_is_no_image_is_refused(tmp_path, array, axes, said):
     np.save(tmp_path / "v.npy", array, allow_pickle=True)
     with pytest.raises(InputError, match=f"v.npy: .*{said}"):
         run(tmp_path / "s", tmp_path / "v.npy", "--dry-run", "--axes", axes, "--unmasked-to-test")
+
+
+@pytest.mark.parametrize("ending", [".npy", ".npz"])
+def test_a_damaged_array_is_refused_wherever_the_damage_is(tmp_path, ending):
+    """numpy, zipfile, zlib and tokenize each raise their own; whatever reads is of the right size."""
+    whole = tmp_path / f"whole{ending}"
+    np.save(whole, VOLUME) if ending == ".npy" else np.savez_compressed(whole, VOLUME)
+    content, path = whole.read_bytes(), tmp_path / f"v{ending}"
+    for place in range(0, len(content), 7):
+        for damaged in (content[:place], content[:place] + b"(" + content[place + 1 :]):
+            path.write_bytes(damaged)
+            with suppress(InputError):
+                assert rasters.opened(path, "zyx").read(0).array.ndim == 2
 
 
 @pytest.mark.parametrize("axes", ["zz", "zy", "abc", "tyx"])
