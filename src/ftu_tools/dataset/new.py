@@ -8,7 +8,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pandas as pd
 from ruamel.yaml import YAML
@@ -94,11 +94,12 @@ def guessed(root: Path) -> Guess:
 
 def write(path: Path, sections: dict[str, dict[str, Any]]) -> None:
     """The profile START with these values, checked whole before it takes its place."""
-    params = yamlfile.read(START, "run from the project's folder")
+    params = cast(dict[str, Any], yamlfile.read(START, "run from the project's folder"))
     for section, values in sections.items():
         params[section] = values if section == "thresholds" else params[section] | values
     yaml = YAML(typ="safe")
-    yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
     with whole_file(path) as made:
         with made.open("w", encoding="utf-8") as file:
             file.write(f"# Begun as {START} by `make new`: `cp {path} params.yaml && dvc repro`.\n")
