@@ -27,7 +27,7 @@ OUTPUTS = {
         "metrics.json",
         "summary.md",
     },
-    "submissions": {"guard.csv", "submission.csv"},
+    "submissions": {"guard.csv", "masks", "submission.csv"},
 }
 
 
