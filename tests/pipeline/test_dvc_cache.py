@@ -1,22 +1,13 @@
 """A file in DVC's cache whose bytes are not those that its name says is found and removed; no other is."""
 
-import hashlib
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dvc_files import store
 from ftu.pipeline import dvc_cache, threads
-
-
-def store(cache: Path, content: bytes, suffix: str = "") -> Path:
-    digest = hashlib.md5(content).hexdigest()
-    path = cache / "files/md5" / digest[:2] / f"{digest[2:]}{suffix}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
 
 
 @given(content=st.binary(min_size=1), at=st.integers(0), suffix=st.sampled_from(["", ".dir"]))

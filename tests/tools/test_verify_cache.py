@@ -1,11 +1,10 @@
 """`make verify-cache` removes what is damaged, names it, and fails in a line where there is no cache."""
 
-import hashlib
 import subprocess
-from pathlib import Path
 
 import pytest
 
+from dvc_files import store
 from ftu.errors import InputError
 from ftu_tools.maintenance import verify_cache
 
@@ -19,14 +18,6 @@ def dvc(monkeypatch):
         monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
 
     return end
-
-
-def store(cache: Path, content: bytes, suffix: str = "") -> Path:
-    digest = hashlib.md5(content).hexdigest()
-    path = cache / "files/md5" / digest[:2] / f"{digest[2:]}{suffix}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
 
 
 def test_what_is_damaged_is_removed_and_named(tmp_path, dvc, capsys):
