@@ -123,12 +123,13 @@ def _read(
         raise InputError(f"{path}: has no rows; fetch the file again")
     table = table[[*columns, *(column for column in group if column not in columns)]]
     check_ids(path, table["id"])
-    _check_named(path, table, "organ", organs)
-    _check_named(path, table, "data_source", sources)
+    check_named(path, table, "organ", organs)
+    check_named(path, table, "data_source", sources)
     return with_sizes(path, table).assign(pixel_size=numbers(path, table, "pixel_size", float))
 
 
-def _check_named(path: Path, table: pd.DataFrame, column: str, known: Collection[str]) -> None:
+def check_named(path: Path, table: pd.DataFrame, column: str, known: Collection[str]) -> None:
+    """Raise InputError for the first row (id, and `column`) whose value is not among those `known`."""
     unknown = table[~table[column].isin(list(known))]
     if len(unknown):
         row = unknown.iloc[0]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ftu.datasets import image_files
-from ftu.datasets.competition import Decoding
+from ftu.datasets.competition import Decoding, check_named
 from ftu.errors import InputError, some
 from ftu.files import csvfile, names
 from ftu.files.png import write_mask
@@ -55,9 +55,10 @@ def read_both(
     found = pd.DataFrame(_found(root, sources), columns=["name", "set", "data_source", "image", "mask"])
     _check_paired(root, found)
     table = _with_table(root, found.assign(organ=organs[0], pixel_size=str(pixel_size)), told)
+    named = table.assign(id=table["name"])  # as the table names them
     for column, known in (("organ", organs), ("data_source", sources)):
-        _check_known(root, table, column, known)
-    sizes = csvfile.numbers(root / TABLE, table.assign(id=table["name"]), "pixel_size", float)
+        check_named(root / TABLE, named, column, known)
+    sizes = csvfile.numbers(root / TABLE, named, "pixel_size", float)
     table = table.assign(id=_ids(table), pixel_size=sizes)
     shapes = [image_files.image_shape(root / image) for image in table["image"]]
     table = table.assign(
@@ -200,14 +201,3 @@ def _ids(table: pd.DataFrame) -> list[str]:
     sets = list(zip(made, table["set"], strict=True))
     trained = {name for name, part in sets if part == "train"}
     return [f"test-{name}" if part == "test" and name in trained else name for name, part in sets]
-
-
-def _check_known(root: Path, table: pd.DataFrame, column: str, known: Collection[str]) -> None:
-    unknown = table[~table[column].isin(list(known))]
-    if len(unknown):
-        row = unknown.iloc[0]
-        raise InputError(
-            f"{root / TABLE}: id {row['name']}: {column} {row[column][:40]!r} has no threshold in "
-            f"params.yaml, which "
-            f"knows {', '.join(sorted(known))}; correct the row, or name it in data and thresholds"
-        )
