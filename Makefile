@@ -141,10 +141,11 @@ table2: env ## the paper's Table 2: MODELS="CoaT,PVTv2" MODES="none switched" SE
 
 export PROFILE ?=
 export ROOT ?=
+export CLASSES ?=
 
 .PHONY: new
-new: env ## a profile for your own images in folders: PROFILE=mine ROOT=data/mine (docs/own-data.md)
-	PYTHONPATH=src python -m ftu_tools.dataset.new -- "$$ROOT" "$$PROFILE"
+new: env ## a profile for your own images: PROFILE=mine ROOT=data/mine CLASSES=gland,vessel (docs/own-data.md)
+	PYTHONPATH=src python -m ftu_tools.dataset.new --classes="$$CLASSES" -- "$$ROOT" "$$PROFILE"
 
 export EFFECTS ?= benchmarks/effects.yaml
 

@@ -14,8 +14,8 @@ def main() -> str:
     index = read_index(paths.IMAGES)
     train = index[index["set"] == "train"]
     table = folds.assign_folds(train, by=by, count=count, seed=params.split.seed)
-    what = "groups" if "group" in train else "images"
-    for organ, found in folds.rare_organs(train, count=count).items():
+    what = "groups" if "group" in table else "images"
+    for organ, found in folds.rare_organs(table, count=count).items():
         warn(f"{organ} has {found} {what} for {count} folds; some folds have none")
     with whole_file(paths.FOLDS) as path:
         table.to_csv(path, index=False)

@@ -25,19 +25,22 @@ def of(
     one picture, and whatever these lead to: `same` has their positions among the rows of `train`, then
     `test`. A row with an empty value in one of the columns is tied to no other by them. Groups are known
     where there are columns, or two training images that are one picture. The warnings name the ids of empty
-    values, and of one picture twice.
+    values, and of one picture twice where the columns had not put the two together: slices of one volume
+    look alike, and nothing follows from it.
     """
     for column in columns:
         train = names.with_told(train, column)
     ids, trained = [*train["id"], *test["id"]], len(train)
-    pairs = [(ids[one], ids[other]) for one, other in same if other < trained]
     across = [(ids[one], ids[other]) for one, other in same if one < trained <= other]
     train = train.assign(**{name: train[name].str.strip() for name in columns})
     unknown = (train[list(columns)] == "").any(axis=1)
-    told = _warnings(ids[:trained], list(train.loc[unknown, "id"]), columns, pairs, across)
     alike = train[~unknown].groupby(list(columns))["id"] if columns else ()
+    ties = [list(found) for _, found in alike]
+    said = joined(ids, ties)
+    pairs = [(ids[one], ids[other]) for one, other in same if other < trained and said[one] != said[other]]
+    told = _warnings(ids[:trained], list(train.loc[unknown, "id"]), columns, pairs, across)
     led = [(ids[one], ids[other]) for one, other in same]  # two may be one picture with a test image
-    first = joined(ids, [*(list(found) for _, found in alike), *led])[:trained]
+    first = joined(ids, [*ties, *led])[:trained]
     return Groups(first if columns or len(set(first)) < trained else [], told)
 
 
@@ -73,8 +76,8 @@ def _warnings(
         told.append(f"one picture twice among the training images, kept in one fold: {_listed(pairs)}")
     if across:
         told.append(
-            "one picture in train and in test, which flatters scores on the test images; take it out of "
-            f"train.csv: {_listed(across)}"
+            "one picture in train and in test, which flatters scores on the test images; take it out of the "
+            f"training images: {_listed(across)}"
         )
     return told
 

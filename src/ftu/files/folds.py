@@ -117,12 +117,12 @@ def _check_enough(groups: pd.Series, count: int, *, grouped: bool) -> None:
 WAYS: dict[str, Callable[..., pd.DataFrame]] = {"image": deal, "group": deal, "z": blocks, "source": sources}
 
 
-def rare_organs(images: pd.DataFrame, *, count: int) -> dict[str, int]:
+def rare_organs(table: pd.DataFrame, *, count: int) -> dict[str, int]:
     """Organs with fewer images, or groups where they are known, than folds, and how many.
 
-    Some folds are validated without them.
+    `table` is what was dealt, where a block of slices is a group. Some folds are validated without them.
     """
-    dealt = images.drop_duplicates(["organ", "group"]) if "group" in images else images
+    dealt = table.drop_duplicates(["organ", "group"]) if "group" in table else table
     sizes = dealt["organ"].value_counts().sort_index()
     return {str(organ): int(size) for organ, size in sizes.items() if size < count}
 

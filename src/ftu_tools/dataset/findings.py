@@ -1,6 +1,5 @@
 """What was found in images, masks and annotations, in words."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,13 +7,12 @@ import numpy as np
 
 from ftu.errors import InputError, some
 from ftu_tools.dataset import labels as meanings
+from ftu_tools.dataset import naming
 from ftu_tools.dataset.labels import Labels, Meaning
 from ftu_tools.dataset.pictures import Picture, Range
 from ftu_tools.dataset.rasters import Page, Raster
 
 MOST = 12  # labels, names, sizes that are listed
-SLICES = re.compile(r"(.+?)[_ -]*(?:z|slice)[_ -]*(\d+)", re.IGNORECASE)
-SUBJECTS = re.compile(r"([A-Za-z-]*\d+)[_ -].+")  # patient012_..., sub-rat3_...
 
 
 class Findings:
@@ -148,13 +146,12 @@ def _guessed(names: Sequence[str], volumes: Mapping[str, int]) -> list[str]:
     if volumes:
         listed = some(f"{name} {number} slices" for name, number in volumes.items())
         return [f"volumes (group and z in images.csv): {listed}"]
-    for pattern, what in ((SLICES, "slices of volumes"), (SUBJECTS, "several images of a patient or sample")):
-        found = [pattern.fullmatch(name) for name in names]
-        groups = Counter(match[1] for match in found if match)
-        if len(names) == groups.total() and len(groups) < len(names):
-            told = f"names look like {what}: {len(groups)} groups, {_counted(groups)}"
-            return [f"{told} (a guess, for data.group and data.z)"]
-    return []
+    guess = naming.guess(names)
+    if not guess.groups:
+        return []
+    what = "slices of volumes" if guess.z else "several images of a patient or sample"
+    told = f"names look like {what}: {len(guess.groups)} groups, {_counted(guess.groups)}"
+    return [f"{told} (a guess; data.group: ['{guess.group}'], data.z: '{guess.z}')"]
 
 
 def _order(label: str) -> tuple[int, str]:

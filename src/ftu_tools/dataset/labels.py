@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ftu.errors import InputError
+from ftu.pipeline.sections.data import CLASS_NAME, MOST_CLASSES
 
 BACKGROUND = "background"  # the class of what has none
 UNCLASSIFIED = "unclassified"  # the name of an annotation that has none
 BLACK = "#000000"  # background, unless --labels says of another colour that it is
 COLOUR = re.compile(r"#[0-9a-f]{6}")
-MOST_CLASSES = 255  # numbers of a byte, but for the background's
 DENSE = 2**16  # labels up to this are counted in a table
 
 
@@ -81,10 +81,11 @@ def parsed(classes: str, labels: str) -> Meaning:
 
 def _check_classes(classes: Sequence[str]) -> None:
     for name in classes:
-        if not name or name.isdecimal() or name in (BACKGROUND, UNCLASSIFIED) or set(name) & set("#=,"):
+        odd = name.isdecimal() or name in (BACKGROUND, UNCLASSIFIED)
+        if odd or not re.fullmatch(CLASS_NAME, name):
             raise InputError(
-                f"--classes: {name!r} is no name of a class; write for example gland,vessel (of the "
-                f"foreground alone: {BACKGROUND} is always there)"
+                f"--classes: {name!r} is no name of a class; write for example gland,vessel, in plain "
+                f"letters (of the foreground alone: {BACKGROUND} is always there)"
             )
     if len(set(classes)) < len(classes):
         raise InputError(f"--classes: {', '.join(classes)} names one twice; keep one")

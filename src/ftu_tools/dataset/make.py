@@ -6,6 +6,7 @@
 
 import argparse
 import math
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -181,7 +182,11 @@ def main() -> str:
     """The command line."""
     options = parsed()
     with tempfile.TemporaryDirectory() as scratch:
-        return make(options, Path(scratch))
+        done = make(options, Path(scratch))
+    if options.classes and not options.dry_run:
+        named = shlex.quote(options.classes)
+        sys.stdout.write(f"go on with `make new PROFILE=NAME ROOT={options.to} CLASSES={named}`\n")
+    return done
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def texts_under_fields(node: ast.stmt) -> Iterator[tuple[str, str]]:
 
 def rows(key: str, value: Schema, whole: Schema) -> Iterator[str]:
     """A row for the key, or one for each key of the classes that it stands for."""
-    if not class_of(value, whole) and "anyOf" not in value:
+    if not any(class_of(each, whole) for each in value.get("anyOf", [value])):
         yield f"| `{key}` | {values(value)} | {value.get('description', '')} |"
     for place, item in ((key, value), (f"{key}[]", value.get("items", {}))):
         for each in item.get("anyOf", [item]):
@@ -70,7 +70,9 @@ def rows(key: str, value: Schema, whole: Schema) -> Iterator[str]:
 def values(value: Schema) -> str:
     """What a key may have, in words: the choices, or the type with its bounds."""
     if choices := value.get("enum", [value["const"]] if "const" in value else []):
-        return ", ".join(choices)
+        return ", ".join(map(str, choices))
+    if "anyOf" in value:  # one number for all names, or one for each, is the same number
+        return " or ".join(dict.fromkeys(values(each) for each in value["anyOf"]))
     if value["type"] == "array":
         least, most = value.get("minItems", 0), value.get("maxItems")
         count = f" of {least}" if least == most else f" of {least} or more" if least else ""

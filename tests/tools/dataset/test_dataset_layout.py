@@ -130,6 +130,7 @@ def test_a_place_that_does_not_exist_is_named(tmp_path):
         run(tmp_path / "s", tmp_path / "none", "--dry-run")
 
 
-def test_the_command_says_what_it_wrote(tmp_path, given, monkeypatch):
+def test_the_command_says_what_it_wrote_and_how_to_go_on(tmp_path, given, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["make", *map(str, given("001", "NA"))])
     assert make.main() == f"2 images and 2 masks in {tmp_path / 'root'}"
+    assert f"ROOT={tmp_path / 'root'} CLASSES=a`" in capsys.readouterr().out

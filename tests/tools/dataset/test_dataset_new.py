@@ -1,5 +1,6 @@
 """A profile for a data set in folders: values as found there, and a file that is whole or not at all."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -7,74 +8,206 @@ import numpy as np
 import pytest
 
 from ftu.errors import InputError
-from ftu.pipeline.params import load_params
-from ftu_tools.dataset import new
+from ftu.files import names as told
+from ftu.pipeline.params import Params, load_params
+from ftu_tools.dataset import guesses, new
 from imports import ROOT
 
+NAMES = ("001", "NA", "1e5", "b", "c", "d", "e")
+SHAPE = (32, 40)
 
-def data_set(root: Path, sides: list[tuple[int, int]], source: str = "") -> Path:
-    for number, shape in enumerate(sides):
-        for part, pixels in (
-            ("images", np.zeros((*shape, 3), np.uint8)),
-            ("masks", np.zeros(shape, np.uint8)),
-        ):
-            path = root / source / "train" / part / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
+
+
+def data_set(
+    root: Path,
+    names: Sequence[str] = NAMES,
+    *,
+    shape: tuple[int, ...] = (*SHAPE, 3),
+    values: Sequence[int] = (0, 1),
+    part: str = "train",
+) -> Path:
+    """Images and masks; the first mask holds all `values`, the last is empty."""
+    for name in names:
+        mask = np.zeros(shape[:2], np.uint8)
+        if name != names[-1]:
+            mask[0, : len(values)] = values
+        save(root / part / "images" / f"{name}.png", np.zeros(shape, np.uint8))
+        save(root / part / "masks" / f"{name}.png", mask)
     return root
 
 
-def profile(guess: new.Guess, folder: Path, monkeypatch):
+@pytest.fixture
+def profile(tmp_path, monkeypatch):
+    """The parameters that are written of what is guessed."""
     monkeypatch.setattr(new, "START", ROOT / new.START)
-    new.write(folder / "mine.yaml", guess.sections)
-    return load_params(folder / "mine.yaml")
+
+    def load(guess: guesses.Guess) -> Params:
+        new.write(tmp_path / "mine.yaml", guess)
+        return load_params(tmp_path / "mine.yaml")
+
+    return load
 
 
-@pytest.mark.parametrize(("longer", "side"), [(40, 64), (250, 256), (1600, 512)])
-def test_what_is_found_is_what_the_profile_says(tmp_path, monkeypatch, longer, side):
-    root = data_set(tmp_path / "data", [(30, longer)] * 7)
-    params = profile(new.guessed(root), tmp_path, monkeypatch)
+# ------------------------------------------------------------------ sizes
+
+
+@pytest.mark.parametrize(
+    ("shape", "side", "mode"),
+    [
+        ((30, 40), 64, "fixed"),
+        ((200, 250), 256, "fixed"),
+        ((150, 250), 256, "microns"),  # too far from square to be squeezed
+        ((1500, 1600), 512, "microns"),
+    ],
+)
+def test_small_images_are_seen_whole_and_large_ones_in_windows(tmp_path, profile, shape, side, mode):
+    params = profile(new.guessed(data_set(tmp_path / "data", NAMES[:3], shape=(*shape, 3))))
+    assert (params.resize.mode, params.resize.side) == (mode, side)
+    assert params.resize.microns == params.data.pixel_size == 1
+    windows = -(-shape[0] * shape[1] // side**2) if mode == "microns" else 1
+    assert params.train.crops == windows
+
+
+def test_an_epoch_of_many_images_has_no_more_windows_than_a_laptop_takes(tmp_path, monkeypatch):
+    monkeypatch.setattr(guesses, "MOST_WINDOWS", 6)
+    guess = new.guessed(data_set(tmp_path, NAMES[:3], shape=(600, 3000)))
+    assert guess.sections["train"]["crops"] == 2
+    assert any("which holds 7" in sentence for sentence in guess.words)
+
+
+def test_images_of_several_scales_are_brought_to_one(tmp_path, profile):
+    root = data_set(tmp_path / "data")
+    (root / "images.csv").write_text("id,pixel_size\n001,0.1\nNA,0.1\n1e5,0.25\n", encoding="utf-8")
+    params = profile(new.guessed(root))
+    assert (params.resize.mode, params.resize.microns, params.data.pixel_size) == ("microns", 0.1, 0.1)
+
+
+# ------------------------------------------------------------------ channels and classes
+
+
+def test_one_class_in_colour_has_thresholds(tmp_path, profile):
+    root = data_set(tmp_path / "data", values=(0, 255))
+    params = profile(new.guessed(root))
     assert (params.data.layout, params.data.root) == ("folders", str(root))
-    assert params.resize.side == side
-    assert params.split.by == "image"
-    assert params.split.run == [0, 1, 2, 3, 4]
-    assert params.thresholds == {"own": {"tissue": 0.5}}
-    assert params.data.pixel_size == 1
+    assert (params.data.channels, params.data.classes) == (3, ["class_1"])
+    assert (params.postprocess.method, params.thresholds) == ("table", {"own": {"tissue": 0.5}})
 
 
-def test_the_table_and_folders_of_sources_are_heard(tmp_path, monkeypatch):
-    root = data_set(tmp_path / "data", [(32, 40)] * 3, "lab")
+def test_grey_images_of_several_classes_get_what_follows(tmp_path, profile):
+    guess = new.guessed(data_set(tmp_path / "data", shape=SHAPE, values=(0, 1, 3, 6)))
+    params = profile(guess)
+    assert (params.data.channels, params.data.classes) == (1, [f"class_{n}" for n in range(1, 7)])
+    assert (params.postprocess.method, params.thresholds) == ("argmax", {})
+    assert (params.stain.backend, params.augment.hue, params.augment.stain) == ("none", 0, 0)
+    assert (params.calibrate.enabled, params.ensemble.mean, params.shift.enabled) == (
+        False,
+        "probability",
+        False,
+    )
+    assert any("no mask holds 2, 4, 5; are these" in sentence for sentence in guess.words)
+    assert any("rename data.classes" in sentence for sentence in guess.words)
+
+
+def test_classes_may_be_named_and_a_number_without_a_name_is_refused(tmp_path, profile):
+    root = data_set(tmp_path / "data", values=(0, 1, 2))
+    assert profile(new.guessed(root, ["gland", "vessel"])).data.classes == ["gland", "vessel"]
+    assert profile(new.guessed(root, ["a", "b", "c"])).data.classes == ["a", "b", "c"]
+    with pytest.raises(InputError, match=r"001.png: holds 2, and CLASSES names 1 \(gland\)"):
+        new.guessed(root, ["gland"])
+
+
+@pytest.mark.parametrize("values", [(0, 128, 255), (0, 50), (0, 1, 255, 2)])
+def test_levels_of_grey_are_no_classes(tmp_path, values):
+    data_set(tmp_path, values=values)
+    with pytest.raises(InputError, match=rf"001.png: holds {max(values)}; .*--labels {values[1]}=NAME"):
+        new.guessed(tmp_path)
+
+
+def test_masks_of_test_images_count_and_are_said_to_be_scored(tmp_path):
+    data_set(tmp_path)
+    data_set(tmp_path, ["t 1", "t 2"], values=(0, 2), part="test")
+    save(tmp_path / "test/images/bare.png", np.zeros((*SHAPE, 3), np.uint8))
+    guess = new.guessed(tmp_path)
+    assert guess.sections["data"]["classes"] == ["class_1", "class_2"]
+    assert "3 test images, 2 of them with masks to score" in guess.words[0]
+
+
+def test_grey_and_colour_in_one_data_set_are_refused(tmp_path):
+    data_set(tmp_path)
+    save(tmp_path / "train/images/NA.png", np.zeros(SHAPE, np.uint8))
+    with pytest.raises(InputError, match=r"NA.png is grey, and .*\.png RGB; .*convert"):
+        new.guessed(tmp_path)
+
+
+# ------------------------------------------------------------------ who belongs together
+
+
+def test_the_table_and_folders_of_sources_are_heard(tmp_path, profile):
+    root = data_set(tmp_path / "data" / "lab", ["0", "1", "2"]).parent
     (root / "images.csv").write_text(
-        "id,organ,group,z,pixel_size\n0,gland,a,0,0.25\n1,duct,a,1,0.25\n2,gland,b,0,\n", encoding="utf-8"
+        "id,organ,group,z,pixel_size,sex\n0,gland,a,0,0.25,F\n1,duct,a,1,0.25,\n2,gland,b,0,,M\n",
+        encoding="utf-8",
     )
     guess = new.guessed(root)
-    params = profile(guess, tmp_path, monkeypatch)
+    params = profile(guess)
     assert params.data.organs == ["duct", "gland"]
     assert params.data.sources == ["lab"]
-    assert (params.data.group, params.data.z, params.split.by, params.split.count) == (
-        ["group"],
-        "z",
-        "group",
-        2,
-    )
+    assert (params.data.group, params.data.z) == (["group"], "z")
+    assert (params.split.by, params.split.count) == ("group", 2)
     assert params.data.pixel_size == 0.25
-    assert any("2 folds of 2 groups" in words for words in guess.words)
+    assert any("2 folds of 2 groups" in sentence for sentence in guess.words)
+    assert any("images.csv has sex, too" in sentence for sentence in guess.words)
 
 
-def test_what_is_not_known_is_said(tmp_path):
-    words = "\n".join(new.guessed(data_set(tmp_path, [(32, 40)] * 4)).words)
+def test_patients_in_names_are_groups_that_no_fold_parts(tmp_path, profile):
+    found = [
+        f"patient{patient:03}_frame{frame}_slice_{z}"
+        for patient in (1, 2, 3)
+        for frame in (1, 9)
+        for z in (2, 5)
+    ]
+    params = profile(new.guessed(data_set(tmp_path / "data", found)))
+    (group,) = params.data.group
+    assert not told.fault(group)
+    assert not told.fault(params.data.z)
+    assert (params.split.by, params.split.count) == ("group", 3)
+
+
+def test_one_volume_is_dealt_in_blocks_of_slices(tmp_path, profile):
+    guess = new.guessed(data_set(tmp_path / "data", [f"heart_z{z:03}" for z in range(4)]))
+    params = profile(guess)
+    assert (params.split.by, params.split.count, params.split.run) == ("z", 4, [0, 1, 2, 3])
+    assert any("says nothing of other volumes" in sentence for sentence in guess.words)
+
+
+def test_a_column_of_slices_with_gaps_is_left_out(tmp_path):
+    root = data_set(tmp_path, ["0", "1", "2"])
+    (root / "images.csv").write_text("id,group,z\n0,a,0\n1,b,\n2,b,1\n", encoding="utf-8")
+    assert new.guessed(root).sections["data"]["z"] == ""
+
+
+def test_what_is_not_known_is_said_and_stands_in_the_profile(tmp_path, profile):
+    guess = new.guessed(data_set(tmp_path / "data"))
+    words = "\n".join(guess.words)
     assert "data.pixel_size: unknown, so 1" in words
     assert "say so in data.group" in words
+    assert profile(guess).split.by == "image"
+    written = (tmp_path / "mine.yaml").read_text(encoding="utf-8")
+    assert all(f"# {sentence}\n" in written for sentence in guess.words)
 
 
 def test_too_few_to_deal_are_refused(tmp_path):
     with pytest.raises(InputError, match="has 1 training images, and folds need two at least"):
-        new.guessed(data_set(tmp_path, [(32, 40)]))
+        new.guessed(data_set(tmp_path, ["a"]))
 
 
-def test_a_profile_that_does_not_hold_is_not_written(tmp_path, monkeypatch):
-    guess = new.guessed(data_set(tmp_path / "data", [(32, 40)] * 4))
+def test_a_profile_that_does_not_hold_is_not_written(tmp_path, profile):
+    guess = new.guessed(data_set(tmp_path / "data"))
     guess.sections["data"]["organs"] = ["another"]  # without a threshold
     with pytest.raises(InputError, match="thresholds"):
-        profile(guess, tmp_path, monkeypatch)
+        profile(guess)
     assert not (tmp_path / "mine.yaml").exists()
