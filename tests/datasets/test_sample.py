@@ -1,4 +1,4 @@
-"""The embedded sample looks like the competition's data set, and is a function of the seed."""
+"""The embedded samples look like the data sets that they stand for, and are functions of the seed."""
 
 from pathlib import Path
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from ruamel.yaml import YAML
 
-from ftu.datasets import competition, image_files
-from ftu.datasets.sample import write_sample
+from ftu.datasets import competition, folders, image_files
+from ftu.datasets.sample import LARGEST, SAMPLES, SLICE, write_cells, write_histology
 from ftu.datasets.synthetic import ORGANS, STAINS
 from ftu.files import csvfile, rle
 from ftu.files.index import ImageRow, image_rows
@@ -81,7 +82,7 @@ def test_sizes_and_pixel_sizes_differ_among_the_images(rows):
 def test_both_tables_of_the_committed_sample_hold_every_organ(tmp_path):
     sample = YAML(typ="safe").load((ROOT / "params.yaml").read_text())["sample"]
     assert min(sample["train"], sample["test"]) >= len(ORGANS)  # they take turns
-    write_sample(tmp_path, train=len(ORGANS), test=len(ORGANS), seed=sample["seed"])
+    write_histology(tmp_path, train=len(ORGANS), test=len(ORGANS), seed=sample["seed"])
     for table in competition.read_both(tmp_path, **KNOWN):
         assert set(table["organ"]) == set(ORGANS)
 
@@ -106,8 +107,71 @@ def spread_of_colours(given: list[np.ndarray]) -> float:
 def test_equal_seeds_give_equal_bytes_and_others_other_images(tmp_path, small_sample):
     for name, seed in {"again": 0, "other": 1}.items():
         (tmp_path / name).mkdir()
-        write_sample(tmp_path / name, train=6, test=2, seed=seed)
+        write_histology(tmp_path / name, train=6, test=2, seed=seed)
     assert contents(tmp_path / "again") == contents(small_sample)
     assert set(contents(tmp_path / "other")).isdisjoint(
         name for name in contents(small_sample) if name.endswith(".tiff")
     )
+
+
+# ------------------------------------------------------------------ cells
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three training and three test slices: two of a and one of b in both; do not write into it."""
+    folder = tmp_path_factory.mktemp("cells")
+    write_cells(folder, train=3, test=3, seed=0)
+    return folder
+
+
+def test_each_slice_of_both_sets_has_an_image_and_a_mask(cells):
+    folders.check_root(cells)
+    names = {"train": ["a_z000", "a_z001", "b_z000"], "test": ["a_z002", "a_z003", "b_z001"]}
+    due = {
+        f"{part}/{kind}/{name}.png" for part in names for name in names[part] for kind in ("images", "masks")
+    }
+    assert set(contents(cells)) == due | {"SYNTHETIC.md"}
+    assert "show no tissue" in (cells / "SYNTHETIC.md").read_text(encoding="utf-8")
+
+
+def test_slices_are_grey_and_masks_hold_the_numbers_of_three_classes(cells):
+    for path in cells.glob("*/images/*.png"):
+        with Image.open(path) as image:
+            assert (image.size, image.mode) == (SLICE[::-1], "L")  # grey of 8 bits
+        mask = image_files.read_labels(path.parent.with_name("masks") / path.name)
+        assert mask.shape == SLICE
+        assert {0, 1, 2} <= set(np.unique(mask)) <= {0, 1, 2, 3}
+    assert SLICE[0] != SLICE[1]
+
+
+def test_volumes_differ_and_test_slices_continue_the_training_slices(cells):
+    def membranes(name: str) -> np.ndarray:
+        return image_files.read_labels(cells / f"{name}.png") == 1
+
+    def overlap(one: np.ndarray, other: np.ndarray) -> float:
+        return (one & other).sum() / (one | other).sum()
+
+    last, following, another = map(
+        membranes, ["train/masks/a_z001", "test/masks/a_z002", "train/masks/b_z000"]
+    )
+    assert overlap(last, following) > 2 * overlap(last, another)
+
+
+def test_volumes_of_as_many_slices_are_two(tmp_path):
+    write_cells(tmp_path, train=2, test=2, seed=0)
+    one, other = ((tmp_path / f"train/masks/{name}_z000.png").read_bytes() for name in "ab")
+    assert one != other
+
+
+def test_equal_seeds_give_equal_slices_and_others_other_slices(tmp_path, cells):
+    for name, seed in {"again": 0, "other": 1}.items():
+        write_cells(tmp_path / name, train=3, test=3, seed=seed)
+    first, again, other = map(contents, (cells, tmp_path / "again", tmp_path / "other"))
+    assert first == again
+    assert first.keys() == other.keys()
+    assert all(first[name] != other[name] for name in first if name.endswith(".png"))
+
+
+def test_the_largest_image_of_each_kind_is_known():
+    assert LARGEST.keys() == SAMPLES.keys()

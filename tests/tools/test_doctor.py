@@ -214,6 +214,14 @@ def test_a_sample_that_is_not_drawn_is_no_error(project):
     assert len(needs.rows(params_of(project), SAMPLE)) == 38
 
 
+def test_a_sample_of_cells_that_is_not_drawn_has_its_size(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cells = {"data": {"root": str(SAMPLE)}, "sample": {"kind": "cells", "train": 5, "test": 2}}
+    rows = needs.rows(cells, SAMPLE)
+    assert [row.set for row in rows] == ["train"] * 5 + ["test"] * 2
+    assert {(row.img_height, row.img_width, row.pixel_size) for row in rows} == {(160, 192, 0.006)}
+
+
 @pytest.mark.parametrize(
     ("weights", "told", "level", "words"),
     [
@@ -282,7 +290,7 @@ def test_images_of_another_side_than_asked_for_are_told(tmp_path):
         return list(leftovers.resized(tmp_path, PARAMS["resize"] | settings))
 
     assert told() == []
-    png.write_rgb(tmp_path / "1.png", np.zeros((64, 64, 3), np.uint8))
+    png.write_image(tmp_path / "1.png", np.zeros((64, 64, 3), np.uint8))
     png.write_mask(tmp_path / "2.png", np.zeros((64, 64), np.uint8))
     assert told(side=64) == told(mode="microns", side=96) == []
     found = one(told(side=96))

@@ -1,25 +1,39 @@
-"""The embedded sample: synthetic images in the competition's layout, a function of the seed alone."""
+"""The embedded samples: synthetic images, a function of the kind, the seed and the numbers of images alone.
 
+histology: five organs in the competition's layout. cells: two volumes of grey slices with three classes, in
+folders.
+"""
+
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ftu.datasets import image_files, synthetic
+from ftu.datasets import image_files, synthetic, synthetic_cells
 from ftu.files import csvfile, rle
 
-NOTICE = """# Synthetic images
+HISTOLOGY = """# Synthetic images
 
 These images were drawn by a program (src/ftu/datasets/synthetic.py). They show no tissue, come from no
 patient, and carry no medical meaning. They follow the layout of the Kaggle competition "HuBMAP + HPA -
 Hacking the Human Body", so that the pipeline can be run and tested without its data.
 """
 
+CELLS = """# Synthetic images
+
+These images were drawn by a program (src/ftu/datasets/synthetic_cells.py). They show no tissue, come from no
+animal, and carry no scientific meaning. Two volumes, a and b, of consecutive slices, as an electron
+microscope would take them. Masks: 0 background, 1 membrane, 2 mitochondrion, 3 vesicle.
+"""
+
 SIDES = (288, 320, 352, 384)  # px
+SLICE = (160, 192)  # height and width in px
 
 
-def write_sample(folder: Path, *, train: int, test: int, seed: int) -> None:
+def write_histology(folder: Path, *, train: int, test: int, seed: int) -> None:
     """Write the tables, train_images/, test_images/ and SYNTHETIC.md to `folder`.
 
     Training images are all HPA; every second test image is Hubmap. Organs take turns.
@@ -35,7 +49,32 @@ def write_sample(folder: Path, *, train: int, test: int, seed: int) -> None:
     table = pd.DataFrame(rows[train:]).drop(columns="rle")
     table.to_csv(folder / "test.csv", index=False)
     table[["id"]].assign(rle="1 1").to_csv(folder / "sample_submission.csv", index=False)
-    (folder / "SYNTHETIC.md").write_text(NOTICE, encoding="utf-8")
+    (folder / "SYNTHETIC.md").write_text(HISTOLOGY, encoding="utf-8")
+
+
+def write_cells(folder: Path, *, train: int, test: int, seed: int) -> None:
+    """Write {train,test}/{images,masks}/ and SYNTHETIC.md to `folder`: slices of two volumes, as a_z007.png.
+
+    The test slices of a volume follow on its training slices. Volume a has the odd one of either.
+    """
+    rng = np.random.default_rng(seed)
+    for part, kind in product(("train", "test"), ("images", "masks")):
+        (folder / part / kind).mkdir(parents=True)
+    for turn, volume in enumerate(tqdm("ab", desc="draw", disable=None)):
+        trained, tested = ((count + 1 - turn) // 2 for count in (train, test))
+        drawn = synthetic_cells.draw(trained + tested, height=SLICE[0], width=SLICE[1], rng=rng)
+        for z, (image, mask) in enumerate(zip(*drawn, strict=True)):
+            place, name = folder / ("train" if z < trained else "test"), f"{volume}_z{z:03}.png"
+            image_files.write_grey(place / "images" / name, image)
+            image_files.write_grey(place / "masks" / name, mask)
+    (folder / "SYNTHETIC.md").write_text(CELLS, encoding="utf-8")
+
+
+SAMPLES: dict[str, Callable[..., None]] = {"histology": write_histology, "cells": write_cells}
+LARGEST = {  # image of a kind: height and width in px, um per px
+    "histology": (max(SIDES), max(SIDES), 1000 / max(SIDES)),
+    "cells": (*SLICE, synthetic_cells.SPACING[-1] / 1000),
+}
 
 
 def _write_image(folder: Path, name: str, turn: int, source: str, rng: np.random.Generator) -> dict:

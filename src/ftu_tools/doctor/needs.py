@@ -25,14 +25,14 @@ def rows(params: Mapping[str, Any], sample: Path) -> list["ImageRow"]:
     Raises InputError when the tables are not there or not valid.
     """
     from ftu.datasets.layouts import LAYOUTS
-    from ftu.datasets.sample import SIDES
+    from ftu.datasets.sample import LARGEST
     from ftu.files.index import ImageRow, image_rows
 
-    settings, side = params["data"], max(SIDES)
+    settings, drawn = params["data"], params["sample"]
     root = Path(settings["root"])
     if drawn_later(root, sample):
-        parts = [part for part in ("train", "test") for _ in range(params["sample"][part])]
-        return [ImageRow("", part, "", "", side, side, 1000 / side) for part in parts]
+        parts = [part for part in ("train", "test") for _ in range(drawn[part])]
+        return [ImageRow("", part, "", "", *LARGEST[drawn["kind"]]) for part in parts]
     told = [*settings["group"], *filter(None, [settings["z"]])]
     facts = {name: settings[name] for name in ("organs", "sources", "pixel_size")}
     both = LAYOUTS[settings["layout"]].read_both(root, **facts, told=told)
