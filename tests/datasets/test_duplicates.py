@@ -1,6 +1,7 @@
 """One picture under two names: what is found and what is not, on drawn textures and on real images."""
 
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.ndimage import gaussian_filter
 
 from ftu.datasets import duplicates, image_files
 
@@ -161,11 +163,75 @@ def test_the_check_of_an_image_gives_its_hash(tmp_path: Path) -> None:
     assert image_files.check_image(tmp_path / "a.tiff", SHAPE) == {"hash": hashed(texture(3)), "printed": 0}
 
 
-@pytest.fixture(scope="module")
-def real() -> list[Path]:
+# ------------------------------------------------------------------ grey images, and slices of volumes
+
+
+def check(path: Path, channels: int) -> dict:
+    return image_files.check_image(path, SHAPE, channels=channels)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_grey_image_has_the_hash_of_three_equal_bands(seed):
+    grey = np.random.default_rng(seed).integers(0, 256, (33, 70, 1), np.uint8)
+    assert hashed(grey) == hashed(grey.repeat(3, axis=2))
+
+
+def test_a_grey_png_and_its_jpeg_are_one_picture(tmp_path: Path) -> None:
+    for name, options in (("a.png", []), ("a.jpg", [cv2.IMWRITE_JPEG_QUALITY, 85])):
+        cv2.imwrite(str(tmp_path / name), texture(3)[..., 0], options)
+    hashes = [check(tmp_path / name, channels=1)["hash"] for name in ("a.png", "a.jpg")]
+    assert duplicates.pairs(hashes) == [(0, 1)]
+
+
+def test_two_flat_grey_images_are_no_evidence(tmp_path: Path) -> None:
+    for level in (255, 90):
+        cv2.imwrite(str(tmp_path / f"{level}.png"), np.full(SHAPE, level, np.uint8))
+    assert [check(tmp_path / f"{level}.png", channels=1)["hash"] for level in (255, 90)] == ["", ""]
+
+
+def volume(seed: int) -> np.ndarray:
+    """(12, 96, 132) uint8: blobs that reach through many slices."""
+    blobs = gaussian_filter(np.random.default_rng(seed).standard_normal((12, 96, 132)), (6, 4, 4))
+    return np.clip(128 + 40 * blobs / blobs.std(), 0, 255).astype(np.uint8)
+
+
+def test_slices_that_are_alike_are_of_one_volume() -> None:
+    """Neighbours may be one picture; slices of two volumes are not, however many neighbours lead on."""
+    slices = [hashed(each[..., None]) for seed in range(20) for each in volume(seed)]
+    found = duplicates.pairs(slices)
+    assert {(one // 12, one % 12) for one, _ in found} >= {(seed, 0) for seed in range(20)}
+    assert [pair for pair in found if pair[0] // 12 != pair[1] // 12] == []
+
+
+VOLUMES = {  # what the names of slices of one patient or one volume share
+    "acdc_cardiac": r"patient\d+",
+    "axon_myelin_sem": r"sub-rat\d+",
+    "lucchi_pp": r"lucchi_[a-z]+",
+    "vnc_stack1": r"vnc_[a-z]+",
+}
+
+
+@pytest.mark.parametrize(("name", "pattern"), VOLUMES.items())
+def test_real_slices_that_are_alike_are_of_one_patient_or_volume(name, pattern):
+    paths = real_files(f"{name}/*/images/*.png")
+    hashes = [hashed(image_files.read_image(path)) for path in paths]
+    assert all(hashes)
+    of = [re.match(pattern, path.name)[0] for path in paths]  # pyright: ignore[reportOptionalSubscript]
+    assert {(of[one], of[other]) for one, other in duplicates.pairs(hashes) if of[one] != of[other]} == set()
+
+
+# ------------------------------------------------------------------ real images
+
+
+def real_files(pattern: str) -> list[Path]:
     if "FTU_DATA" not in os.environ:
         pytest.skip("FTU_DATA does not name the folder of real images")
-    return sorted(Path(os.environ["FTU_DATA"]).glob("ftu-real/*_images/*.tiff"))
+    return sorted(Path(os.environ["FTU_DATA"]).glob(pattern))
+
+
+@pytest.fixture(scope="module")
+def real() -> list[Path]:
+    return real_files("ftu-real/*_images/*.tiff")
 
 
 def test_no_two_real_images_are_one_picture(real):

@@ -81,7 +81,12 @@ def _first_states(own: Modules) -> list[State | None]:
 
 
 def _states(own: Modules) -> list[State | None]:
-    return [state(LIBRARY / place) for place, _ in own]
+    return [state(path) for path in _files(own)]
+
+
+@cache
+def _files(own: Modules) -> list[Path]:
+    return [LIBRARY / place for place, _ in own]
 
 
 def _changed() -> InputError:

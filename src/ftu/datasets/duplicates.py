@@ -16,15 +16,17 @@ LOW = 16  # lowest frequencies along each axis that are kept
 NEAR = 40  # bits that may differ; of the two sides of this number docs/splits.md has the measurements
 HALVED = 16 * SIDE  # px: an image of which no side is shorter is halved
 FLAT = 4.0  # grey levels, standard deviation over the thumbnail: below it there is nothing to recognise
-BLOCK = 1024  # images that are compared with all others at once
+BLOCK = 256  # images that are compared with all others at once
 
 
 def picture_hash(bands: np.ndarray) -> str:
-    """The hash of a (3, H, W) uint8 image, 64 hexadecimal digits; '' of a flat one, which is like no other.
+    """The hash of a (C, H, W) uint8 image, RGB or grey, 64 hexadecimal digits; '' of a flat one, which is
+    like no other.
 
     Bit LOW * i + j is 1 where coefficient (i, j) of the cosine transform of the grey thumbnail is positive.
     """
-    grey = _thumbnail(cv2.cvtColor(cv2.merge(list(bands)), cv2.COLOR_RGB2GRAY))
+    whole = cv2.cvtColor(cv2.merge(list(bands)), cv2.COLOR_RGB2GRAY) if len(bands) == 3 else bands[0]
+    grey = _thumbnail(whole)
     if grey.std() < FLAT:
         return ""
     return np.packbits(cv2.dct(grey)[:LOW, :LOW] > 0).tobytes().hex()
