@@ -36,7 +36,7 @@ def resize_and_normalize(source: Path, folder: Path, target: StainFit) -> None:
     cv2.setNumThreads(1)
     image = image_files.read_resized(source, (SIZE, SIZE))
     normalized, _ = stain.normalize(image, stain.fit(image, seed=0), target)
-    png.write_rgb(folder / f"{source.stem}.png", normalized)
+    png.write_image(folder / f"{source.stem}.png", normalized)
 
 
 def main() -> None:

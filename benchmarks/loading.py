@@ -92,7 +92,7 @@ def draw(folder: Path, count: int, size: int) -> list[str]:
         (folder / part).mkdir()
     for name in ids:
         noise = rng.integers(0, 256, (size, size, 3), np.uint8)
-        png.write_rgb(folder / "images" / f"{name}.png", np.asarray(cv2.GaussianBlur(noise, (0, 0), 1)))
+        png.write_image(folder / "images" / f"{name}.png", np.asarray(cv2.GaussianBlur(noise, (0, 0), 1)))
         png.write_mask(folder / "masks" / f"{name}.png", rng.integers(0, 2, (size, size), np.uint8))
     return ids
 

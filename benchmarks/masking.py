@@ -73,7 +73,7 @@ def draw(folder: Path, number: int) -> None:
     for path in maps(folder, number):
         probability = 1 / (1 + np.exp(-3 * (blobs - 1 + 0.3 * smooth(rng, GRID, 3))))
         with map_file.writer(path, GRID, GRID) as write:
-            write(probability)
+            write(probability[None])
     truth = cv2.resize(blobs, (SIDE, SIDE)) > 1
     png.write_mask(folder / f"{number}.png", truth.astype(np.uint8))
     noise = rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
@@ -97,23 +97,23 @@ def case(folder: Path, number: int, rule: Rule, folds: int) -> Case:
 def trial(folder: Path, number: int, rule: Rule, baselines: bool = True) -> Trial:
     file = folder / str(number % FILES)
     image = file.with_suffix(".tiff") if baselines else None
-    return Trial(case(folder, number, rule, 1), file.with_suffix(".png"), image)
+    return Trial(case(folder, number, rule, 1), file.with_suffix(".png"), image, ["ftu"])
 
 
 def works(folder: Path, rule: Rule) -> dict[str, Callable[[], object]]:
     """One image: submit from five folds, evaluate from one, ours and by hand."""
     paths, truth = maps(folder, 0), folder / "0.png"
     ours = from_maps.answer(case(folder, 0, rule, FOLDS), WAY)
-    assert ours["rle"] == snippet_encode(plain_mask(paths, rule))
-    score = scores.score(trial(folder, 0, rule, baselines=False), WAY)
+    assert ours["rles"] == [snippet_encode(plain_mask(paths, rule))]
+    score = scores.score(trial(folder, 0, rule, baselines=False), WAY, 0.0).row
     assert score["dice"] == round(plain_dice(paths[:1], truth, rule), 6)
     return {
         "submit, ours": lambda: from_maps.answer(case(folder, 0, rule, FOLDS), WAY),
         "submit, by hand and the snippet": lambda: snippet_encode(plain_mask(paths, rule)),
         "submit, by hand and pycocotools": lambda: coco.encode(np.asfortranarray(plain_mask(paths, rule))),
-        "evaluate, ours": lambda: scores.score(trial(folder, 0, rule, baselines=False), WAY),
+        "evaluate, ours": lambda: scores.score(trial(folder, 0, rule, baselines=False), WAY, 0.0),
         "evaluate, by hand": lambda: plain_dice(paths[:1], truth, rule),
-        "evaluate with baselines, ours": lambda: scores.score(trial(folder, 0, rule), WAY),
+        "evaluate with baselines, ours": lambda: scores.score(trial(folder, 0, rule), WAY, 0.0),
     }
 
 

@@ -80,7 +80,7 @@ def draw(folder: Path, count: int, side: int) -> list[Path]:
     rng, paths = np.random.default_rng(0), [folder / f"{number}.png" for number in range(count)]
     for path in paths:
         noise = rng.integers(0, 256, (side, side, 3)).astype(np.uint8)
-        png.write_rgb(path, np.asarray(cv2.GaussianBlur(noise, (0, 0), 2)))
+        png.write_image(path, np.asarray(cv2.GaussianBlur(noise, (0, 0), 2)))
     return paths
 
 
@@ -104,7 +104,7 @@ def plain_pass(network: nn.Module, paths: list[Path], folder: Path, tta: str, de
     network.to(device).to(memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
     model = ttach.SegmentationTTAWrapper(network, chosen, merge_mode="mean")  # pyright: ignore[reportArgumentType]
     for path in paths:
-        batch = image_tensor(png.read_rgb(path), MEAN, STD)[None].to(device)
+        batch = image_tensor(png.read_image(path), MEAN, STD)[None].to(device)
         probability = model(batch)[0, 0].cpu().numpy()
         stored = np.rint(probability * map_file.FULL_SCALE).astype(np.uint16)
         cv2.imwrite(str(folder / f"plain_{path.name}"), stored)
@@ -139,7 +139,7 @@ def difference(folder: Path, paths: list[Path]) -> float:
     pairs = (
         (
             cv2.imread(str(folder / f"plain_{path.name}"), cv2.IMREAD_UNCHANGED) / map_file.FULL_SCALE,  # pyright: ignore[reportOptionalOperand]
-            map_file.read(folder / f"engine_{path.stem}.tif"),
+            map_file.read(folder / f"engine_{path.stem}.tif")[0],
         )
         for path in paths
     )

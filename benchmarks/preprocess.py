@@ -53,8 +53,8 @@ def fused(target: np.ndarray, _: Path) -> Work:
 
     def work(source: Path, to: Path) -> None:
         image = image_files.read_resized(source, (SIZE, SIZE))
-        png.write_rgb(to / "resized.png", image)
-        png.write_rgb(to / "normalized.png", stain.normalize(image, stain.fit(image, seed=0), fit)[0])
+        png.write_image(to / "resized.png", image)
+        png.write_image(to / "normalized.png", stain.normalize(image, stain.fit(image, seed=0), fit)[0])
 
     return work
 

@@ -306,7 +306,7 @@ def draw(folder: Path, ids: list[str], size: int) -> None:
     for part in ("images", "masks"):
         (folder / part).mkdir()
     for name in ids:
-        png.write_rgb(folder / "images" / f"{name}.png", rng.integers(0, 256, (size, size, 3), np.uint8))
+        png.write_image(folder / "images" / f"{name}.png", rng.integers(0, 256, (size, size, 3), np.uint8))
         png.write_mask(folder / "masks" / f"{name}.png", rng.integers(0, 2, (size, size), np.uint8))
 
 

@@ -15,9 +15,13 @@ from ftu.pipeline.stage import run
 from ftu.pipeline.workers.pool import Pool
 from ftu.probabilities import ensemble, fold_maps
 
+SIZES = {"smallest_object", "largest_hole"}
+
 
 def main() -> str:
     params = load_params(paths.PARAMS)
+    if len(params.data.classes) > 1:
+        return of_classes(params)
     enabled, others = params.calibrate.enabled, params.ensemble.others
     due = params.split.run if enabled else range(params.split.count)
     if enabled:
@@ -27,8 +31,7 @@ def main() -> str:
     cases = held_out.held_out(index, table, due, paths.MASKS, pool=Pool(**params.compute.model_dump()))
     given = rules.from_thresholds(
         params.thresholds,
-        smallest_object=params.postprocess.smallest_object,
-        largest_hole=params.postprocess.largest_hole,
+        **params.postprocess.model_dump(include=SIZES),
         foreground=held_out.foreground(cases),
     )
     mixture = choose_mixture.Mixture(params.predict.tta, (params.ensemble.own, *others.values()))
@@ -39,6 +42,24 @@ def main() -> str:
         rules.write(paths.RULES, nested_cv.as_rules(final, list(others), params.postprocess.method))
     print(told.words, end="")
     return f"{len(cases)} images, rules {'chosen' if enabled else 'of the parameters'}"
+
+
+def of_classes(params: Params) -> str:
+    """The sizes of the parameters: where pixels are of the likeliest class, there is nothing to choose."""
+    table = rules.of_classes(
+        classes=params.data.classes,
+        sources=params.data.sources,
+        organs=params.data.organs,
+        **params.postprocess.model_dump(include=SIZES),
+    )
+    why = {"tta": "predict.tta", "weights": "ensemble", "rules": "postprocess"}
+    mixed = params.predict.tta, params.ensemble.own, params.ensemble.others
+    made = rules.Rules(*mixed, "argmax", {}, why, tuple(params.data.classes), table)
+    with whole_files(paths.REPORTS) as folder:
+        report.write(report.ARGMAX, folder)
+        rules.write(paths.RULES, made)
+    print(report.ARGMAX.words, end="")
+    return f"{len(made.classes)} classes, rules of the parameters"
 
 
 def calibrate(params: Params, cases: Sequence[Held], start: Choice) -> tuple[Choice, report.Report]:

@@ -1,5 +1,6 @@
 """Check the tables and the images, find who belongs together; turn each RLE into a mask at native size."""
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +30,7 @@ def main() -> str:
     shapes = [(row.img_height, row.img_width) for row in rows]
     sizes = [row.pixel_size for row in rows]
     pool = Pool(**params.compute.model_dump())
-    check = keep(image_files.check_image, reads=1, writes=0)
+    check = keep(partial(image_files.check_image, channels=params.data.channels), reads=1, writes=0)
     done = pool.each(check, files, shapes, sizes, doing="check images")
     warn(image_files.printed_in_words(files, [item.result["printed"] for item in done]))
     hashes = [item.result["hash"] for item in done]
@@ -40,14 +41,17 @@ def main() -> str:
         index = index.assign(group=[*found.names, *[""] * len(test)])  # test images are in no fold
     index = volumes.located(index, train, test, params.data.z)
 
-    with whole_folder(paths.MASKS) as folder:
-        decoding = layout.decoding(train, root, [folder / f"{name}.png" for name in train["id"]])
-        write = keep(decoding.function, reads=decoding.reads, writes=1)
-        done += pool.each(write, *decoding.columns, shapes[: len(train)], doing="decode masks")
+    for rows, to in ((train, paths.MASKS), (layout.labelled(test), paths.TEST_MASKS)):
+        with whole_folder(to) as folder:
+            targets = [folder / f"{name}.png" for name in rows["id"]]
+            decoding = layout.decoding(rows, root, targets, params.data.classes)
+            write = keep(decoding.function, reads=decoding.reads, writes=1)
+            sizes = list(zip(rows["img_height"], rows["img_width"], strict=True))
+            done += pool.each(write, *decoding.columns, sizes, doing="decode masks")
     with whole_file(paths.IMAGES) as path:
         index.to_csv(path, index=False)
     warn(per_image.warning(done))
-    return f"{len(rows)} images and {len(train)} masks, {per_image.count(done)}"
+    return f"{len(index)} images and {len(train)} masks, {per_image.count(done)}"
 
 
 if __name__ == "__main__":

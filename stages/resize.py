@@ -1,5 +1,6 @@
 """Bring images and masks to the size that the network sees."""
 
+from functools import partial
 from pathlib import Path
 
 from ftu.cache import per_image
@@ -33,7 +34,8 @@ def main() -> str:
         sources = [paths.MASKS / f"{name}.png" for name in ids]
         targets = [folder / "masks" / f"{name}.png" for name in ids]
         sizes = [shapes[name] for name in ids]
-        masks = keep(resize.resize_mask_file, reads=1, writes=1)
+        classes = len(params.data.classes)
+        masks = keep(partial(resize.resize_mask_file, classes=classes), reads=1, writes=1)
         done += pool.each(masks, sources, targets, sizes, doing="resize masks")
         scales = resize.scale_table(rows, **settings)
         with whole_file(paths.GEOMETRY) as path:

@@ -17,7 +17,7 @@ def main() -> str:
     if root != paths.SAMPLE:
         LAYOUTS[params.data.layout].check_root(root)
     with whole_folder(paths.SAMPLE) as folder:
-        sample.write_sample(folder, train=train, test=test, seed=params.sample.seed)
+        sample.SAMPLES[params.sample.kind](folder, train=train, test=test, seed=params.sample.seed)
     return f"{train + test} images drawn"
 
 

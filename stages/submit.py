@@ -17,7 +17,8 @@ from ftu.probabilities import ensemble
 
 def main() -> str:
     params = load_params(paths.PARAMS)
-    known = rules.read(paths.RULES, organs=params.data.organs, sources=params.data.sources)
+    classes, facts = params.data.classes, params.data.model_dump(include={"organs", "sources", "classes"})
+    known = rules.read(paths.RULES, **facts)
     index = read_index(paths.IMAGES)
     table = folds.read_dealt(paths.FOLDS, index)
     test = index[index["set"] == "test"]
@@ -29,24 +30,25 @@ def main() -> str:
     cases = from_maps.cases(image_rows(test), "test", experiments, known)
 
     way = from_maps.Way(params.ensemble.mean, known.method, params.postprocess.never_empty)
-    answer = partial(from_maps.answer, way=way)
+    answer = partial(from_maps.answer, way=way, classes=len(classes))
     pool = Pool(**params.compute.model_dump())
     rows = pd.DataFrame(pool.each(answer, cases, doing="submit"))
-    answers = submission.build_submission(rows["id"], rows["rle"])
-    submission.check_submission(answers, test)
+    answers = submission.build(list(rows["id"]), list(rows["rles"]))
+    submission.check(answers, test, len(classes))
     with whole_folder(paths.ANSWERED) as folder:
         shown = test if params.data.layout == "folders" else test[:0]  # Kaggle takes the table alone
         targets = [folder / submission.place(image) for image in shown["image"]]
         shapes = list(zip(shown["img_height"], shown["img_width"], strict=True))
-        pool.each(submission.write_mask_file, targets, list(rows["rle"])[: len(shown)], shapes, doing="write")
+        pool.each(
+            submission.write_mask_file, targets, list(rows["rles"])[: len(shown)], shapes, doing="write"
+        )
     with whole_files(paths.SUBMISSION.parent) as folder:
         answers.to_csv(folder / paths.SUBMISSION.name, index=False)
         rows[from_maps.GUARDED].to_csv(folder / paths.GUARD.name, index=False)
     print(from_maps.guard_in_words(rows, way.never_empty))
-    print(f"{paths.SUBMISSION}: {len(answers)} images, valid for Kaggle")
-    return (
-        f"{len(answers)} images of {len(params.split.run)} folds and {len(known.members)} other experiments"
-    )
+    valid = "valid for Kaggle" if params.data.layout == "competition" else "checked"
+    print(f"{paths.SUBMISSION}: {len(test)} images, {valid}")
+    return f"{len(test)} images of {len(params.split.run)} folds and {len(known.members)} other experiments"
 
 
 if __name__ == "__main__":

@@ -12,11 +12,10 @@ from ftu.pipeline.stage import fold_argument, run, warn
 from ftu.training.losses import schedules
 
 if TYPE_CHECKING:
-    from ftu.networks.common.contract import Segmenter
-    from ftu.pipeline.sections.training import Train
+    pass
 
 LOADING = {"batch_size", "accumulate", "valid_batch_size", "workers"}
-SAMPLING = {"seed", "cache", "balance", "organ_weights"}
+SAMPLING = {"seed", "cache", "balance", "organ_weights", "crops"}
 DEALING = {"batch_size", "accumulate", "processes"}
 RUNNING = {
     "seed", "epochs", "lr", "weight_decay", "decay_norms", "lr_decoder", "scheduler", "clip", "ema",
@@ -42,42 +41,49 @@ def train(number: int, params: Params) -> str:
     device = devices.choose_device(settings.device, launch.local(settings.processes))
     precision = usable_precision(device, settings.precision)
     accelerator = accelerate(device, precision, settings.accumulate)
-    architecture: dict[str, Any] = {**settings.model.model_dump(), "size": side}
+    architecture = describe(params)
     rounds = Rounds(architecture, **settings.model_dump(include=DEALING))
     rounds.check()  # draws random numbers
     rounds.try_step()
     devices.fix_randomness(settings.seed, settings.threads, settings.device)
-    model, weights = network(architecture, settings)
+    first = {"encoder": settings.model.encoder, "weights": settings.weights}
+    model, source = fold.network(architecture, **first, aux_source=settings.aux_source)
     if accelerator.is_main_process:
-        tell(weights["encoder_weights"], settings.precision, precision)
+        tell(source, settings.precision, precision)
 
-    table = folds.read_folds(paths.FOLDS)
+    table, images = folds.read_folds(paths.FOLDS), paths.NORMALIZED / "train"
+    learnt, held_out = folds.divide(table, number)
+    seen, channels = [images / f"{name}.png" for name in learnt], params.data.channels
+    mean, std = fold.statistics(settings.standardize, **first, channels=channels, images=seen)
     samples = fold.samples(
-        paths.NORMALIZED / "train",
+        images,
         paths.RESIZED / "masks",
-        *folds.divide(table, number),
+        learnt,
+        held_out,
         organs=dict(zip(table["id"], table["organ"], strict=True)),
         **params.resize.model_dump(include={"side", "mode"}),
         augment=params.augment.model_dump(),
         **settings.model_dump(include=SAMPLING),
-        mean=weights["mean"],
-        std=weights["std"],
+        mean=mean,
+        std=std,
+        channels=channels,
     )
     loaders = batches(*samples, accelerator, **settings.model_dump(include=LOADING))
     files = [paths.FOLDS, *samples[0].files(), *samples[1].files()]
-    values = params.model_dump(include={"augment", "resize", "train"})
-    key = resume.run_key(files, fold=number, params=values, weights=weights["encoder_weights"])
+    values = params.model_dump(include={"augment", "resize", "train"}) | {"architecture": architecture}
+    key = resume.run_key(files, fold=number, params=values, weights=source)
     blocks, switch = settings.aux_blocks, settings.switch_epoch
     main = settings.loss.model_dump()
     schedule = schedules.choose(settings.aux_loss, blocks, settings.aux_weight, switch, main)
     state = resume.StateFile(paths.state(number, key), writes=accelerator.is_main_process)
     with state.held(), explain_out_of_memory(settings.batch_size, side, rounds.smaller):
-        steps = len(samples[0]) // settings.batch_size
+        steps = samples[0].drawn // settings.batch_size
         running = Run(model, accelerator, side, steps, **settings.model_dump(include=RUNNING))
         fold.fit(running, state, loaders, schedule, patience=settings.early_stopping)
         if accelerator.is_main_process:
             warn(fold.phase_one(running) if settings.aux_loss == "switched" else "")
-            facts = {"fold": number, "seed": settings.seed, "precision": precision} | weights
+            facts = {"fold": number, "seed": settings.seed, "precision": precision}
+            facts |= {"encoder_weights": source, "mean": mean, "std": std} | named(params)
             with whole_folder(paths.model(number)) as folder:
                 fold.save(folder, running, architecture, facts)
         state.remove()
@@ -85,16 +91,19 @@ def train(number: int, params: Params) -> str:
     return f"{len(running.rows)} epochs, Dice {dice:.4f}" if accelerator.is_main_process else ""
 
 
-def network(architecture: dict[str, Any], settings: Train) -> tuple[Segmenter, dict[str, Any]]:
-    """The network with its encoder's first weights, and where these come from and how images suit them."""
-    from ftu.networks.common import build, first_weights
+def describe(params: Params) -> dict[str, Any]:
+    """What builds the network. Of RGB images and one class it says what earlier versions said."""
+    from ftu.networks.common import contract
 
-    model = build.build(architecture)
-    encoder = settings.model.encoder, settings.weights
-    source = first_weights.load_encoder_weights(model.encoder, *encoder)
-    model.aux_source = settings.aux_source
-    mean, std = first_weights.statistics(*encoder)
-    return model, {"encoder_weights": source, "mean": mean, "std": std}
+    channels, classes = params.data.channels, len(params.data.classes)
+    size = {**params.train.model.model_dump(), "size": params.resize.side}
+    own = {"channels": channels, "outputs": contract.outputs_of(classes)}
+    return size if channels == 3 and classes == 1 else size | own
+
+
+def named(params: Params) -> dict[str, Any]:
+    """The names of several classes, for people."""
+    return {"classes": params.data.classes} if len(params.data.classes) > 1 else {}
 
 
 def tell(source: dict[str, str], asked: str, precision: str) -> None:

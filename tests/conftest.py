@@ -17,7 +17,7 @@ from hypothesis import settings
 from matplotlib.figure import Figure
 from ruamel.yaml import YAML
 
-from ftu.datasets.sample import write_sample
+from ftu.datasets.sample import write_histology
 from imports import ROOT
 
 settings.register_profile("untimed", deadline=None)  # the machine may be busy
@@ -125,7 +125,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set in the competition's layout, six training and two test images; do not write into it."""
     folder = tmp_path_factory.mktemp("sample")
-    write_sample(folder, train=6, test=2, seed=0)
+    write_histology(folder, train=6, test=2, seed=0)
     return folder
 
 

@@ -47,6 +47,12 @@ def test_what_the_page_leads_to_is_there():
         ({"type": "string", "pattern": "x"}, "text"),
         ({"type": "string", "const": "a"}, "a"),
         ({"type": "string", "enum": ["a", "b"]}, "a, b"),
+        ({"type": "integer", "enum": [1, 3]}, "1, 3"),
+        ({"anyOf": [{"type": "number"}, {"type": "boolean"}]}, "number or false, true"),
+        (
+            {"anyOf": [{"type": "number"}, {"type": "object", "additionalProperties": {"type": "number"}}]},
+            "number",
+        ),
         ({"type": "integer"}, "whole number"),
         (
             {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**32},

@@ -10,7 +10,7 @@ import pytest
 from blobs import LEVEL, write_map, write_project
 from ftu.files import jsonfile, png
 from ftu.masks import rules
-from ftu.probabilities import map_file
+from maps import read_probability
 
 pytestmark = pytest.mark.slow  # each runs a stage, or two
 
@@ -57,7 +57,7 @@ def test_off_the_rules_are_those_of_the_parameters(project):
             assert read.table[source][organ][:3] == (threshold, 30.0, 0.0)
     masks = [png.read_mask(path) for path in (project.folder / "data" / "masks").glob("kidney*")]
     share = sum(mask.mean() for mask in masks) / len(masks)
-    assert read.rule("HPA", "kidney").foreground == pytest.approx(share)
+    assert read.table["HPA"]["kidney"].foreground == pytest.approx(share)
     assert math.isnan(read.table["HPA"]["spleen"].foreground)  # no image
     assert report == {"enabled": False}
     assert sorted(path.name for path in (project.folder / "reports").iterdir()) == FILES
@@ -73,8 +73,8 @@ def test_members_keep_the_weights_of_the_parameters(project):
 
 def test_the_known_threshold_is_found_and_the_report_says_what_it_is_worth(project):
     read, report = found(project)
-    assert read.rule("HPA", "kidney").threshold == pytest.approx(LEVEL, abs=0.02)
-    assert read.rule("HPA", "lung").threshold == 0.15
+    assert read.table["HPA"]["kidney"].threshold == pytest.approx(LEVEL, abs=0.02)
+    assert read.table["HPA"]["lung"].threshold == 0.15
     assert read.why["rules"]["HPA"]["lung"] == "kept: fewer than 4 training images"
     row = report["estimates"]["HPA kidney"]
     assert row["images"] == 9
@@ -93,12 +93,12 @@ def test_the_known_threshold_is_found_and_the_report_says_what_it_is_worth(proje
 
 def test_a_source_without_images_takes_the_threshold_by_the_ratio_of_the_table(project):
     read, _ = found(project)
-    kidney = read.rule("HPA", "kidney")
-    carried = read.rule("Hubmap", "kidney")
+    kidney = read.table["HPA"]["kidney"]
+    carried = read.table["Hubmap"]["kidney"]
     assert carried.threshold == pytest.approx(kidney.threshold * 0.4 / 0.5)
     assert carried[1:] == kidney[1:]
-    assert read.rule("Hubmap", "lung").threshold == 0.1  # unchanged there, so exactly the table's
-    assert read.rule("Hubmap", "spleen").threshold == 0.4
+    assert read.table["Hubmap"]["lung"].threshold == 0.1  # unchanged there, so exactly the table's
+    assert read.table["Hubmap"]["spleen"].threshold == 0.4
     assert "0.4 / 0.5" in read.why["rules"]["Hubmap"]["kidney"]
 
 
@@ -115,7 +115,7 @@ def test_other_methods_keep_the_thresholds_and_choose_sizes(project, method):
     project.set(postprocess={"method": method})
     read, report = found(project)
     assert read.method == method
-    assert read.rule("HPA", "kidney").threshold == 0.5
+    assert read.table["HPA"]["kidney"].threshold == 0.5
     assert report["estimates"]["HPA kidney"]["nested"]["dice"] > 0.5
 
 
@@ -178,7 +178,7 @@ def shifted(project):
     shutil.copytree(data / "masks", data / "shifted" / "masks")
     for name in rows["id"]:
         fold = data / "predictions" / f"fold_{folds[name]}"
-        half = map_file.read(fold / "oof" / "flips" / f"{name}.tif") / 2
+        half = read_probability(fold / "oof" / "flips" / f"{name}.tif") / 2
         write_map(fold / "shifted" / "flips" / f"{name}.tif", half)
     project.set(shift={"enabled": True}, calibrate={"metric": "dice_shifted"})
     return project
@@ -186,8 +186,8 @@ def shifted(project):
 
 def test_shifted_images_choose_for_the_source_that_is_absent(shifted):
     read, report = found(shifted)
-    assert read.rule("HPA", "kidney").threshold == pytest.approx(LEVEL, abs=0.02)
-    assert read.rule("Hubmap", "kidney").threshold == pytest.approx(LEVEL / 2, abs=0.02)
+    assert read.table["HPA"]["kidney"].threshold == pytest.approx(LEVEL, abs=0.02)
+    assert read.table["Hubmap"]["kidney"].threshold == pytest.approx(LEVEL / 2, abs=0.02)
     assert report["metric"] == "dice_shifted"
     assert report["estimates"]["all shifted"]["images"] == report["estimates"]["Hubmap kidney"]["images"] == 9
     assert report["estimates"]["all oof"]["images"] == 12

@@ -76,6 +76,18 @@ def test_sources_have_folders_and_ids_say_which(root):
     assert "test-clinic-001" in set(test["id"])  # clinic-001 is a training image
 
 
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_source_that_nobody_names_is_refused(root, part):
+    (root / f".trash/{part}/images").mkdir(parents=True)
+    (root / "scripts/old").mkdir(parents=True)
+    assert len(read(root)[0]) == len(SHAPES)
+    write(root / f"hospital/{part}/images/001.png", image((32, 40)))
+    with pytest.raises(
+        InputError, match=r"hospital: data\.sources names no hospital.*; name it there, or take"
+    ):
+        read(root)
+
+
 def test_one_name_spelt_in_two_ways_is_one_name(root):
     composed, parted = (unicodedata.normalize(form, "pät") for form in ("NFC", "NFD"))
     assert composed != parted
@@ -257,3 +269,30 @@ def test_a_column_of_slices_takes_its_volume_from_the_group():
     index = volumes.located(table.assign(group=["a", "a", "c"]), train, test.assign(depth=[]), "depth")
     assert index["volume"].tolist() == ["a", "a", "c"]
     assert index["z"].tolist() == [1, 2, 1]
+
+
+# ------------------------------------------------------------------ classes
+
+
+@pytest.mark.parametrize("form", [".png", ".tif"])
+def test_masks_of_several_classes_keep_their_numbers(tmp_path, form):
+    labels = np.random.default_rng(0).choice(np.array([0, 1, 3, 6], np.uint8), (5, 7))
+    write(tmp_path / f"a{form}", labels)
+    folders.decode_mask_file(tmp_path / f"a{form}", tmp_path / "made.png", (5, 7), classes=6)
+    np.testing.assert_array_equal(png.read_mask(tmp_path / "made.png"), labels)
+    with pytest.raises(InputError, match=r"has the values 0, 1, 3, 6; a mask of 5 classes has 0 to 5"):
+        folders.decode_mask_file(tmp_path / f"a{form}", tmp_path / "no.png", (5, 7), classes=5)
+    assert not (tmp_path / "no.png").exists()
+
+
+def test_a_mask_of_255_is_not_one_of_several_classes(tmp_path):
+    write(tmp_path / "a.png", np.full((5, 7), 255, np.uint8))
+    with pytest.raises(InputError, match="has the values 255; a mask of 2 classes has 0 to 2"):
+        folders.decode_mask_file(tmp_path / "a.png", tmp_path / "made.png", (5, 7), classes=2)
+
+
+def test_test_images_with_a_mask_are_the_labelled_ones(root):
+    write(root / "test/images/c.png", image((30, 20), 9))
+    write(root / "test/masks/c.png", np.zeros((30, 20), np.uint8))
+    _, test = read(root)
+    assert folders.labelled(test)["name"].tolist() == ["c"]

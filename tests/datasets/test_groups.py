@@ -60,6 +60,14 @@ def test_one_picture_twice_joins_two_patients_and_is_told() -> None:
     assert found.warnings == ["one picture twice among the training images, kept in one fold: b and c"]
 
 
+def test_one_picture_twice_in_a_patient_is_not_told() -> None:
+    """Neighbouring slices look alike; what data.group has put together already needs no look."""
+    train = people("a M 30", "b M 30", "c F 40")
+    assert groups.of(train, TEST, ["sex", "age"], [(0, 1)]) == (["a", "a", "c"], [])
+    (said,) = groups.of(train, TEST, ["sex", "age"], [(0, 1), (1, 2)]).warnings
+    assert said.endswith("kept in one fold: b and c")
+
+
 def test_one_picture_twice_is_a_group_without_columns() -> None:
     assert groups.of(people("a M 30", "b M 30", "c M 30"), TEST, [], [(0, 2)]).names == ["a", "b", "a"]
 

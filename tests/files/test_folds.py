@@ -251,7 +251,8 @@ def test_by_z_each_fold_is_an_interval_of_each_volume(images, count):
         with pytest.raises(InputError, match=f"split.count: {count} folds, of which .* get no slices"):
             folds.assign_folds(images, by="z", count=count, seed=0)
         return
-    table = folds.assign_folds(images, by="z", count=count, seed=0)
+    table = folds.assign_folds(images.assign(group="one"), by="z", count=count, seed=0)
+    assert not folds.rare_organs(table, count=count)  # each fold has slices, though of one group
     assert table["id"].is_monotonic_increasing
     both = images.merge(table[["id", "fold", "group"]], on="id").astype({"z": int})
     assert (both.groupby("group")["fold"].nunique() == 1).all()

@@ -11,6 +11,7 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
 from rasterio.enums import Resampling
 
 from ftu.datasets import image_files
@@ -18,7 +19,7 @@ from ftu.errors import InputError
 from ftu.files import gdal, png
 from ftu.preprocessing import resize
 from ftu.probabilities import map_file
-from maps import write_probability
+from maps import read_probability, write_probability
 
 PIXELS = arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)))
 MASKS = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 1))
@@ -54,8 +55,8 @@ def test_a_tiff_keeps_every_pixel(path, image):
 
 @given(image=PIXELS)
 def test_a_png_keeps_every_pixel(path, image):
-    png.write_rgb(path.with_suffix(".png"), image)
-    np.testing.assert_array_equal(png.read_rgb(path.with_suffix(".png")), image)
+    png.write_image(path.with_suffix(".png"), image)
+    np.testing.assert_array_equal(png.read_image(path.with_suffix(".png")), image)
     np.testing.assert_array_equal(image_files.read_image(path.with_suffix(".png")), image)
 
 
@@ -70,7 +71,7 @@ def test_a_mask_is_0_and_1_in_memory_and_0_and_255_on_disk(path, mask):
 @given(probability=PROBABILITIES)
 def test_a_probability_is_kept_to_half_a_step_of_16_bits(path, probability):
     write_probability(path.with_suffix(".tif"), probability)
-    read = map_file.read(path.with_suffix(".tif"))
+    read = read_probability(path.with_suffix(".tif"))
     assert read.dtype == np.float32
     assert np.abs(read - probability.astype(float)).max() <= 0.5 / 65535 + 2**-24  # float32's own rounding
     np.testing.assert_array_equal(read[probability == 0], 0)
@@ -95,7 +96,7 @@ def test_the_bytes_of_a_probability_do_not_depend_on_the_parts_it_came_in(path, 
     cuts = sorted(data.draw(st.sets(st.integers(0, height), max_size=9)) | {0, height})
     with map_file.writer(parts, height, width) as write:
         for top, bottom in itertools.pairwise(cuts):
-            write(probability[top:bottom])
+            write(probability[None, top:bottom])
     assert parts.read_bytes() == whole.read_bytes()
 
 
@@ -106,8 +107,8 @@ def test_a_part_of_a_probability_is_that_part(path, data):
         write_probability(file, probability)
     ends = (st.lists(st.integers(0, n), min_size=2, max_size=2, unique=True) for n in probability.shape)
     rows, columns = (slice(*sorted(data.draw(pair))) for pair in ends)
-    whole = map_file.read(file)
-    np.testing.assert_array_equal(map_file.read(file, rows, columns), whole[rows, columns])
+    whole = read_probability(file)
+    np.testing.assert_array_equal(read_probability(file, rows, columns), whole[rows, columns])
 
 
 @given(image=PIXELS, data=st.data())
@@ -115,16 +116,16 @@ def test_an_image_is_read_by_rows_from_either_kind_of_file(path, image, data):
     top, bottom = sorted(data.draw(st.tuples(st.integers(0, len(image) - 1), st.integers(1, len(image)))))
     bottom = max(bottom, top + 1)
     image_files.write_tiff(path, image)
-    png.write_rgb(path.with_suffix(".png"), image)
+    png.write_image(path.with_suffix(".png"), image)
     for file in path, path.with_suffix(".png"):
         assert image_files.image_shape(file) == image.shape[:2]
-        with image_files.rgb_rows(file) as read:
+        with image_files.pixel_rows(file) as read:
             np.testing.assert_array_equal(read(top, bottom), image[top:bottom])
 
 
 def test_red_comes_first_in_memory_and_is_red_on_disk(path):
     image = np.array([[[250, 20, 3], [0, 0, 255]]], np.uint8)
-    png.write_rgb(path.with_suffix(".png"), image)
+    png.write_image(path.with_suffix(".png"), image)
     image_files.write_tiff(path, image)
     for file in path, path.with_suffix(".png"):
         assert np.asarray(cv2.imread(str(file)))[0, 0].tolist() == [
@@ -134,7 +135,7 @@ def test_red_comes_first_in_memory_and_is_red_on_disk(path):
         ]  # OpenCV's order is blue, green, red
         assert image_files.read_image(file)[0, 0].tolist() == [250, 20, 3]
         assert image_files.read_resized(file, (1, 1))[0, 0].tolist() == [125, 10, 129]
-    assert png.read_rgb(path.with_suffix(".png"))[0, 1].tolist() == [0, 0, 255]
+    assert png.read_image(path.with_suffix(".png"))[0, 1].tolist() == [0, 0, 255]
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -202,12 +203,56 @@ def test_a_damaged_png_is_refused(path, place, bit, cut):
 
 
 def test_a_png_of_another_kind_is_refused(path):
-    png.write_rgb(path.with_name("rgb.png"), random_image(3, 4))
+    png.write_image(path.with_name("rgb.png"), random_image(3, 4))
     png.write_mask(path.with_name("mask.png"), np.ones((3, 4), np.uint8))
     with pytest.raises(InputError, match=r"rgb\.png"):
         png.read_mask(path.with_name("rgb.png"))
-    with pytest.raises(InputError, match=r"mask\.png"):
-        png.read_rgb(path.with_name("mask.png"))
+    cv2.imwrite(str(path.with_name("deep.png")), np.zeros((3, 4), np.uint16))
+    for read in (png.read_mask, png.read_image):
+        with pytest.raises(InputError, match=r"deep\.png"):
+            read(path.with_name("deep.png"))
+
+
+@given(image=arrays(np.uint8, st.tuples(sizes, sizes, st.just(1))))
+def test_a_grey_image_has_one_channel_all_the_way(path, image):
+    png.write_image(path.with_name("grey.png"), image)
+    for file in (path.with_name("grey.png"), path.with_name("raw.tif")):
+        cv2.imwrite(str(file), image)
+        assert image_files.check_image(file, image.shape[:2], channels=1)
+        np.testing.assert_array_equal(image_files.read_image(file), image)
+        np.testing.assert_array_equal(image_files.read_resized(file, image.shape[:2]), image)
+    resized = path.with_name("resized.png")
+    resize.resize_image_file(path.with_name("raw.tif"), resized, (5, 3))
+    assert png.read_image(resized).shape == (5, 3, 1)
+    with png.pixel_rows(resized) as rows:
+        np.testing.assert_array_equal(rows(1, 4), png.read_image(resized)[1:4])
+
+
+def test_the_channels_of_an_image_are_those_of_the_parameters(tmp_path):
+    grey, rgb = tmp_path / "grey.png", tmp_path / "rgb.png"
+    cv2.imwrite(str(grey), np.zeros((20, 30), np.uint8))
+    cv2.imwrite(str(rgb), np.zeros((20, 30, 3), np.uint8))
+    refused(grey, "is grey, and data.channels is 3; set data.channels: 1")
+    with pytest.raises(InputError, match=r"rgb\.png: has three bands, and data\.channels is 1"):
+        image_files.check_image(rgb, (20, 30), channels=1)
+
+
+def test_numbers_that_are_no_levels_of_grey_are_refused(tmp_path):
+    Image.fromarray(np.eye(4, dtype=np.uint8)).convert("P").save(tmp_path / "palette.png")
+    Image.fromarray(np.eye(4) > 0).save(tmp_path / "bits.png")
+    for name, words in {
+        "palette.png": "numbers of colours in a table",
+        "bits.png": "levels of 1 bits",
+    }.items():
+        with pytest.raises(InputError, match=rf"{name}: its band holds.* {words}"):
+            image_files.check_image(tmp_path / name, (4, 4), channels=1)
+
+
+@given(mask=arrays(np.uint8, st.tuples(sizes, sizes), elements=st.integers(0, 250)))
+def test_the_numbers_of_several_classes_come_back(path, mask):
+    png.write_mask(path.with_name("labels.png"), mask, 250)
+    np.testing.assert_array_equal(png.read_mask(path.with_name("labels.png")), mask)
+    np.testing.assert_array_equal(cv2.imread(str(path.with_name("labels.png")), cv2.IMREAD_UNCHANGED), mask)
 
 
 @given(mask=MASKS, size=sizes)
@@ -225,7 +270,9 @@ def test_files_are_resized_as_arrays_are(path):
     folder, image = path.parent, random_image(16, 24)
     image_files.write_tiff(path, image)
     resize.resize_image_file(path, folder / "small.png", (8, 8))
-    np.testing.assert_array_equal(png.read_rgb(folder / "small.png"), image_files.read_resized(path, (8, 8)))
+    np.testing.assert_array_equal(
+        png.read_image(folder / "small.png"), image_files.read_resized(path, (8, 8))
+    )
     mask = (image[..., 0] > 100).astype(np.uint8)
     png.write_mask(folder / "mask.png", mask)
     resize.resize_mask_file(folder / "mask.png", folder / "small_mask.png", (8, 8))
@@ -264,12 +311,12 @@ def test_a_missing_image_is_named(path):
 @pytest.mark.parametrize(
     ("array", "found"),
     [
-        (np.zeros((20, 30), np.uint8), "1 bands of uint8"),
+        (np.zeros((20, 30), np.uint16), "1 bands of uint16"),
         (np.zeros((20, 30, 4), np.uint8), "4 bands of uint8"),
         (np.zeros((20, 30, 3), np.uint16), "3 bands of uint16"),
     ],
 )
-def test_only_three_bands_of_8_bits_are_an_image(tmp_path, array, found):
+def test_only_one_or_three_bands_of_8_bits_are_an_image(tmp_path, array, found):
     path = tmp_path / "image.tiff"
     cv2.imwrite(str(path), array)
     refused(path, found, "must have 3 bands (RGB) of uint8")
@@ -286,7 +333,7 @@ def test_height_and_width_are_not_interchangeable(path):
         image_files.check_image(path, (21, 30), 0.4)
 
 
-@pytest.mark.parametrize("read", [png.read_rgb, png.read_mask, map_file.read])
+@pytest.mark.parametrize("read", [png.read_image, png.read_mask, map_file.read])
 @pytest.mark.parametrize("content", [None, b"", b"no picture"])
 def test_a_lost_or_damaged_artefact_can_be_made_again(tmp_path, read, content):
     if content is not None:
@@ -302,7 +349,7 @@ def test_a_probability_cut_off_anywhere_is_refused(path, data):
         write_probability(whole, random_map(200, 30))
     damaged.write_bytes(whole.read_bytes()[: data.draw(st.integers(0, whole.stat().st_size - 1))])
     with pytest.raises(InputError, match=r"cut\.tif: is missing or damaged.*run `dvc repro`"):
-        map_file.read(damaged)
+        read_probability(damaged)
 
 
 @pytest.mark.parametrize(
@@ -310,13 +357,12 @@ def test_a_probability_cut_off_anywhere_is_refused(path, data):
     [
         ("a.png", np.zeros((4, 5), np.uint16), "a PNG of 1 bands of uint16"),
         ("a.tif", np.zeros((4, 5), np.uint8), "a GTiff of 1 bands of uint8"),
-        ("a.tif", np.zeros((4, 5, 3), np.uint16), "a GTiff of 3 bands of uint16"),
     ],
 )
 def test_another_picture_is_no_probability(tmp_path, name, array, found):
     cv2.imwrite(str(tmp_path / name), array)
     with pytest.raises(InputError, match=rf"{name}: is {found}, no probability map .* run `dvc repro`"):
-        map_file.read(tmp_path / name)
+        read_probability(tmp_path / name)
 
 
 @pytest.mark.parametrize("value", [np.nan, -0.001, 1.001, np.inf, -np.inf])
@@ -333,7 +379,7 @@ def test_a_probability_that_ends_too_soon_leaves_no_file(tmp_path):
         pytest.raises(ValueError, match=r"a\.tif: 70 of 100 rows were written"),
         map_file.writer(tmp_path / "a.tif", 100, 3) as write,
     ):
-        write(random_map(70, 3))
+        write(random_map(70, 3)[None])
     assert not any(tmp_path.iterdir())
 
 
@@ -348,9 +394,9 @@ def test_a_probability_that_finds_no_room_is_an_error_and_leaves_no_file(tmp_pat
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("write", [png.write_rgb, png.write_mask])
+@pytest.mark.parametrize("write", [png.write_image, png.write_mask])
 def test_a_write_that_fails_is_an_error(tmp_path, write):
-    pixels = np.zeros((2, 2, 3) if write is png.write_rgb else (2, 2), np.uint8)
+    pixels = np.zeros((2, 2, 3) if write is png.write_image else (2, 2), np.uint8)
     with pytest.raises(OSError, match="No such file"):
         write(tmp_path / "no such folder" / "a.png", pixels)
 
@@ -409,8 +455,8 @@ def test_what_lies_beside_a_file_changes_no_pixel(tmp_path):
 
 
 def test_memory_that_runs_out_while_rows_are_read_is_no_damage(tmp_path):
-    png.write_rgb(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
-    with pytest.raises(InputError, match="does not fit into memory"), png.rgb_rows(tmp_path / "a.png"):
+    png.write_image(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(InputError, match="does not fit into memory"), png.pixel_rows(tmp_path / "a.png"):
         raise MemoryError
 
 
@@ -422,13 +468,13 @@ def test_a_part_is_read_though_a_strip_elsewhere_is_damaged_and_no_part_of_that_
         offset, size = (int(tiff.get_tag_item(f"BLOCK_{what}_0_2", "TIFF", 1)) for what in ("OFFSET", "SIZE"))
     content = bytearray(file.read_bytes())
     content[offset + size // 2] ^= 255
-    whole = map_file.read(file)
+    whole = read_probability(file)
     file.write_bytes(content)
     for rows in (slice(0, 128), slice(70, 71), slice(192, 256)):
-        np.testing.assert_array_equal(map_file.read(file, rows), whole[rows])
+        np.testing.assert_array_equal(read_probability(file, rows), whole[rows])
     for rows in (slice(127, 129), slice(128, 129), slice(191, 256), slice(None)):
         with pytest.raises(InputError, match="is missing or damaged"):
-            map_file.read(file, rows)
+            read_probability(file, rows)
 
 
 def test_the_same_values_in_another_shape_are_another_map(tmp_path):
@@ -440,15 +486,42 @@ def test_the_same_values_in_another_shape_are_another_map(tmp_path):
         narrow.write(pixels.reshape(3, 4), 1)
         narrow.update_tags(**{map_file.CHECKSUMS: tags[map_file.CHECKSUMS]})
     with pytest.raises(InputError, match="its checksums are not those of its pixels"):
-        map_file.read(tmp_path / "b.tif")
+        read_probability(tmp_path / "b.tif")
 
 
 def test_a_file_that_vanished_while_it_was_written_hides_no_error(tmp_path):
     def spoilt() -> None:
         with map_file.writer(tmp_path / "a.tif", 100, 3) as write:
-            write(random_map(70, 3))
+            write(random_map(70, 3)[None])
             (tmp_path / "a.tif").unlink(missing_ok=True)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         spoilt()
+
+
+@given(classes=st.integers(2, 4), height=st.integers(1, 150), data=st.data())
+def test_a_map_of_classes_comes_back_by_any_parts_of_it(path, classes, height, data):
+    probability = np.random.default_rng(height).random((classes, height, 7), np.float32)
+    cuts = sorted(data.draw(st.sets(st.integers(0, height), max_size=4)) | {0, height})
+    with map_file.writer(path.with_name("classes.tif"), height, 7, classes) as write:
+        for top, bottom in itertools.pairwise(cuts):
+            write(probability[:, top:bottom])
+    first, last = sorted(data.draw(st.lists(st.integers(0, height - 1), min_size=2, max_size=2)))
+    found = map_file.read(path.with_name("classes.tif"), slice(first, last + 1), slice(2, 5))
+    expected = probability[:, first : last + 1, 2:5]
+    np.testing.assert_allclose(found, expected, atol=0.51 / map_file.FULL_SCALE)
+
+
+@pytest.mark.parametrize("band", [1, 2, 3])
+def test_a_changed_band_of_a_map_of_classes_is_damage(tmp_path, band):
+    probability = np.random.default_rng(0).random((3, 70, 5), np.float32)
+    with map_file.writer(tmp_path / "a.tif", 70, 5, 3) as write:
+        write(probability)
+    with gdal.opened(tmp_path / "a.tif", "r+", driver="GTiff") as damaged:
+        pixels = damaged.read(band)
+        pixels[66, 3] ^= 1
+        damaged.write(pixels, band)
+    assert len(map_file.read(tmp_path / "a.tif", slice(0, 64))) == 3  # the strip that is whole
+    with pytest.raises(InputError, match="its checksums are not those of its pixels"):
+        map_file.read(tmp_path / "a.tif")

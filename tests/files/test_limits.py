@@ -101,7 +101,7 @@ def test_an_images_file_has_8_gib_at_most(tmp_path, size):
 
 @pytest.mark.parametrize(
     "read",
-    [png.read_rgb, png.read_mask, png.rgb_shape, png.content, map_file.read],
+    [png.read_image, png.read_mask, png.image_shape, png.content, map_file.read],
     ids=lambda read: read.__name__,
 )
 def test_every_reader_of_pixels_refuses_it_in_words(odd, read):

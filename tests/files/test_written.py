@@ -41,7 +41,7 @@ def test_a_map_is_written_whole_or_not_at_all(tmp_path):
         pytest.raises(OSError, match="Input/output error"),
         map_file.writer(path, 200, 300) as write,
     ):
-        write(probability)
+        write(probability[None])
     assert not path.exists()
 
 

@@ -13,7 +13,8 @@ from ftu.files import csvfile, jsonfile, png, rle
 from ftu.files.index import ImageRow, image_rows, read_index
 from ftu.masks import metrics, rules, submission
 from ftu.masks.cutting import Rule
-from ftu.probabilities import fold_maps, map_file
+from ftu.probabilities import fold_maps
+from maps import read_probability
 
 pytestmark = pytest.mark.slow  # each runs a stage, or two
 
@@ -23,8 +24,11 @@ OUTPUTS = {
         "curves.png",
         "dice.csv",
         "dice_shifted.csv",
+        "dice_test.csv",
         "gallery.png",
         "metrics.json",
+        "scores.csv",
+        "scores.json",
         "summary.md",
     },
     "submissions": {"guard.csv", "masks", "submission.csv"},
@@ -114,7 +118,7 @@ def by_hand(
     data, natives = project.folder / "data", []
     for root in (data / "predictions", *(data / "members" / name for name in members)):
         paths = [fold_maps.map_path(root / f"fold_{fold}", part, "flips", row.id) for fold in (0, 1)]
-        maps = [map_file.read(path) for path in paths if path.exists()]
+        maps = [read_probability(path) for path in paths if path.exists()]
         assert len(maps) == (2 if part == "test" else 1)
         native = cv2.resize(np.asarray(np.mean(maps, axis=0)), (row.img_width, row.img_height))
         natives.append(native)

@@ -37,8 +37,8 @@ def test_thresholds_are_told_to_six_digits(monkeypatch):
     case: Any = SimpleNamespace(row=ROW)
     way: Any = None
     told = from_maps.answer(case, way)
-    assert (told["asked"], told["used"], told["rle"]) == (0.123457, 0.333333, "1 1 4 1")
-    assert list(told) == ["id", "rle", *from_maps.GUARDED[1:]]
+    assert (told["asked"], told["used"], told["rles"]) == (0.123457, 0.333333, ["1 1 4 1"])
+    assert list(told) == ["id", "rles", *from_maps.GUARDED[1:]]
 
 
 @pytest.mark.parametrize(

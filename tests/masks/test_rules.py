@@ -61,7 +61,7 @@ def test_parameters_alone_give_a_table(path):
     found = read(path)
     assert found.rule("Hubmap", "lung") == Rule(0.1, 10, 5, 0.25)
     assert found.rule("HPA", "kidney")[:3] == (0.5, 10, 5)
-    assert math.isnan(found.rule("HPA", "kidney").foreground)
+    assert math.isnan(found.table["HPA"]["kidney"].foreground)
 
 
 def test_the_file_is_json_for_anyone(path):
@@ -80,7 +80,7 @@ def test_a_pair_without_a_rule_is_refused(path, source, organ):
 
 def test_a_quantile_without_a_share_is_refused_and_one_with_it_is_not(path):
     rules_by_quantile = read(path)._replace(method="quantile")
-    assert rules_by_quantile.rule("HPA", "lung").foreground == 0.25
+    assert rules_by_quantile.table["HPA"]["lung"].foreground == 0.25
     with pytest.raises(InputError, match=r"quantile needs .* organ 'kidney', .*; use table or otsu"):
         rules_by_quantile.rule("HPA", "kidney")
 

@@ -18,11 +18,12 @@ from ftu.masks import submission
 from ftu.networks.common import saved
 from ftu.networks.common.contract import Probabilities
 from ftu.networks.common.standardize import image_tensor
-from ftu.probabilities import fold_maps, map_file
+from ftu.probabilities import fold_maps
 from ftu.training import loop
 from ftu.training.checkpoints import CHOICES
 from ftu.training.samples import Samples, ValidBatches, loader
 from imports import ROOT
+from maps import read_probability
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +107,7 @@ def test_every_image_has_a_prediction_of_the_networks_size(folder):
     for part, ids in due.items():
         for name in ids:
             path = fold_maps.map_path(made, part, "flips", name)
-            assert map_file.read(path).shape == (SIZE, SIZE)
+            assert read_probability(path).shape == (SIZE, SIZE)
 
 
 def test_the_saved_weights_give_the_predictions(folder, model):
@@ -116,10 +117,10 @@ def test_the_saved_weights_give_the_predictions(folder, model):
     assert made_by == {"fold": 0, "sets": ["flips"], "weights_sha256": facts["weights_sha256"]}
     network = Probabilities(segmenter).eval()
     for source in sorted((folder / "data/normalized/test").glob("*.png")):
-        image = image_tensor(png.read_rgb(source), facts["mean"], facts["std"])[None]
+        image = image_tensor(png.read_image(source), facts["mean"], facts["std"])[None]
         with torch.no_grad():
             views = [network(image), network(image.flip(3)).flip(3), network(image.flip(2)).flip(2)]
-        written = map_file.read(fold_maps.map_path(made, "test", "flips", source.stem))
+        written = read_probability(fold_maps.map_path(made, "test", "flips", source.stem))
         np.testing.assert_allclose(written, torch.stack(views).mean(0)[0, 0].numpy(), rtol=0, atol=2e-5)
 
 

@@ -14,10 +14,11 @@ from ftu.files import folds, png
 from ftu.networks.common import saved
 from ftu.networks.common.contract import Probabilities
 from ftu.networks.common.standardize import image_tensor
-from ftu.probabilities import fold_maps, map_file
+from ftu.probabilities import fold_maps
 from ftu.training import loop
 from ftu.training.samples import Samples, ValidBatches, loader
 from imports import ROOT
+from maps import read_probability
 from toy import cpu
 
 pytestmark = pytest.mark.slow
@@ -81,12 +82,12 @@ def test_the_model_says_how_its_images_are_standardised(folder):
 def test_predictions_are_made_of_images_that_are_standardised_so(folder):
     network = Probabilities(saved.load(folder / "models/fold_0")[0]).eval()
     for source in sorted((folder / "data/normalized/test").glob("*.png")):
-        image = png.read_rgb(source)
+        image = png.read_image(source)
         with torch.no_grad():
             own, others = (network(one[None])[0, 0].numpy() for one in (
                 image_tensor(image, (0.5,) * 3, (0.5,) * 3), image_tensor(image)
             ))  # fmt: skip
-        written = map_file.read(
+        written = read_probability(
             fold_maps.map_path(folder / "data/predictions/fold_0", "test", "none", source.stem)
         )
         np.testing.assert_allclose(written, own, rtol=0, atol=2e-5)

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 import no_files
 from ftu.datasets import image_files
-from ftu.datasets.sample import write_sample
+from ftu.datasets.sample import write_histology
 from imports import ROOT
 
 RUN = ["decode", "resize"]
@@ -26,7 +26,7 @@ def project(folder: Path) -> None:
     params["resize"]["side"] = 64
     yaml.dump(params, folder / "params.yaml")
     (folder / "data/sample").mkdir(parents=True)
-    write_sample(folder / "data/sample", train=2, test=2, seed=0)
+    write_histology(folder / "data/sample", train=2, test=2, seed=0)
     image = pixels(folder)
     image[:, : image.shape[1] // 2] = image[:, : image.shape[1] // 2] // 8 * 8
     image[::3, ::3] = 0

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 import no_files
 import predicted
-from ftu.datasets.sample import write_sample
+from ftu.datasets.sample import write_histology
 from imports import ROOT
 
 MAPS = f"- {__file__}"
@@ -26,7 +26,7 @@ Rows = list[dict[str, str]]
 def project(folder: Path) -> None:
     """A data set of four training and two test images, and parameters for one fold of two."""
     (folder / "data/raw").mkdir(parents=True)
-    write_sample(folder / "data/raw", train=4, test=2, seed=0)
+    write_histology(folder / "data/raw", train=4, test=2, seed=0)
     shutil.copy(ROOT / "params.yaml", folder)
     small = {"resize.side": 64, "split.count": 2, "split.run": [0], "stain.backend": "none"}
     parameters(folder, **{"data.root": "data/raw"}, **small)

@@ -299,7 +299,7 @@ WRITERS = {
     "rasterio": "from ftu.files import gdal\n"
     "how = {'height': 999, 'width': 99, 'count': 3, 'dtype': 'uint8'}\n"
     "with gdal.opened(path, 'w', driver='GTiff', **how) as tiff: tiff.write(noise(3, 999, 99))",
-    "cv2": "from ftu.files import png\npng.write_rgb(path, noise(999, 999, 3))",
+    "cv2": "from ftu.files import png\npng.write_image(path, noise(999, 999, 3))",
     "pandas": "import pandas as pd\npd.DataFrame(noise(99, 9999)).to_csv(path)",
     "json": "import json\nwith path.open('w') as file: json.dump(noise(99, 9999).tolist(), file)",
     "safetensors": "from safetensors.numpy import save_file\nsave_file({'a': noise(999, 999)}, path)",

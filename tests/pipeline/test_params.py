@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from ftu.errors import InputError
 from ftu.pipeline.params import RENAMED, Params, load_params
+from ftu.pipeline.sections.data import Sample
 from ftu.pipeline.sections.fields import Section
 from ftu.pipeline.sections.prediction import Predict
 from ftu.pipeline.sections.preprocessing import Stain, StainTarget
@@ -64,13 +65,21 @@ def refused(path: Path, *parts: str) -> None:
         assert part in str(caught.value)
 
 
+def fixed(path: Path) -> dict[str, Any]:
+    """The parameters without those by organ and source."""
+    params = read(path)
+    del params["shift"]["pixel_size"], params["thresholds"]
+    return params
+
+
 # ------------------------------------------------------------------ the committed files
 
 
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", *PROFILES], ids=lambda path: path.stem)
 def test_a_committed_file_is_valid_and_has_the_keys_of_params_yaml(path):
+    """But for those that are names of the data set's own: of organs and sources."""
     load_params(path)
-    assert list(keys(read(path))) == list(keys(read(ROOT / "params.yaml")))
+    assert list(keys(fixed(path))) == list(keys(fixed(ROOT / "params.yaml")))
 
 
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", *PROFILES], ids=lambda path: path.stem)
@@ -103,6 +112,7 @@ def test_parameters_cannot_be_changed():
         (EncoderDecoder, "decoder", "networks.encoder_decoder.segmenter", "DECODERS", set()),
         (EncoderDecoder, "fuse", "networks.encoder_decoder.daformer", "FUSES", set()),
         (TrainParams, "checkpoint", "training.checkpoints", "CHOICES", set()),
+        (Sample, "kind", "datasets.sample", "SAMPLES", set()),
         (Stain, "backend", "preprocessing.normalization", "BACKENDS", {"none"}),
     ],
 )
@@ -401,6 +411,34 @@ def test_rules_are_not_chosen_on_one_fold(tmp_path):
     refused(path, "calibrate.enabled", "split.run is [0]", "run at least two")
 
 
+FOLDERS = {"data.layout": "folders", "data.pixel_size": 0.006}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sample.kind": "cells"}, "set data.layout: folders, or another sample.kind or data.root"),
+        (FOLDERS, "set data.layout: competition, or another sample.kind or data.root"),
+        (FOLDERS | {"data.root": "./data/sample/"}, "data.layout folders does not read data/sample"),
+        (FOLDERS | {"sample.kind": "cells", "sample.train": 1}, "give at least a slice of each: 2"),
+        (FOLDERS | {"sample.kind": "cells", "sample.train": 300, "sample.test": 101}, "make 401 slices"),
+        (FOLDERS | {"sample.kind": "cells", "sample.train": 300, "sample.test": 100}, ""),
+        (FOLDERS | {"data.root": "data/mine"}, ""),
+        ({"data.root": "data/raw", "sample.kind": "cells"}, ""),
+        ({"sample.train": 10_000, "sample.test": 1}, ""),
+    ],
+    ids=str,
+)
+def test_a_sample_is_read_as_it_is_drawn(tmp_path, changes, said):
+    path = ROOT / "params.yaml"
+    for key, value in changes.items():
+        path = changed(tmp_path, key, value, path)
+    if said:
+        refused(path, said)
+    else:
+        load_params(path)
+
+
 @pytest.mark.parametrize(
     "key", ["train.lr", "train.lr_decoder", "train.clip", "train.loss.bce", "shift.blur"]
 )
@@ -455,3 +493,77 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):
     path.write_bytes((ROOT / "params.yaml").read_bytes().replace(b"# The", b"\xef\xbb\xbf# The", 1))
     assert path.read_bytes().startswith(b"\xef")
     assert load_params(path) == load_params(ROOT / "params.yaml")
+
+
+# ------------------------------------------------------------------ channels and classes
+
+
+SEVERAL: dict[str, dict[str, Any]] = {
+    "data": {"root": "own", "layout": "folders", "pixel_size": 1.0, "classes": ["membrane", "vesicle"]},
+    "postprocess": {"method": "argmax"},
+}
+GREY: dict[str, dict[str, Any]] = {
+    "data": {"root": "own", "layout": "folders", "pixel_size": 1.0, "channels": 1},
+    "stain": {"backend": "none"},
+}
+
+
+def with_sections(folder: Path, *changes: dict[str, dict[str, Any]], thresholds: bool = True) -> Path:
+    params = read(ROOT / "params.yaml")
+    for change in changes:
+        for section, values in change.items():
+            params[section].update(values)
+    if not thresholds:
+        params["thresholds"] = {}
+    YAML(typ="safe").dump(params, folder / "params.yaml")
+    return folder / "params.yaml"
+
+
+def test_several_classes_and_grey_are_read(tmp_path):
+    sizes = {"postprocess": {"smallest_object": {"vesicle": 2.0}}}
+    params = load_params(with_sections(tmp_path, SEVERAL, GREY, sizes, thresholds=False))
+    assert params.data.classes == ["membrane", "vesicle"]
+    assert params.postprocess.smallest_object == {"vesicle": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"postprocess": {"method": "otsu"}}, "postprocess.method otsu is of one class"),
+        ({"calibrate": {"enabled": True}}, "calibrate.enabled is of one class"),
+        ({"postprocess": {"never_empty": "lower"}}, "postprocess.never_empty lower is of one class"),
+        ({"ensemble": {"mean": "logit"}}, "ensemble.mean logit is of one class"),
+        ({"shift": {"enabled": True}}, "shift.enabled is of one class"),
+        ({"postprocess": {"largest_hole": {"axon": 1.0}}}, "postprocess.largest_hole: axon is not in data"),
+        ({"data": {"classes": ["a", "a"]}}, "classes must have different names"),
+        ({"data": {"classes": ["a", "background"]}}, "names background"),
+        ({"data": {"classes": ["a", "b,c"]}}, "data.classes.1"),
+        ({"data": {"layout": "competition", "pixel_size": 0}}, "use layout: folders"),
+    ],
+)
+def test_what_several_classes_do_not_have_is_refused(tmp_path, change, words):
+    refused(with_sections(tmp_path, SEVERAL, change, thresholds=False), words)
+
+
+def test_several_classes_have_no_thresholds_and_one_has_no_argmax(tmp_path):
+    refused(with_sections(tmp_path, SEVERAL), "thresholds is of one class", "set thresholds: {}")
+    refused(changed(tmp_path, "postprocess.method", "argmax"), "argmax is of several data.classes")
+    refused(changed(tmp_path, "postprocess.largest_hole", {"ftu": 1.0}), "names classes, and data.classes")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"stain": {"backend": "exact"}}, "stain.backend is of colours"),
+        ({"augment": {"stain": 0.1}}, "augment.stain is of colours"),
+        ({"augment": {"hue": 0.1}}, "augment.hue is of colours"),
+        ({"shift": {"enabled": True}}, "shift.enabled is of colours"),
+        ({"data": {"channels": 2}}, "data.channels"),
+    ],
+)
+def test_grey_has_no_colours(tmp_path, change, words):
+    refused(with_sections(tmp_path, GREY, change), words)
+
+
+def test_crops_are_of_images_that_are_larger_than_what_the_network_sees(tmp_path):
+    refused(changed(tmp_path, "train.crops", 2), "train.crops 2 draws windows", "use mode microns")

@@ -12,8 +12,8 @@ from rasterio.windows import Window
 
 import predict_large
 from ftu.networks.common.standardize import image_batch
-from ftu.probabilities import map_file
 from imports import ROOT
+from maps import read_probability
 
 pytestmark = [
     pytest.mark.slow,
@@ -73,7 +73,7 @@ def test_a_part_is_what_the_network_gives_for_it_alone(predicted, top, left):
     with torch.no_grad():
         batch = image_batch(torch.from_numpy(pixels)[None], (0.5,) * 3, (0.25,) * 3)
         alone = predict_large.network()(batch)[0, 0, CONTEXT:-CONTEXT, CONTEXT:-CONTEXT].numpy()
-    given_ = map_file.read(predicted[0], slice(top, top + 300), slice(left, left + 300))
+    given_ = read_probability(predicted[0], slice(top, top + 300), slice(left, left + 300))
     np.testing.assert_allclose(given_, alone, rtol=0, atol=1e-3)  # a window's rim knows less, counts less
     assert np.abs(given_ - alone).mean() < 1e-5
     assert given_.std() > 0.01  # or all of this says little

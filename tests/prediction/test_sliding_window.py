@@ -15,7 +15,7 @@ from ftu.networks.common.standardize import MEAN, STD, image_tensor
 from ftu.networks.encoder_decoder.segmenter import build_segmenter
 from ftu.prediction import sliding_window, views
 from ftu.probabilities import map_file
-from maps import write_probability
+from maps import read_probability, write_probability
 
 SIZE = 64
 CPU = torch.device("cpu")
@@ -71,7 +71,7 @@ def test_what_is_stored_is_what_the_whole_image_gives(tmp_path_factory, height, 
     (by_windows,) = predicted(Red(), image)
     for path, map_ in ((file, by_windows), (file.with_name("b.tif"), whole)):
         write_probability(path, map_)
-    stored = [map_file.read(file), map_file.read(file.with_name("b.tif"))]
+    stored = [read_probability(file), read_probability(file.with_name("b.tif"))]
     np.testing.assert_allclose(*stored, rtol=0, atol=1.5 / map_file.FULL_SCALE)
     np.testing.assert_allclose(stored[0], image[..., 0] / 255, rtol=0, atol=1.5 / map_file.FULL_SCALE)
 
@@ -123,7 +123,7 @@ def sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     files = [folder / f"{name}.png" for name in "cabed"]
     for seed, path in enumerate(files):
-        png.write_rgb(path, pixels(SIZE + 30 * (seed % 2), SIZE, seed))
+        png.write_image(path, pixels(SIZE + 30 * (seed % 2), SIZE, seed))
     return files
 
 
@@ -134,7 +134,7 @@ def stored(segmenter, sources, folder, *, tta="none", encoder="resnet18", facts=
     targets = [[folder / f"{path.stem}.tif"] for path in sources]
     sets = {tta: views.groups(tta, [0.8, 1.25])}
     sliding_window.predict_files(segmenter, known, sources, targets, sets=sets, **(how | changes))
-    return [target.read_bytes() for (target,) in targets], [map_file.read(target) for (target,) in targets]
+    return [target.read_bytes() for (target,) in targets], [read_probability(target) for (target,) in targets]
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_each_file_has_its_own_probabilities(segmenter, sources, as_they_stand):
     network = Probabilities(segmenter).eval()
     for path, map_ in list(zip(sources, as_they_stand[1], strict=True))[::2]:  # those of one window
         with torch.no_grad():
-            expected = network(image_tensor(png.read_rgb(path))[None])[0, 0].numpy()
+            expected = network(image_tensor(png.read_image(path))[None])[0, 0].numpy()
         np.testing.assert_allclose(map_, expected, rtol=0, atol=1 / map_file.FULL_SCALE)
 
 

@@ -181,12 +181,12 @@ def test_the_share_left_out_is_told(tmp_path):
     image = data.immunohistochemistry()
     target = stain.fit(image, seed=0)
     image[:8] = 0
-    png.write_rgb(tmp_path / "a.png", image)
+    png.write_image(tmp_path / "a.png", image)
     how = {"backend": "exact", "fit": target, "seed": 0, "most_gain": 3}
     row = normalization.normalize_file(tmp_path / "a.png", tmp_path / "b.png", **how)
     assert row["artefacts"] == round((8 + 12) / 512, 6)
     assert row["reason"] == ""
-    png.write_rgb(tmp_path / "a.png", even((0, 0, 0)))
+    png.write_image(tmp_path / "a.png", even((0, 0, 0)))
     row = normalization.normalize_file(tmp_path / "a.png", tmp_path / "b.png", **how)
     assert row["artefacts"] == 1
     assert row["reason"].startswith("uniform")

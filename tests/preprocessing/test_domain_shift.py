@@ -243,7 +243,7 @@ def test_the_stage_writes_images_masks_and_a_row_for_each_training_image(project
     assert sorted(path.name for path in folder.iterdir()) == ["images", "masks", "qc.csv", "shifted.csv"]
     for name, row in rows.items():
         assert (row.set, row.organ, row.data_source) == ("shifted", before[name].organ, "Hubmap")
-        assert png.read_rgb(folder / "images" / f"{name}.png").shape == (64, 64, 3)
+        assert png.read_image(folder / "images" / f"{name}.png").shape == (64, 64, 3)
         mask = png.read_mask(folder / "masks" / f"{name}.png")
         assert mask.shape == (row.img_height, row.img_width)
         assert mask.any()

@@ -342,11 +342,11 @@ def test_an_image_without_two_stains_is_refused_with_the_reason(image, reason):
 
 def test_a_file_of_one_stain_passes_through_unchanged_with_its_reason(tmp_path):
     source, target = tmp_path / "resized.png", tmp_path / "normalized.png"
-    png.write_rgb(source, one_stain())
+    png.write_image(source, one_stain())
     fitted = stain.fit(tissue(HE, seed=0), seed=0)
     how = {"backend": "exact", "fit": fitted, "seed": 0, "most_gain": 3}
     row = normalization.normalize_file(source, target, **how)
-    np.testing.assert_array_equal(png.read_rgb(target), one_stain())
+    np.testing.assert_array_equal(png.read_image(target), one_stain())
     with pytest.raises(StainError, match="degrees apart") as refusal:
         stain.fit(one_stain(), seed=0)
     assert row["reason"] == str(refusal.value)
@@ -379,11 +379,11 @@ def faint(seed: int, *, noise: float = 0) -> np.ndarray:
 def normalized_file(folder: Path, image: np.ndarray, target: StainFit, most_gain: float):
     """The normalised image and its row, by the function that the stage maps over files."""
     before, after = folder / "before.png", folder / "after.png"
-    png.write_rgb(before, image)
+    png.write_image(before, image)
     row = normalization.normalize_file(
         before, after, backend="exact", fit=target, seed=0, most_gain=most_gain
     )
-    return png.read_rgb(after), row
+    return png.read_image(after), row
 
 
 two_stains = st.lists(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), min_size=2, max_size=2)
@@ -459,6 +459,15 @@ def test_above_the_limit_an_image_is_damped_and_named_with_its_gain(tmp_path):
     )
 
 
+def test_only_what_is_unchanged_unasked_is_told(tmp_path):
+    """Where no stain was to be normalised, all images are as they were, and nobody need hear it."""
+    png.write_image(tmp_path / "a.png", faint(0))
+    asked = {"id": "a"} | normalization.copy_unchanged(tmp_path / "a.png", tmp_path / "b.png")
+    assert asked["reason"] == "stain.backend: none"
+    (said,) = normalization.warnings([asked, asked | {"id": "b", "reason": "too dark"}], most_gain=3)
+    assert said == "1 of 2 images unchanged: b (too dark)"
+
+
 def test_noise_of_colour_grows_with_the_gain():
     """Noise around one colour, by which the image's own two stains differ least, under three targets."""
     clean, noisy = faint(0), faint(0, noise=2)
@@ -476,12 +485,12 @@ def test_noise_of_colour_grows_with_the_gain():
 def test_staintools_is_damped_alike(process, tmp_path):
     image, target = faint(0), stain.fit(tissue(H_DAB, seed=1), seed=0)
     before, after = tmp_path / "before.png", tmp_path / "after.png"
-    png.write_rgb(before, image)
+    png.write_image(before, image)
     how = {"backend": "staintools", "fit": target, "seed": 0, "most_gain": 3}
     row = process.submit(normalization.normalize_file, before, after, **how).result()
     own = np.array([row[f"stain{number}_{channel}"] for number in (1, 2) for channel in "rgb"]).reshape(2, 3)
     assert row["gain"] == pytest.approx(angle_between(target.matrix) / angle_between(own), rel=1e-3)
-    again = stain.fit(png.read_rgb(after), seed=0)
+    again = stain.fit(png.read_image(after), seed=0)
     assert angle_between(again.matrix) == pytest.approx(3 * angle_between(own), rel=0.1)
 
 

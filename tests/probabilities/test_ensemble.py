@@ -3,6 +3,7 @@
 import tracemalloc
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,12 +16,20 @@ from scipy import special
 from ftu.errors import InputError
 from ftu.files import jsonfile
 from ftu.probabilities import ensemble, map_file
+from ftu.probabilities import mean as means
 from ftu.probabilities.ensemble import Experiment
-from ftu.probabilities.mean import native_probability
-from maps import write_probability
+from maps import read_probability, write_probability
 
 HALF_STEP = 0.5 / 65535
 MEANS = ("probability", "logit")
+
+
+def native_probability(groups, **how):
+    """The (H, W) mean of maps of one class."""
+    (only,) = means.native_probability(groups, **how)
+    return only
+
+
 both_means = pytest.mark.parametrize("mean", MEANS)
 
 sizes, weights = st.integers(1, 12), st.floats(0.01, 100)
@@ -104,7 +113,7 @@ def test_the_logit_mean_is_that_of_scipy(saved, ensemble):
 @given(maps=st.lists(arrays(np.uint16, (5, 7), elements=steps), min_size=1, max_size=5), weight=weights)
 def test_one_experiment_of_any_weight_gives_the_bytes_of_the_plain_mean(saved, mean, maps, weight):
     paths = saved(*(one / np.float64(65535) for one in maps))
-    stack = np.stack([map_file.read(path) for path in paths])
+    stack = np.stack([read_probability(path) for path in paths])
     plain = np.asarray(np.mean(stack, axis=0, dtype=np.float32))
     plain = cv2.resize(plain, (20, 9), interpolation=cv2.INTER_LINEAR)
     found = native_probability([(paths, weight)], height=9, width=20, mean=mean)
@@ -186,7 +195,7 @@ def test_an_experiment_of_weight_0_is_not_read(saved):
 
 def test_folds_that_differ_in_size_are_refused(saved):
     paths = saved(np.zeros((2, 2)), np.zeros((2, 3)))
-    with pytest.raises(InputError, match=rf"{paths[1].name}: is \(2, 3\) px .* \(2, 2\); run `dvc repro`"):
+    with pytest.raises(InputError, match=rf"{paths[1].name}: is \(1, 2, 3\) .* \(1, 2, 2\); run `dvc repro`"):
         native_probability([(paths, 1.0)], height=2, width=2, mean="probability")
 
 
@@ -250,3 +259,18 @@ def test_members_may_have_dealt_the_images_otherwise(tmp_path):
     assert len(ensemble.groups([own._replace(weight=0.0), experiments[1]], "oof", "a")) == 1
     with pytest.raises(InputError, match=r"holds \['exp'\] but the rules weigh \['gone'\]; run `dvc repro`"):
         ensemble.ensemble(own, tmp_path / "members", {"gone": 1.0})
+
+
+def test_each_class_has_the_mean_of_its_own_maps(tmp_path):
+    """As of one class alone, whatever lies in the other bands."""
+    maps = np.random.default_rng(0).random((2, 3, 5, 4), np.float32) / 3
+    for number, probability in enumerate(maps):
+        with map_file.writer(tmp_path / f"{number}.tif", 5, 4, 3) as write:
+            write(probability)
+        for band in range(3):
+            write_probability(tmp_path / f"{number}_{band}.tif", probability[band])
+    how: Any = {"height": 11, "width": 6, "mean": "probability"}
+    found = means.native_probability([([tmp_path / "0.tif", tmp_path / "1.tif"], 1.0)], **how)
+    for band in range(3):
+        alone = [tmp_path / f"{number}_{band}.tif" for number in range(2)]
+        np.testing.assert_array_equal(found[band], native_probability([(alone, 1.0)], **how))

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ftu.files import png
+from ftu.reports import figures
 from ftu.reports.figures import PREDICTION, TRUTH, Picture, draw_curves, draw_gallery, outlined
 from ftu.training.losses import schedules
 
@@ -109,7 +110,7 @@ def test_a_gallery_shows_both_outlines_each_in_its_colour(tmp_path, hidden):
     if hidden:
         shown = shown._replace(**{hidden: np.zeros_like(shown.truth)})
     draw_gallery([shown], tmp_path / "gallery.png")
-    page = png.read_rgb(tmp_path / "gallery.png")
+    page = png.read_image(tmp_path / "gallery.png")
     page = page[: int(0.9 * len(page))]  # without the key below
     for name, colour in (("truth", TRUTH), ("prediction", PREDICTION)):
         near = np.abs(page.astype(int) - colour).max(axis=2) < 40
@@ -139,4 +140,18 @@ def test_equal_input_gives_equal_bytes_of_a_png(tmp_path, draw):
     assert content == (tmp_path / "again.png").read_bytes()
     assert content.startswith(b"\x89PNG")
     assert b"Matplotlib" not in content  # its version would change the bytes
-    assert png.read_rgb(tmp_path / "first.png").min() < 255
+    assert png.read_image(tmp_path / "first.png").min() < 255
+
+
+def test_the_gallery_of_classes_shows_each_in_its_own_colour(tmp_path, drawn):
+    truth = np.zeros((40, 50), np.uint8)
+    truth[5:20, 5:20], truth[25:35, 25:45] = 1, 2
+    picture = figures.Picture("a $name", figures.rgb(np.full((40, 50, 1), 128, np.uint8)), truth, truth * 0)
+    figures.draw_gallery([picture, picture], tmp_path / "gallery.png", ["membrane", "vesicle"])
+    image, told, found = (axes.images[0].get_array() for axes in drawn[0].axes[::2])
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["membrane", "vesicle"]
+    assert {tuple(colour) for colour in np.asarray(image).reshape(-1, 3)} == {(128, 128, 128)}
+    assert {tuple(colour) for colour in np.asarray(told).reshape(-1, 3)} == {
+        (128, 128, 128), *figures.CLASS_COLOURS[:2],
+    }  # fmt: skip
+    np.testing.assert_array_equal(found, image)

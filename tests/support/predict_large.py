@@ -31,7 +31,7 @@ def peak_memory() -> int:
 def main(source: Path, target: Path) -> None:
     torch.set_num_threads(1)
     shape = image_files.image_shape(source)
-    with image_files.rgb_rows(source) as read:
+    with image_files.pixel_rows(source) as read:
         bands = one_image.predict(
             network(), read, shape,
             sets={"none": views.groups("none", [])}, window=WINDOW, overlap=OVERLAP, blend="smooth",

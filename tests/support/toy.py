@@ -56,7 +56,7 @@ def write_squares(folder: Path) -> Path:
         row, column = rng.integers(0, SIZE // 2, 2)
         mask[row : row + 16, column : column + 16] = 1
         image = rng.integers(0, 60, (SIZE, SIZE, 3)) + 150 * mask[..., None]
-        png.write_rgb(folder / "images" / f"{name}.png", image.astype(np.uint8))
+        png.write_image(folder / "images" / f"{name}.png", image.astype(np.uint8))
         png.write_mask(folder / "masks" / f"{name}.png", mask)
     return folder
 

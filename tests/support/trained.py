@@ -35,7 +35,7 @@ def write_project(folder: Path) -> None:
             rows.append([f"{part}{number}", part, organ, "HPA", 300, 300, 0.4])
             path = folder / "data" / "resized" / part / f"{part}{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            png.write_rgb(path, np.full((32, 32, 3), 40 * number + 10 * (part == "test"), np.uint8))
+            png.write_image(path, np.full((32, 32, 3), 40 * number + 10 * (part == "test"), np.uint8))
     columns = ["id", "set", "organ", "data_source", "img_height", "img_width", "pixel_size"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "data" / "images.csv", index=False)
 

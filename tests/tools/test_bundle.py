@@ -294,13 +294,13 @@ def test_an_experiment_is_packed_with_its_own_bytes(project):
 
 
 def test_the_target_is_that_of_the_training_images_alone(project):
-    target = png.read_rgb(pack(project) / bundle_layout.TARGET)
+    target = png.read_image(pack(project) / bundle_layout.TARGET)
     assert set(np.unique(target)) == {0, 40, 80, 120, 160}  # 10 more in test images
 
 
 def test_a_target_may_be_a_visible_test_image(project):
     change(project, "stain", target={"kind": "image", "ids": ["test3"], "source": "HPA", "file": ""})
-    assert set(np.unique(png.read_rgb(pack(project) / bundle_layout.TARGET))) == {130}
+    assert set(np.unique(png.read_image(pack(project) / bundle_layout.TARGET))) == {130}
 
 
 def test_an_experiment_of_an_earlier_version_is_refused_in_one_line_that_names_it(project):

@@ -37,7 +37,7 @@ def loaders(params, tmp_path_factory):
     image, mask = synthetic.draw("kidney", "HPA", height=size, width=size, pixel_size=1000 / size, rng=rng)
     for part in ("images", "masks"):
         (folder / part).mkdir()
-    png.write_rgb(folder / "images" / "0.png", image)
+    png.write_image(folder / "images" / "0.png", image)
     png.write_mask(folder / "masks" / "0.png", mask)
     augment = strict_augmentation(size, windows=False, **params.augment.model_dump())
     part = folder / "images", folder / "masks"

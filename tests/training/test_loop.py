@@ -190,6 +190,8 @@ def test_a_batch_without_a_loss_ends_the_run_at_once_and_is_named(squares):
 class Given(nn.Module):
     """A network whose logits are the images' first channel."""
 
+    outputs = 1
+
     def forward(self, images):
         return Segmentation(images[:, :1], [images[:, :1]] * 4)
 

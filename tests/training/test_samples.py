@@ -57,7 +57,7 @@ def folder(tmp_path_factory):
     for part in ("images", "masks"):
         (folder / part).mkdir()
     for name in IDS:
-        png.write_rgb(folder / "images" / f"{name}.png", image)
+        png.write_image(folder / "images" / f"{name}.png", image)
         png.write_mask(folder / "masks" / f"{name}.png", mask)
     return folder
 
@@ -132,13 +132,13 @@ def test_the_order_is_a_permutation_that_seed_and_epoch_decide(length, seed, epo
         made.epoch = epoch
         return list(chain(*made))
 
-    assert sorted(order(epoch)) == [(epoch, index) for index in range(length)]
+    assert sorted(order(epoch)) == [(epoch, index, 0) for index in range(length)]
     assert order(epoch) == order(epoch, visited=(other, 0))
 
 
 def test_another_epoch_or_seed_is_another_order():
     orders = {
-        tuple(index for _, index in chain(*train_batches(50, batch_size=5, seed=seed, epoch=epoch)))
+        tuple(index for _, index, _ in chain(*train_batches(50, batch_size=5, seed=seed, epoch=epoch)))
         for seed in range(3)
         for epoch in range(3)
     }
@@ -177,12 +177,12 @@ def test_a_step_is_made_of_the_same_images_for_any_number_of_rounds_and_processe
 def test_every_epoch_takes_as_many_whole_steps_of_distinct_images_as_there_are(length, batch_size, epoch):
     drawn = list(chain(*train_batches(length, batch_size=batch_size, epoch=epoch)))
     assert len(drawn) == len(set(drawn)) == length - length % batch_size
-    assert set(drawn) <= {(epoch, index) for index in range(length)}
+    assert set(drawn) <= {(epoch, index, 0) for index in range(length)}
 
 
 def test_the_images_that_one_epoch_leaves_out_are_in_another():
     drawn = [
-        {index for _, index in chain(*train_batches(5, batch_size=4, epoch=epoch))} for epoch in range(50)
+        {index for _, index, _ in chain(*train_batches(5, batch_size=4, epoch=epoch))} for epoch in range(50)
     ]
     assert [len(each) for each in drawn] == [4] * 50
     assert set.intersection(*drawn) == set()
@@ -271,8 +271,8 @@ def test_the_files_of_the_samples_are_the_images_and_masks_of_its_ids(folder, ca
 
 
 def test_a_cache_reads_every_file_once_and_before_the_first_sample(folder, monkeypatch):
-    read, original = [], png.read_rgb
-    monkeypatch.setattr(png, "read_rgb", lambda path: read.append(path.stem) or original(path))
+    read, original = [], png.read_image
+    monkeypatch.setattr(png, "read_image", lambda path: read.append(path.stem) or original(path))
     made = samples(folder, cache=True)
     assert read == IDS
     for epoch in range(2):
@@ -283,7 +283,7 @@ def test_a_cache_reads_every_file_once_and_before_the_first_sample(folder, monke
 def test_a_sample_without_augmentation_is_what_lies_on_disk(folder):
     image, mask, index = samples(folder, augment=False)[5, 2]
     assert index == 2
-    on_disk = png.read_rgb(folder / "images" / f"{IDS[2]}.png")
+    on_disk = png.read_image(folder / "images" / f"{IDS[2]}.png")
     torch.testing.assert_close(image, image_tensor(on_disk), rtol=0, atol=0)
     assert (image.shape, image.dtype) == ((3, SIZE, SIZE), torch.float32)
     assert (mask.shape, mask.dtype) == ((1, SIZE, SIZE), torch.float32)
@@ -294,7 +294,7 @@ def test_a_sample_without_augmentation_is_what_lies_on_disk(folder):
 def test_a_sample_is_standardised_as_asked(folder):
     mean, std = (0.0, 0.1, 0.2), (1.0, 0.5, 2.0)
     made = Samples(folder / "images", folder / "masks", IDS, SIZE, None, 0, cache=False, mean=mean, std=std)
-    on_disk = png.read_rgb(folder / "images" / f"{IDS[2]}.png")
+    on_disk = png.read_image(folder / "images" / f"{IDS[2]}.png")
     torch.testing.assert_close(made[0, 2][0], image_tensor(on_disk, mean, std), rtol=0, atol=0)
 
 
@@ -338,7 +338,7 @@ def test_validation_sees_all_of_an_image_of_any_size(tmp_path, height, width, co
     for part in ("images", "masks"):
         (tmp_path / part).mkdir()
     mask = np.random.default_rng(0).integers(0, 2, (height, width), np.uint8)
-    png.write_rgb(tmp_path / "images/a.png", np.repeat(mask[..., None] * 255, 3, axis=-1))
+    png.write_image(tmp_path / "images/a.png", np.repeat(mask[..., None] * 255, 3, axis=-1))
     png.write_mask(tmp_path / "masks/a.png", mask)
     whole = Samples(tmp_path / "images", tmp_path / "masks", ["a"], SIZE, None, 0, cache=cache)
     assert len(whole) == count
@@ -411,7 +411,7 @@ def test_an_images_own_stains_are_learnt_once_and_given_to_its_augmentation(fold
         for index in range(2):
             made[epoch, index]
     assert [id(own) for own in asked] == [id(fit) for fit in fits * 2]
-    image = png.read_rgb(folder / "images" / f"{IDS[0]}.png")
+    image = png.read_image(folder / "images" / f"{IDS[0]}.png")
     assert fits[0] is not None
     np.testing.assert_array_equal(fits[0].matrix, stain.fit(image, seed=0).matrix)
 
@@ -421,7 +421,7 @@ def test_each_sample_is_of_its_own_file(tmp_path, cache):
     for part in ("images", "masks"):
         (tmp_path / part).mkdir()
     for number, name in enumerate(IDS):
-        png.write_rgb(tmp_path / "images" / f"{name}.png", np.full((SIZE, SIZE, 3), 40 * number, np.uint8))
+        png.write_image(tmp_path / "images" / f"{name}.png", np.full((SIZE, SIZE, 3), 40 * number, np.uint8))
         png.write_mask(tmp_path / "masks" / f"{name}.png", np.full((SIZE, SIZE), number % 2, np.uint8))
     made = Samples(
         tmp_path / "images", tmp_path / "masks", IDS, SIZE, None, 0, cache=cache, mean=[0] * 3, std=[1] * 3

@@ -133,13 +133,13 @@ def has_bar(request, monkeypatch) -> Callable[[str, Callable[[], object]], bool]
 
 
 def test_drawing_has_a_bar(has_bar, tmp_path) -> None:
-    assert has_bar("draw", lambda: sample.write_sample(tmp_path, train=1, test=1, seed=0))
+    assert has_bar("draw", lambda: sample.write_histology(tmp_path, train=1, test=1, seed=0))
 
 
 def test_reading_a_target_of_several_images_has_a_bar(has_bar, tmp_path) -> None:
     (tmp_path / "train").mkdir()
     for name in "ab":
-        png.write_rgb(tmp_path / "train" / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
+        png.write_image(tmp_path / "train" / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
     index = pd.DataFrame({"id": ["a", "b"], "set": "train"})
     ask = partial(normalization.target_image, tmp_path, index, kind="mosaic", source="", file="")
     assert has_bar("target", lambda: ask(ids=["a", "b"]))

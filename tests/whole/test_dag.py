@@ -55,7 +55,7 @@ DATA = {
     "calibrate": PREDICTED | {"data/masks", "data/shifted"},
     "evaluate": PREDICTED
     | RAW
-    | {"data/masks", "data/rules.json", "data/shifted"}
+    | {"data/masks", "data/masks_test", "data/rules.json", "data/shifted"}
     | {"reports/calibration.json"},
     "submit": PREDICTED | {"data/rules.json"},
 }
@@ -71,10 +71,10 @@ def test_a_stage_depends_on_the_data_that_it_reads(stage: str) -> None:
 def test_params_are_the_sections_that_the_script_reads(stage: str) -> None:
     script, declared = Path(f"stages/{stage}.py"), STAGES[stage]["params"]
     assert {section_of(name) for name in declared} == params_sections(script) - {"compute"}
-    for name in declared:
-        if "." in name:  # of its section the script reads nothing else
-            read = set(re.findall(rf"params\.({section_of(name)}[.\w]*)", (ROOT / script).read_text()))
-            assert read == {name}
+    keys = {name for name in declared if "." in name}  # of their sections the script reads nothing else
+    for section in map(section_of, keys):
+        read = set(re.findall(rf"params\.({section}[.\w]*)", (ROOT / script).read_text()))
+        assert read == {name for name in keys if section_of(name) == section}
 
 
 def section_of(name: str) -> str:

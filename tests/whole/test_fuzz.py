@@ -418,14 +418,14 @@ def test_a_damaged_probability_map_is_never_read_as_another(tmp_path, way):
 
 
 @pytest.mark.parametrize(
-    "reader", ["files.png.read_rgb", "datasets.image_files.read_image", "files.png.read_mask"]
+    "reader", ["files.png.read_image", "datasets.image_files.read_image", "files.png.read_mask"]
 )
 @pytest.mark.parametrize("way", ["truncate", "flip"])
 def test_a_damaged_png_is_never_read_as_another(tmp_path, reader, way):
     if reader == "files.png.read_mask":
         png.write_mask(tmp_path / "a.png", (picture()[..., 0] > 128).astype(np.uint8))
     else:
-        png.write_rgb(tmp_path / "a.png", picture())
+        png.write_image(tmp_path / "a.png", picture())
     _, other, refused = outcomes(reader, tmp_path / "a.png", way, 500)
     assert other == 0
     assert refused
@@ -471,10 +471,10 @@ def test_an_uncompressed_tiff_without_its_pixels_is_no_black_image(tmp_path):
         image_files.read_image(path)
 
 
-@pytest.mark.parametrize("reader", [png.read_rgb, png.read_mask, image_files.read_image])
+@pytest.mark.parametrize("reader", [png.read_image, png.read_mask, image_files.read_image])
 def test_a_png_that_claims_too_many_pixels_is_refused(tmp_path, reader):
     path = tmp_path / "a.png"
-    png.write_rgb(path, picture())
+    png.write_image(path, picture())
     content = bytearray(path.read_bytes())
     content[16:24] = struct.pack(">II", 10**6, 10**6)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
@@ -484,7 +484,7 @@ def test_a_png_that_claims_too_many_pixels_is_refused(tmp_path, reader):
 
 
 def test_a_file_that_names_others_is_no_image(tmp_path):
-    png.write_rgb(tmp_path / "secret.png", picture())
+    png.write_image(tmp_path / "secret.png", picture())
     source = '<SourceFilename relativeToVRT="1">secret.png</SourceFilename>'
     bands = "".join(
         f'<VRTRasterBand dataType="Byte" band="{band}"><SimpleSource>{source}<SourceBand>{band}</SourceBand>'

@@ -23,7 +23,7 @@ def in_folders(sample: Path, root: Path) -> dict[str, str]:
             names[row["id"]] = name = NAMES.format(part, number // 2, number)
             image = image_files.read_image(sample / f"{part}_images" / f"{row['id']}.tiff")
             (root / part / "images").mkdir(parents=True, exist_ok=True)
-            png.write_rgb(root / part / "images" / f"{name}.png", image)
+            png.write_image(root / part / "images" / f"{name}.png", image)
             if part == "train":
                 (root / part / "masks").mkdir(parents=True, exist_ok=True)
                 mask = rle.decode(row["rle"], height=image.shape[0], width=image.shape[1])

@@ -13,7 +13,7 @@ from ftu.files import csvfile, folds, png, rle
 from ftu.files.index import ImageRow, image_rows, read_index
 from ftu.masks import submission
 from ftu.pipeline.params import load_params
-from ftu.probabilities import map_file
+from maps import read_probability
 from project import commit, copy_repository, environment, run, set_params, stages_run
 from terminal import SUMMARY, shown
 
@@ -77,7 +77,7 @@ def rows_of(project: Path) -> dict[str, ImageRow]:
 
 def mask_of(project: Path, row: ImageRow, maps: list[Path]) -> np.ndarray:
     """What the maps say of an image, by hand: the mean, native size, the threshold of the image's row."""
-    probability = np.asarray(np.mean([map_file.read(path) for path in maps], axis=0))
+    probability = np.asarray(np.mean([read_probability(path) for path in maps], axis=0))
     native = cv2.resize(probability, (row.img_width, row.img_height), interpolation=cv2.INTER_LINEAR)
     threshold = load_params(project / "params.yaml").thresholds[row.data_source][row.organ]
     return (native > np.float32(threshold)).astype(np.uint8)

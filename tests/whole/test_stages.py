@@ -124,7 +124,7 @@ def test_resized_images_and_masks_are_those_of_the_library(base):
     assert names(data / "resized") == ["masks", "test", "train"]
     assert names(data / "resized" / "masks") == pngs(ids_of(base, "train"))
     for row in image_rows(index_of(base)):
-        resized = png.read_rgb(data / "resized" / row.set / f"{row.id}.png")
+        resized = png.read_image(data / "resized" / row.set / f"{row.id}.png")
         source = data / "sample" / row.image
         np.testing.assert_array_equal(resized, image_files.read_resized(source, (SIZE, SIZE)))
     for name in ids_of(base, "train"):
@@ -136,7 +136,7 @@ def test_resized_images_and_masks_are_those_of_the_library(base):
 def test_no_stage_leaves_a_temporary_behind(base):
     assert not [name for name in base.contents() if ".tmp-" in name]
     assert names(base.folder / "data") == [
-        "folds.csv", "images.csv", "masks", "normalized", "resized", "sample"
+        "folds.csv", "images.csv", "masks", "masks_test", "normalized", "resized", "sample"
     ]  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def test_images_without_stains_pass_through_and_say_why(first_run):
     data, qc = base.folder / "data", read_qc(base)
     white, uniform = odd_ids(index_of(base))
     for name in (white, uniform):
-        before, after = (png.read_rgb(data / stage / "train" / f"{name}.png") for stage in STEPS)
+        before, after = (png.read_image(data / stage / "train" / f"{name}.png") for stage in STEPS)
         np.testing.assert_array_equal(after, before)
     assert "blank" in qc["reason"][white]
     assert "uniform" in qc["reason"][uniform]
@@ -201,7 +201,9 @@ def test_an_image_named_by_id_by_file_or_as_a_mosaic_of_one_is_one_target(base, 
     assert run_target(project, kind="file", ids=[], file="target.png") == by_id
     assert run_target(project, kind="mosaic", ids=[name]) == by_id
     assert by_id != normalized(base)
-    before, after = (png.read_rgb(project.folder / "data" / step / "test" / f"{name}.png") for step in STEPS)
+    before, after = (
+        png.read_image(project.folder / "data" / step / "test" / f"{name}.png") for step in STEPS
+    )
     assert np.abs(before.astype(int) - after).mean() < 5  # its own target: hardly changed
 
 
@@ -249,7 +251,7 @@ def test_backend_none_copies_the_images_and_asks_for_no_target(project):
     project.set(stain={"backend": "none", "target": target})
     said = done(project, "normalize")
     index = index_of(project)
-    assert f"warning: {len(index)} of {len(index)} images unchanged" in said
+    assert "unchanged" not in said
     for row in image_rows(index):
         part = f"{row.set}/{row.id}.png"
         resized, normalized = (project.folder / "data" / name / part for name in ("resized", "normalized"))

@@ -94,7 +94,7 @@ def measure(case: Held, mixtures: Sequence[Sequence[Experiment]], mean: Mean, si
     found = []
     for experiments in mixtures:
         groups = ensemble.groups(experiments, case.part, case.id)
-        probability = native_probability(groups, height=height, width=width, mean=mean)
+        probability = native_probability(groups, height=height, width=width, mean=mean)[0]
         found.append(curves(probability, truth, pixel_size=pixel_size, sizes=sizes))
     return found
 

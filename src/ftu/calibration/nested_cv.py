@@ -186,7 +186,7 @@ def dice_of(
     native: dict[Mixture, np.ndarray] = {}
     for mixture in dict.fromkeys(choice.mixture for choice in chosen):
         groups = ensemble.groups(mixture.of(experiments), case.part, case.id)
-        native[mixture] = native_probability(groups, height=height, width=width, mean=mean)
+        native[mixture] = native_probability(groups, height=height, width=width, mean=mean)[0]
     dice: dict[tuple[Mixture, Rule], float] = {}  # the choices are often one
     ways = [(choice.mixture, choice.table[case.data_source][case.organ]) for choice in chosen]
     for mixture, rule in dict.fromkeys(ways):

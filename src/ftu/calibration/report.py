@@ -56,6 +56,9 @@ class Report(NamedTuple):
 OFF = Report({"enabled": False}, "Calibration is off: the thresholds of params.yaml hold.\n", ())
 
 
+ARGMAX = OFF._replace(words="Calibration is off: of several classes each pixel is of the likeliest.\n")
+
+
 def compose(
     measured: Measured,
     search: Search,
@@ -85,7 +88,7 @@ def write(report: Report, folder: Path) -> None:
     """calibration.json, calibration.md and calibration.png."""
     jsonfile.write(folder / "calibration.json", report.facts)
     (folder / "calibration.md").write_text(report.words, encoding="utf-8")
-    draw(report.panels, folder / "calibration.png")
+    draw(report.panels, folder / "calibration.png", report.words)
 
 
 def facts(choice: Choice) -> dict:
@@ -148,10 +151,10 @@ def panels(cases: Sequence[Held], curves: Sequence[Curves], final: Choice, searc
     return found
 
 
-def draw(panels: Sequence[Panel], path: Path) -> None:
+def draw(panels: Sequence[Panel], path: Path, told: str = OFF.words) -> None:
     """Dice over thresholds, a panel for each pair: the flat region, the choice, and the table's threshold.
 
-    Without panels the picture says that calibration is off.
+    Without panels the picture says what is `told`: that calibration is off.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -169,7 +172,7 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
         fullest = max(range(len(panels)), key=lambda k: panels[k].flat is not None)
         axes[fullest].legend(fontsize=8, loc="lower center")
     else:
-        axes[0].text(0.5, 0.5, OFF.words.strip().replace(": ", ":\n"), ha="center", va="center")
+        axes[0].text(0.5, 0.5, told.strip().replace(": ", ":\n"), ha="center", va="center")
     figure.savefig(path, dpi=100, metadata={"Software": None})
 
 

@@ -139,9 +139,19 @@ def check_named(path: Path, table: pd.DataFrame, column: str, known: Collection[
         )
 
 
-def decoding(train: pd.DataFrame, root: Path, targets: Sequence[Path]) -> Decoding:  # noqa: ARG001
-    """What writes the masks of the rows of `train` to `targets`: it reads the table alone."""
-    return Decoding(decode_mask_file, 0, [targets, list(train["rle"])])
+def labelled(test: pd.DataFrame) -> pd.DataFrame:
+    """None of the test images: their masks are Kaggle's."""
+    return test[:0]
+
+
+def decoding(
+    rows: pd.DataFrame,
+    root: Path,  # noqa: ARG001
+    targets: Sequence[Path],
+    classes: Sequence[str],  # noqa: ARG001
+) -> Decoding:
+    """What writes the masks of these rows of train.csv to `targets`: it reads the table alone."""
+    return Decoding(decode_mask_file, 0, [targets, list(rows.get("rle", []))])
 
 
 def decode_mask_file(target: Path, text: str, shape: tuple[int, int]) -> None:

@@ -1,13 +1,16 @@
 """Images and masks in folders: the layout of own data sets; errors name file and value.
 
 ROOT/{train,test}/{images,masks}/NAME.EXT, or one level more, ROOT/SOURCE/..., with SOURCE in data.sources.
-A table ROOT/images.csv may say more of them. Masks hold 0 and 1, or 0 and 255.
+A table ROOT/images.csv may say more of them. Masks hold 0 and the numbers of classes; of one class, 0 and 1,
+or 0 and 255.
 """
 
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -52,6 +55,7 @@ def read_both(
     columns in `told`, as text. Test images may have masks or not; then `mask` is ''.
     """
     check_root(root)
+    _check_sources(root, sources)
     found = pd.DataFrame(_found(root, sources), columns=["name", "set", "data_source", "image", "mask"])
     _check_paired(root, found)
     table = _with_table(root, found.assign(organ=organs[0], pixel_size=str(pixel_size)), told)
@@ -75,29 +79,50 @@ def without_rows(root: Path, tables: Sequence[pd.DataFrame]) -> str:  # noqa: AR
     return ""
 
 
-def decoding(train: pd.DataFrame, root: Path, targets: Sequence[Path]) -> Decoding:
-    """What writes the masks of the rows of `train` to `targets`, from their files."""
-    return Decoding(decode_mask_file, 1, [[root / mask for mask in train["mask"]], targets])
+def labelled(test: pd.DataFrame) -> pd.DataFrame:
+    """The rows of test images that have a mask."""
+    return test[test["mask"] != ""]
 
 
-def decode_mask_file(source: Path, target: Path, shape: tuple[int, int]) -> None:
+def decoding(rows: pd.DataFrame, root: Path, targets: Sequence[Path], classes: Sequence[str]) -> Decoding:
+    """What writes the masks of these rows to `targets`, from their files."""
+    decode = partial(decode_mask_file, classes=len(classes))
+    return Decoding(decode, 1, [[root / mask for mask in rows["mask"]], targets])
+
+
+def decode_mask_file(source: Path, target: Path, shape: tuple[int, int], classes: int = 1) -> None:
     """Write the mask of a file of numbers as a stage reads it; InputError unless it is one of this
-    (height, width)."""
+    (height, width), and of no more `classes`."""
     labels = image_files.read_labels(source)
     if labels.shape != shape:
         raise InputError(
             f"{source}: is {labels.shape[0]} x {labels.shape[1]} px (height x width) but its image "
-            f"{shape[0]} x "
-            f"{shape[1]}; correct one of them"
+            f"{shape[0]} x {shape[1]}; correct one of them"
         )
-    values = np.unique(labels)
-    if not (set(values.tolist()) <= {0, 1} or set(values.tolist()) <= {0, 255}):
+    values = np.flatnonzero(cv2.calcHist([labels], [0], None, [256], [0, 256])).tolist()
+    if classes == 1 and set(values) <= {0, 255}:
+        labels = (labels > 0).astype(np.uint8)
+    elif values[-1] > classes:
+        expected = (
+            f"{classes} classes has 0 to {classes}" if classes > 1 else "one class has 0 and 1, or 0 and 255"
+        )
         raise InputError(
-            f"{source}: has the values {some(values.tolist())}; a mask of one class has 0 and 1, or 0 and "
-            f"255; "
-            "map them with `python -m ftu_tools.dataset.make`"
+            f"{source}: has the values {some(values)}; a mask of {expected}; name more data.classes, or map "
+            "them with `python -m ftu_tools.dataset.make`"
         )
-    write_mask(target, (labels > 0).astype(np.uint8))
+    write_mask(target, labels, classes)
+
+
+def _check_sources(root: Path, sources: Sequence[str]) -> None:
+    """Raise InputError for a folder of a source that `sources` does not name: nobody would see it."""
+    for folder in sorted(root.iterdir()):
+        if folder.name in {*SETS, *sources} or folder.name.startswith("."):
+            continue
+        if any((folder / part).is_dir() for part in SETS):
+            raise InputError(
+                f"{folder}: data.sources names no {folder.name}, so that its images would be passed over; "
+                "name it there, or take the folder away"
+            )
 
 
 def _found(root: Path, sources: Sequence[str]) -> Iterator[tuple[str, str, str, str, str]]:
@@ -110,8 +135,7 @@ def _found(root: Path, sources: Sequence[str]) -> Iterator[tuple[str, str, str, 
             if lost := sorted(set(masks) - set(images)):
                 raise InputError(
                     f"{folder / part / 'masks'}: {some(lost)} of {len(lost)} masks have no image of that "
-                    f"name in "
-                    f"{folder / part / 'images'}; add the images, or take the masks away"
+                    f"name in {folder / part / 'images'}; add the images, or take the masks away"
                 )
             for name, path in images.items():
                 mask = str(masks[name].relative_to(root)) if name in masks else ""
@@ -147,9 +171,8 @@ def _check_paired(root: Path, table: pd.DataFrame) -> None:
     alone = train.loc[train["mask"] == "", "image"]
     if len(alone):
         raise InputError(
-            f"{root}: {len(alone)} of {len(train)} training images have no mask: {some(alone)}; add masks "
-            f"of the "
-            "same names, or move these images to test"
+            f"{root}: {len(alone)} of {len(train)} training images have no mask: {some(alone)}; "
+            "add masks of the same names, or move these images to test"
         )
 
 
@@ -161,8 +184,7 @@ def _with_table(root: Path, images: pd.DataFrame, told: Sequence[str]) -> pd.Dat
         if columns:
             raise InputError(
                 f"{path}: does not exist, and data.group or data.z names its column {', '.join(columns)}; "
-                f"add it, or "
-                "give a regular expression with a bracket"
+                "add it, or give a regular expression with a bracket"
             )
         return images
     table = csvfile.read_csv(path)

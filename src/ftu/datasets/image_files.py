@@ -1,15 +1,17 @@
-"""The only reader and writer of raw images, (H, W, 3) uint8 RGB: what users bring."""
+"""The only reader and writer of raw images, (H, W, C) uint8, RGB or grey: what users bring."""
 
 import io
 import math
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
@@ -17,6 +19,11 @@ from ftu.datasets import duplicates
 from ftu.errors import InputError
 from ftu.files import gdal, limits, tiff
 
+_OTHER = {  # what to do about an image of so many bands
+    1: "is grey, and data.channels is 3; set data.channels: 1, or convert it: `{}`",
+    3: "has three bands, and data.channels is 1; set data.channels: 3, or make it grey: "
+    "`magick IN -colorspace gray OUT.png`",
+}
 AGREE = 1.05  # times by which a file and its row may differ about the size of a pixel
 
 
@@ -39,14 +46,16 @@ FOREIGN = {  # by what stands at which place of a file
 
 @contextmanager
 def _open(path: Path) -> Iterator[DatasetReader]:
-    """Open an RGB uint8 TIFF, PNG or JPEG; anything else is an InputError that names the file."""
+    """Open an RGB or grey uint8 TIFF, PNG or JPEG; anything else is an InputError that names the file."""
     convert = f"convert it: `{CONVERT.format(path)}`"
     with _opened(path, "image") as image:
-        if image.count != 3 or set(image.dtypes) != {"uint8"}:
+        if image.count not in (1, 3) or set(image.dtypes) != {"uint8"}:
             raise InputError(
                 f"{path}: has {image.count} bands of {image.dtypes[0]}; "
-                f"an image must have 3 bands (RGB) of uint8; {convert}"
+                f"an image must have 3 bands (RGB) of uint8, or 1 (grey); {convert}"
             )
+        if image.count == 1 and (odd := _no_grey(image)):
+            raise InputError(f"{path}: its band holds {odd}, not levels of grey; {convert}")
         _check_whole(path, image)
         _check_colours(path)
         made_of = image.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "RGB")
@@ -75,6 +84,14 @@ def _opened(path: Path, what: str) -> Iterator[DatasetReader]:
         raise InputError(f"{path}: cannot be read as an image ({error}); fetch the file again") from error
 
 
+def _no_grey(image: DatasetReader) -> str:
+    """What the numbers of an image of one band are if not levels of grey of 8 bits, '' if they are."""
+    if image.colorinterp[0] == ColorInterp.palette:
+        return "the numbers of colours in a table"
+    bits = image.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", "8")
+    return "" if bits == "8" else f"levels of {bits} bits"
+
+
 def _foreign(path: Path) -> str:
     """The name of a format that is known, but not read here; '' for another."""
     with path.open("rb") as file:
@@ -82,22 +99,21 @@ def _foreign(path: Path) -> str:
     return next((name for name, (place, mark) in FOREIGN.items() if head.startswith(mark, place)), "")
 
 
-def _hole(path: Path) -> str:
+def _hole(file: BinaryIO) -> str:
     """What is missing of a file's pixels, or of the tags that say where these are; '' if nothing."""
-    with path.open("rb") as file:
-        try:
-            return tiff.hole(tiff.tags(file), path.stat().st_size)
-        except ValueError as error:
-            return str(error)
+    try:
+        return tiff.hole(tiff.tags(file), file.seek(0, os.SEEK_END))
+    except ValueError as error:
+        return str(error)
 
 
 def _check_whole(path: Path, image: DatasetReader) -> None:
     """Raise InputError where pixels are missing, or are not shown as they lie, but turned or mirrored."""
-    if fault := gdal.size_fault(path, image) or _hole(path):
-        raise InputError(
-            f"{path}: cannot be read as an image ({fault}); fetch the file again, or cut it into parts"
-        )
     with path.open("rb") as file:
+        if fault := gdal.size_fault(path, image) or _hole(file):
+            raise InputError(
+                f"{path}: cannot be read as an image ({fault}); fetch the file again, or cut it into parts"
+            )
         try:
             turned = tiff.orientation(file, image.driver)
             turned = turned if turned != 1 else _turned_by_text(image)
@@ -141,20 +157,29 @@ def _first(tags: tiff.Tags, tag: int) -> int:
 
 
 @contextmanager
-def rgb_rows(path: Path) -> Iterator[gdal.Rows]:
-    """Yield a function that reads rows of an RGB file, PNG and TIFF alike; ask for a PNG's from the top."""
+def pixel_rows(path: Path) -> Iterator[gdal.Rows]:
+    """Yield a function that reads rows of an image, PNG and TIFF alike; ask for a PNG's from the top."""
     with _open(path) as image:
         yield gdal.rows_of(image)
 
 
 def image_shape(path: Path) -> tuple[int, int]:
-    """(height, width) in px of an RGB file, from its head."""
+    """(height, width) in px of an image, from its head."""
     with _open(path) as image:
         return image.shape
 
 
-def check_image(path: Path, shape: tuple[int, int], pixel_size: float | None = None) -> dict:
-    """Raise InputError unless the whole file reads as an RGB uint8 image of this (height, width).
+def image_channels(path: Path) -> int:
+    """3 of an RGB image, 1 of a grey one, from its head."""
+    with _open(path) as image:
+        return image.count
+
+
+def check_image(
+    path: Path, shape: tuple[int, int], pixel_size: float | None = None, channels: int = 3
+) -> dict:
+    """Raise InputError unless the whole file reads as a uint8 image of this (height, width) and `channels`,
+    3 (RGB) or 1 (grey).
 
     Returns its `hash`, by which one picture under two names is found: all pixels are at hand here; and as
     `printed` the dpi for a screen or printer that it states and nothing follows from, 0 for none.
@@ -162,6 +187,8 @@ def check_image(path: Path, shape: tuple[int, int], pixel_size: float | None = N
     Raised as well where the file states another size of its pixels (um) than `pixel_size`, if that is given.
     """
     with _open(path) as image:
+        if image.count != channels:
+            raise InputError(f"{path}: {_OTHER[image.count].format(CONVERT.format(path))}")
         if image.shape != shape:
             raise InputError(
                 f"{path}: is {image.height} x {image.width} px (height x width) but its row says "
@@ -237,9 +264,9 @@ def _tagged(tags: dict[str, str], axis: str) -> float:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """The image at native size, (H, W, 3) uint8 RGB."""
+    """The image at native size, (H, W, C) uint8."""
     with _open(path) as image:
-        return cv2.merge(list(image.read()))
+        return gdal.pixels(image.read())
 
 
 def read_labels(path: Path) -> np.ndarray:
@@ -248,13 +275,15 @@ def read_labels(path: Path) -> np.ndarray:
         if image.count != 1 or image.dtypes[0] not in ("uint8", "uint16"):
             raise InputError(
                 f"{path}: has {image.count} bands of {image.dtypes[0]}; a mask has one, of whole numbers; "
-                f"make it "
-                "with `python -m ftu_tools.dataset.make`"
+                "make it with `python -m ftu_tools.dataset.make`"
             )
         _check_whole(path, image)
         labels = image.read(1)
     if labels.max(initial=0) > 255:
-        raise InputError(f"{path}: has the value {labels.max()}; a mask's go up to 255")
+        raise InputError(
+            f"{path}: has the value {labels.max()}; a mask's go up to 255; where each object has a number, "
+            "make one class of them with `python -m ftu_tools.dataset.make`"
+        )
     return labels.astype(np.uint8)
 
 
@@ -267,13 +296,19 @@ def read_resized(path: Path, shape: tuple[int, int]) -> np.ndarray:
     with _open(path) as file, gdal.unmasked(file) as image:
         shrinks = image.height >= shape[0] and image.width >= shape[1]
         resampling = Resampling.average if shrinks else Resampling.bilinear
-        bands = image.read(out_shape=(3, *shape), resampling=resampling)
-    return cv2.merge(list(bands))
+        bands = image.read(out_shape=(image.count, *shape), resampling=resampling)
+    return gdal.pixels(bands)
 
 
 def resize_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """The mask at `shape` (height, width), nearest neighbour on pixel centres."""
     return cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def write_grey(path: Path, image: np.ndarray) -> None:
+    """Write an (H, W) uint8 grey image, or a mask of numbers, as PNG."""
+    _, content = cv2.imencode(".png", image)
+    path.write_bytes(content.tobytes())  # imwrite does not say why it fails
 
 
 def write_tiff(path: Path, image: np.ndarray) -> None:

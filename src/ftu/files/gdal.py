@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
@@ -143,6 +144,11 @@ def rows_of(image: DatasetReader) -> Rows:
         return np.moveaxis(image.read(window=Window.from_slices((top, bottom), (0, image.width))), 0, -1)
 
     return read
+
+
+def pixels(bands: np.ndarray) -> np.ndarray:
+    """(H, W, C) of the (C, H, W) that a file gives, C 1 or 3, next to each other in memory."""
+    return cv2.merge(list(bands)) if len(bands) == 3 else np.ascontiguousarray(bands[0])[..., None]
 
 
 def driver_of(path: Path) -> str:

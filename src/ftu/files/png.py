@@ -1,4 +1,8 @@
-"""Images, (H, W, 3) uint8 RGB, and masks, (H, W) uint8 of 0 and 1, as stages write and read them."""
+"""Images, (H, W, C) uint8, and masks, (H, W) uint8, as stages write and read them.
+
+C is 3 (RGB) or 1 (grey). A mask holds 0 and the numbers of its classes, 1 of the only one; in the file of a
+mask of one class that is 255, which people can see.
+"""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -13,37 +17,41 @@ from rasterio.io import DatasetReader
 from ftu.errors import InputError
 from ftu.files import gdal, limits
 
-
-def read_rgb(path: Path) -> np.ndarray:
-    """An 8-bit RGB image that a stage wrote, (H, W, 3) uint8."""
-    return cv2.merge(list(_read_png(path, 3)))
+ONLY = 255  # of the only class, in a file
 
 
-def write_rgb(path: Path, image: np.ndarray) -> None:
-    """Write an (H, W, 3) uint8 RGB image as PNG."""
-    _write(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+def read_image(path: Path) -> np.ndarray:
+    """An 8-bit image that a stage wrote, (H, W, C) uint8."""
+    return gdal.pixels(_read_png(path, (1, 3)))
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write an (H, W, C) uint8 image as PNG."""
+    _write(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.shape[-1] == 3 else image)
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """A mask that a stage wrote, (H, W) uint8 of 0 and 1."""
-    return (_read_png(path, 1)[0] > 127).view(np.uint8)
+    """A mask that a stage wrote, (H, W) uint8: 0, and the numbers of classes from 1 on."""
+    mask = _read_png(path, (1,))[0]
+    mask[mask == ONLY] = 1
+    return mask
 
 
-def write_mask(path: Path, mask: np.ndarray) -> None:
-    """Write an (H, W) mask of 0 and 1 as PNG of 0 and 255."""
-    _write(path, mask * np.uint8(255))
+def write_mask(path: Path, mask: np.ndarray, classes: int = 1) -> None:
+    """Write an (H, W) mask of 0 to `classes` as PNG: of its numbers, or of 0 and 255 where there is one."""
+    _write(path, mask * np.uint8(ONLY) if classes == 1 else mask)
 
 
-def rgb_shape(path: Path) -> tuple[int, int]:
-    """(height, width) in px of an RGB image that a stage wrote, from its head."""
-    with _opened(path, 3) as png:
+def image_shape(path: Path) -> tuple[int, int]:
+    """(height, width) in px of an image that a stage wrote, from its head."""
+    with _opened(path, (1, 3)) as png:
         return png.shape
 
 
 @contextmanager
-def rgb_rows(path: Path) -> Iterator[gdal.Rows]:
-    """Yield a function that reads rows of an RGB image that a stage wrote; ask for them from the top."""
-    with _opened(path, 3) as png:
+def pixel_rows(path: Path) -> Iterator[gdal.Rows]:
+    """Yield a function that reads rows of an image that a stage wrote; ask for them from the top."""
+    with _opened(path, (1, 3)) as png:
         yield gdal.rows_of(png)
 
 
@@ -66,24 +74,25 @@ def check_squares(paths: Iterable[Path], side: int) -> None:
             )
 
 
-def _read_png(path: Path, count: int) -> np.ndarray:
-    """(count, H, W) uint8 of a PNG that a stage wrote; InputError when it is missing, damaged, or another.
+def _read_png(path: Path, counts: tuple[int, ...]) -> np.ndarray:
+    """(C, H, W) uint8 of a PNG that a stage wrote, C one of `counts`; InputError when it is missing,
+    damaged, or another.
 
     GDAL decodes it in half the time that OpenCV takes or less, but may take a damaged one for whole.
     """
     content(path)
-    with _opened(path, count) as png:
-        return png.read(list(range(1, count + 1)))
+    with _opened(path, counts) as png:
+        return png.read(list(range(1, _count(png, counts) + 1)))
 
 
 @contextmanager
-def _opened(path: Path, count: int | None = None) -> Iterator[DatasetReader]:
-    """The PNG at `path`, of `count` bands of uint8 and perhaps alpha; InputError where it is none."""
+def _opened(path: Path, counts: tuple[int, ...] = ()) -> Iterator[DatasetReader]:
+    """The PNG at `path`, of uint8, with one of `counts` of bands and perhaps alpha; InputError otherwise."""
     if limits.file_fault(path):  # else a pipe is waited for
         raise _damaged(path)
     try:
         with gdal.opened(path, driver="PNG") as png:
-            fits = (not count or png.count in (count, count + 1)) and set(png.dtypes) == {"uint8"}
+            fits = (not counts or _count(png, counts)) and set(png.dtypes) == {"uint8"}
             if not fits or gdal.size_fault(path, png):
                 raise _damaged(path)
             yield png
@@ -91,6 +100,11 @@ def _opened(path: Path, count: int | None = None) -> Iterator[DatasetReader]:
         raise InputError(f"{path}: does not fit into memory ({error}); cut the image into parts") from error
     except RasterioError as error:
         raise _damaged(path) from error
+
+
+def _count(png: DatasetReader, counts: tuple[int, ...]) -> int:
+    """Which of `counts` are its bands without alpha, 0 if none."""
+    return next((count for count in counts if png.count in (count, count + 1)), 0)
 
 
 def _damaged(path: Path) -> InputError:

@@ -16,7 +16,7 @@ import numpy as np
 from ftu.masks import components
 from ftu.masks.components import Components
 
-Method = Literal["table", "otsu", "quantile"]
+Method = Literal["table", "otsu", "quantile", "argmax"]  # argmax: of several classes, see classes.py
 Guard = Literal["off", "warn", "lower"]
 
 BINS = 256  # of Otsu's histogram
@@ -34,10 +34,10 @@ class Rule(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A mask, (H, W) uint8 of 0 and 1, and how it came about."""
+    """A mask, (H, W) uint8 of 0 and its classes, and how it came about."""
 
     mask: np.ndarray
-    threshold: float  # the one used
+    threshold: float  # the one used; nan where there is none
     action: str  # of the never-empty guard: "" none, "empty" left empty, "lowered"
     asked: float  # the threshold before the guard
     objects: int  # left in the mask

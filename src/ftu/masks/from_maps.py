@@ -1,14 +1,16 @@
 """The one path from an image's maps to its mask, which evaluate and submit both take."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from ftu.errors import some
 from ftu.files import rle
 from ftu.files.index import ImageRow
-from ftu.masks import cutting
+from ftu.masks import classes, cutting
+from ftu.masks.classes import ClassRule
 from ftu.masks.cutting import Cut, Guard, Method, Rule
 from ftu.masks.rules import Rules
 from ftu.probabilities import ensemble, map_file
@@ -30,7 +32,7 @@ class Case(NamedTuple):
 
     row: ImageRow
     groups: Groups
-    rule: Rule
+    rule: Rule | ClassRule
 
 
 def cases(
@@ -51,22 +53,24 @@ def cases(
 
 def native_cut(case: Case, way: Way) -> Cut:
     """The (H, W) mask at native size and how it came about; only this image's maps are read."""
-    row = case.row
+    row, never_empty = case.row, way.never_empty
     probability = native_probability(case.groups, height=row.img_height, width=row.img_width, mean=way.mean)
-    return cutting.cut(
-        probability, case.rule, pixel_size=row.pixel_size, method=way.method, never_empty=way.never_empty
-    )
+    if isinstance(case.rule, ClassRule):
+        return classes.cut(probability, case.rule, pixel_size=row.pixel_size, never_empty=never_empty)
+    cut = partial(cutting.cut, pixel_size=row.pixel_size, method=way.method, never_empty=never_empty)
+    return cut(probability[0], case.rule)
 
 
-def answer(case: Case, way: Way) -> dict[str, str | float]:
-    """The mask as text, and what the never-empty guard did: id, rle and the columns of GUARDED.
+def answer(case: Case, way: Way, classes: int = 1) -> dict[str, Any]:
+    """The mask as texts, one for each of `classes`, and what the never-empty guard did: id, rles and the
+    columns of GUARDED.
 
-    `asked` and `used` are thresholds (probability) before and after the guard.
+    `asked` and `used` are thresholds (probability) before and after the guard; nan where there are none.
     """
     row, made = case.row, native_cut(case, way)
     return {
         "id": row.id,
-        "rle": rle.encode(made.mask),
+        "rles": [rle.encode(made.mask == number) for number in range(1, classes + 1)],
         "organ": row.organ,
         "data_source": row.data_source,
         "asked": round(made.asked, 6),

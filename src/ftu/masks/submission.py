@@ -1,4 +1,4 @@
-"""The submission table: id, rle; the ids of test.csv in their order.
+"""The submission table: id, rle; the ids of test.csv in their order. Of several classes id, class, rle.
 
 `python -m ftu.masks.submission check FILE --test test.csv` checks any CSV and says all that is wrong.
 """
@@ -6,9 +6,10 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ftu.errors import InputError, some, speak_any_language
@@ -16,6 +17,27 @@ from ftu.files import csvfile, png, rle
 from ftu.pipeline import failures
 
 COLUMNS = ["id", "rle"]
+
+
+def check(submission: pd.DataFrame, test: pd.DataFrame, classes: int) -> None:
+    """`check_submission` for any number of `classes`: of several, the rows of each are checked so."""
+    if classes == 1:
+        return check_submission(submission, test)
+    told = [
+        f"class {number}: {one}"
+        for number, own in _by_class(submission, classes)
+        for one in problems(own, test)
+    ]
+    if len(submission) != classes * len(test):
+        told.append(f"has {len(submission)} rows for {len(test)} images and {classes} classes")
+    if told:
+        raise InputError("\n".join(f"submission: {problem}" for problem in told))
+    return None
+
+
+def _by_class(submission: pd.DataFrame, classes: int) -> Iterator[tuple[int, pd.DataFrame]]:
+    for number in range(1, classes + 1):
+        yield number, submission.loc[submission["class"] == number, COLUMNS]
 
 
 def check_submission(submission: pd.DataFrame, test: pd.DataFrame, *, name: str = "submission") -> None:
@@ -45,6 +67,23 @@ def build_submission(ids: Iterable[str], rles: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame({"id": list(ids), "rle": list(map(csvfile.whole, rles))}, columns=COLUMNS)
 
 
+def build(ids: Sequence[str], rles: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """The table of a submission of any number of classes, of each image a text for each of them.
+
+    Of several there is a row for each image and class: id, class (its number in a mask), rle.
+    """
+    count = len(rles[0]) if rles else 1
+    if count == 1:
+        return build_submission(ids, [text for (text,) in rles])
+    return pd.DataFrame(
+        {
+            "id": [name for name in ids for _ in range(count)],
+            "class": list(range(1, count + 1)) * len(ids),
+            "rle": [csvfile.whole(text) for texts in rles for text in texts],
+        }
+    )
+
+
 def place(image: str) -> Path:
     """Where the mask of an image lies among others, by the image's place in its data set: NAME.png.
 
@@ -54,10 +93,13 @@ def place(image: str) -> Path:
     return Path(*path.parts[:-3], f"{path.stem}.png")
 
 
-def write_mask_file(target: Path, text: str, shape: tuple[int, int]) -> None:
-    """Write a mask of 0 and 255 at this (height, width), of its RLE."""
+def write_mask_file(target: Path, texts: Sequence[str], shape: tuple[int, int]) -> None:
+    """Write a mask at this (height, width), of the RLE of each class."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    png.write_mask(target, rle.decode(text, height=shape[0], width=shape[1]))
+    mask = np.zeros(shape, np.uint8)
+    for number, text in enumerate(texts, start=1):
+        mask[rle.decode(text, height=shape[0], width=shape[1]) > 0] = number
+    png.write_mask(target, mask, len(texts))
 
 
 def _about_columns(columns: list[str]) -> Iterator[str]:

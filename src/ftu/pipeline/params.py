@@ -7,9 +7,10 @@ from pydantic import ValidationError, model_validator
 
 from ftu.errors import InputError
 from ftu.files import yamlfile
+from ftu.pipeline import paths
 from ftu.pipeline.sections.data import Data, Sample, Split
 from ftu.pipeline.sections.fields import Cores, Section, Share, Text
-from ftu.pipeline.sections.masks import Calibrate, Postprocess
+from ftu.pipeline.sections.masks import Calibrate, Evaluate, Postprocess
 from ftu.pipeline.sections.prediction import Ensemble, Predict
 from ftu.pipeline.sections.preprocessing import Resize, Shift, Stain
 from ftu.pipeline.sections.training import Augment, Train
@@ -51,11 +52,15 @@ class Params(Section):
     ensemble: Ensemble
     postprocess: Postprocess
     calibrate: Calibrate
+    evaluate: Evaluate
     thresholds: dict[str, dict[str, Share]]
-    """`<source>.<organ>`: foreground is where the probability is above it. params.yaml has the paper's."""
+    """`<source>.<organ>`: foreground is where the probability is above it. params.yaml has the paper's. Of
+    several classes there are none: `{}`."""
 
     @model_validator(mode="after")
     def _every_organ_has_a_threshold(self) -> Self:
+        if len(self.data.classes) > 1:
+            return self
         for source in self.data.sources:
             missing = set(self.data.organs) - set(self.thresholds.get(source, {}))
             if missing:
@@ -72,6 +77,16 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _the_sample_is_read_as_it_is_drawn(self) -> Self:
+        layout = {"histology": "competition", "cells": "folders"}[self.sample.kind]
+        if Path(self.data.root) == paths.SAMPLE and self.data.layout != layout:
+            raise ValueError(
+                f"data.layout {self.data.layout} does not read data/sample: sample.kind {self.sample.kind} "
+                f"is drawn as {layout}; set data.layout: {layout}, or another sample.kind or data.root"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _what_folds_hold_is_known(self) -> Self:
         by, group = self.split.by, self.data.group
         if by == "group" and not group:
@@ -79,8 +94,7 @@ class Params(Section):
         if by == "image" and group:
             raise ValueError(
                 f"split.by image would put images of one group ({', '.join(group)}, of data.group) into "
-                f"several "
-                "folds; use by group, or data.group: [] where images are independent"
+                "several folds; use by group, or data.group: [] where images are independent"
             )
         if by == "z" and not self.data.z:
             raise ValueError("split.by z needs data.z, the number of a slice in its volume")
@@ -95,6 +109,54 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _one_class_has_thresholds_and_several_have_none(self) -> Self:
+        count, method = len(self.data.classes), self.postprocess.method
+        sizes = {name: getattr(self.postprocess, name) for name in ("smallest_object", "largest_hole")}
+        if count == 1:
+            if method == "argmax":
+                raise ValueError("postprocess.method argmax is of several data.classes; use table")
+            for name, size in sizes.items():
+                if isinstance(size, dict):
+                    raise ValueError(f"postprocess.{name} {size} names classes, and data.classes has one")
+            return self
+        refused = {
+            f"postprocess.method {method}": method != "argmax" and "use argmax",
+            "thresholds": bool(self.thresholds) and "set thresholds: {}",
+            "calibrate.enabled": self.calibrate.enabled and "set it to false",
+            "calibrate.metric dice_shifted": self.calibrate.metric != "dice" and "use dice",
+            "postprocess.never_empty lower": self.postprocess.never_empty == "lower" and "use warn or off",
+            "ensemble.mean logit": self.ensemble.mean == "logit" and "use probability",
+            "shift.enabled": self.shift.enabled and "set it to false",
+        }
+        told = [
+            f"{key} is of one class, and data.classes has {count}; {out}"
+            for key, out in refused.items()
+            if out
+        ]
+        for name, size in sizes.items():
+            if isinstance(size, dict) and (odd := sorted(set(size) - set(self.data.classes))):
+                told.append(f"postprocess.{name}: {', '.join(odd)} is not in data.classes")
+        if told:
+            raise ValueError("\n".join(told))
+        return self
+
+    @model_validator(mode="after")
+    def _grey_has_no_stains(self) -> Self:
+        if self.data.channels == 3:
+            return self
+        refused = {
+            "stain.backend": self.stain.backend != "none" and "use none",
+            "augment.stain": self.augment.stain and "set it to 0",
+            "augment.hue": self.augment.hue and "set it to 0",
+            "shift.enabled": self.shift.enabled and "set it to false",
+        }
+        if told := [
+            f"{key} is of colours, and data.channels is 1; {out}" for key, out in refused.items() if out
+        ]:
+            raise ValueError("\n".join(told))
+        return self
+
+    @model_validator(mode="after")
     def _windows_are_drawn(self) -> Self:
         if self.resize.mode == "microns":
             return self
@@ -102,6 +164,11 @@ class Params(Section):
             raise ValueError(
                 "train.balance foreground lays windows over masks, and resize.mode fixed shows whole images; "
                 "use mode microns, or balance organ or none"
+            )
+        if self.train.crops > 1:
+            raise ValueError(
+                f"train.crops {self.train.crops} draws windows of an image, and resize.mode fixed shows "
+                "whole images; use mode microns, or crops: 1"
             )
         if self.augment.scale_window != [1, 1]:
             raise ValueError(

@@ -1,6 +1,7 @@
 """The means of a network's probabilities over views of windows.
 
-Shapes: C windows and B inputs of the network at a time, h, w window, N sets of views.
+Shapes: C windows and B inputs of the network at a time, h, w window, N maps: of each set of views those of
+each class.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,18 +35,19 @@ class Predictor:
         mean: Sequence[float],
         std: Sequence[float],
         device: torch.device,
+        classes: int = 1,
     ) -> None:
         # The layout that convolutions are fastest with, on a CPU too (docs/benchmarks.md).
         self.network = network.to(device).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
-        self.sets, self.batch_size, self.device = sets, batch_size, device
+        self.sets, self.batch_size, self.device, self.classes = sets, batch_size, device, classes
         self.mean, self.std = (torch.tensor(values, device=device) for values in (mean, std))
         self.groups = sorted({group for groups in sets.values() for group in groups}, key=lambda g: g[::-1])
         counts = [sum(len(group.symmetries) for group in groups) for groups in sets.values()]
-        self.counts = torch.tensor(counts, device=device)[:, None, None]
+        self.counts = torch.tensor(counts, device=device)[:, None, None, None]
         self.symmetries = list(ttach.aliases.d4_transform())  # pyright: ignore[reportArgumentType]
 
     def run(self, chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """The maps (C, N, h, w) of each chunk of windows (C, h, w, 3).
+        """The maps (C, N, h, w) of each chunk of windows (C, h, w, channels).
 
         Those of a GPU come one chunk late: it computes a chunk while the one before is copied and blended.
         """
@@ -81,19 +83,20 @@ class Predictor:
         return wait
 
     def _maps(self, pixels: Tensor) -> Tensor:
-        """(C, h, w, 3) uint8 -> (C, N, h, w) float32, the means of the sets' views."""
+        """(C, h, w, channels) uint8 -> (C, N, h, w) float32, the means of the sets' views."""
         count, height, width, _ = pixels.shape
         images = image_batch(pixels, self.mean, self.std)
-        totals = images.new_zeros(count, len(self.sets), height, width)
+        totals = images.new_zeros(count, len(self.sets), self.classes, height, width)
         for group in self.groups:
             takers = [number for number, groups in enumerate(self.sets.values()) if group in groups]
             for place, answer in self._answers(images, group):
                 for number in takers:
                     totals[place, number] += answer
-        return totals.div_(self.counts)
+        return totals.div_(self.counts).flatten(1, 2)
 
     def _answers(self, images: Tensor, group: Group) -> Iterator[tuple[int, Tensor]]:
-        """Which image (of C), and its (h, w) probabilities as seen in one view of the group, turned back."""
+        """Which image (of C), and its (classes, h, w) probabilities as seen in one view of the group,
+        turned back."""
         size = images.shape[-2:]
         scaled = resize(images, scaled_size(size, group.scale))
         views = [(self.symmetries[turn], place) for turn in group.symmetries for place in range(len(images))]
@@ -102,7 +105,7 @@ class Predictor:
             inputs = torch.cat([view.augment_image(scaled[place, None]) for view, place in batch])
             answers = self._probabilities(inputs.contiguous(memory_format=torch.channels_last))
             for (view, place), answer in zip(batch, answers.split(1), strict=True):
-                yield place, resize(view.deaugment_mask(answer), size)[0, 0]
+                yield place, resize(view.deaugment_mask(answer), size)[0]
 
     def _probabilities(self, inputs: Tensor) -> Tensor:
         try:

@@ -1,6 +1,6 @@
 """Probabilities of images of any size, of which only a row of windows is in memory.
 
-Shapes: H, W image; C windows of (h, w) at a time; N sets of views.
+Shapes: H, W image; C windows of (h, w) at a time; N maps, of each set of views those of each class.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,9 @@ from ftu.prediction.windows import Axis
 from ftu.probabilities import map_file
 
 Item = TypeVar("Item")
-Read = Callable[[int, int], np.ndarray]  # (top, bottom) -> those rows of an image, (bottom - top, W, 3) uint8
+Read = Callable[
+    [int, int], np.ndarray
+]  # (top, bottom) -> those rows of an image, (bottom - top, W, channels) uint8
 
 
 class Picture(NamedTuple):
@@ -43,7 +45,7 @@ class Picture(NamedTuple):
         return self.rows.length, self.columns.length
 
     def chunks(self, size: int) -> Iterator[np.ndarray]:
-        """Its windows, (C, h, w, 3) uint8, `size` at a time."""
+        """Its windows, (C, h, w, channels) uint8, `size` at a time."""
         with self.open() as read:
             chunk: list[np.ndarray] = []
             for window in windows.cut(self.rows, self.columns, read):
@@ -68,7 +70,7 @@ def predict_files(
     batch_size: int,
     device: torch.device,
 ) -> None:
-    """Write the probabilities of the RGB files `sources`, for each its maps of all `sets` to its `targets`.
+    """Write the probabilities of the images `sources`, for each its maps of all `sets` to its `targets`.
 
     `facts` is the network's model.json; `side`, `overlap` and `blend` are those of predict.window. Raises
     InputError before it predicts anything when an image cannot be read or the windows do not fit.
@@ -82,15 +84,16 @@ def predict_files(
         mean=facts["mean"],
         std=facts["std"],
         device=device,
+        classes=max(segmenter.outputs - 1, 1),
     )
     write_files(predictor, pictures, targets)
 
 
 def write_files(predictor: Predictor, pictures: Sequence[Picture], targets: Sequence[Sequence[Path]]) -> None:
-    """Write the N maps of each picture, in the order of the predictor's sets, to its N targets."""
+    """Write the maps of each picture, in the order of the predictor's sets, to its targets, one for each."""
     bands = groupby(predict_images(predictor, pictures), key=itemgetter(0))
     for number, own in tqdm(bands, total=len(pictures), desc="predict", disable=None):
-        write_maps(map(itemgetter(1), own), pictures[number].shape, targets[number])
+        write_maps(map(itemgetter(1), own), pictures[number].shape, targets[number], predictor.classes)
 
 
 def window_side(asked: int, architecture: Mapping, sets: Mapping[str, Sequence[Group]]) -> int:
@@ -117,8 +120,8 @@ def window_side(asked: int, architecture: Mapping, sets: Mapping[str, Sequence[G
 
 
 def check_oversize(sources: Sequence[Path], side: int) -> None:
-    """Raise InputError when windows of `side` px (0: any) are larger than every one of the RGB files."""
-    largest = max((max(png.rgb_shape(path)) for path in sources), default=side)
+    """Raise InputError when windows of `side` px (0: any) are larger than every one of the images."""
+    largest = max((max(png.image_shape(path)) for path in sources), default=side)
     if side > largest:
         raise InputError(
             f"predict.window.side: {side} px is larger than every image (the longest side is {largest} px); "
@@ -127,21 +130,24 @@ def check_oversize(sources: Sequence[Path], side: int) -> None:
 
 
 def plan(sources: Sequence[Path], window: int, overlap: float, blend: str, *, shrink: bool) -> list[Picture]:
-    """Lay windows of (window, window) px over RGB files, by the shapes in their heads.
+    """Lay windows of (window, window) px over images, by the shapes in their heads.
 
     `shrink`: where an image is smaller, its windows are. Raises InputError when an image is missing or
     damaged, or when the windows cannot be laid.
     """
     lay = partial(windows.cover, window=window, overlap=overlap, blend=blend, shrink=shrink)
-    return [Picture(partial(png.rgb_rows, path), *lay(png.rgb_shape(path))) for path in sources]
+    return [Picture(partial(png.pixel_rows, path), *lay(png.image_shape(path))) for path in sources]
 
 
-def write_maps(bands: Iterable[np.ndarray], shape: tuple[int, int], targets: Sequence[Path]) -> None:
-    """Write the N maps of one image of `shape`, which come in bands (N, any, W), each to its target."""
+def write_maps(
+    bands: Iterable[np.ndarray], shape: tuple[int, int], targets: Sequence[Path], classes: int = 1
+) -> None:
+    """Write the N maps of one image of `shape`, which come in bands (N, any, W): those of each set of views,
+    one for each of `classes`, to its target."""
     with ExitStack() as files:
-        writers = [files.enter_context(map_file.writer(path, *shape)) for path in targets]
+        writers = [files.enter_context(map_file.writer(path, *shape, classes)) for path in targets]
         for band in bands:
-            for write, rows in zip(writers, band, strict=True):
+            for write, rows in zip(writers, np.split(band, len(targets)), strict=True):
                 write(rows)
 
 

@@ -21,6 +21,8 @@ from ftu.preprocessing.stain import StainError, StainFit
 # Modules that offer fit(image, *, seed) and normalize(image, source, target); imported when asked for.
 BACKENDS = {"exact": "ftu.preprocessing.stain", "staintools": "ftu.preprocessing.staintools_backend"}
 
+AS_ASKED = "stain.backend: none"  # why an image is unchanged where that was wanted
+
 Work = Callable[[Path, Path], dict]
 
 
@@ -36,7 +38,7 @@ def target_image(
         return read_target(Path(file))
     files = target_files(index, kind=kind, ids=ids, source=source)
     several = None if len(files) > 1 else True
-    chosen = [png.read_rgb(resized / name) for name in tqdm(files, desc="target", disable=several)]
+    chosen = [png.read_image(resized / name) for name in tqdm(files, desc="target", disable=several)]
     return stain.mosaic(chosen) if kind.startswith("mosaic") else chosen[0]
 
 
@@ -118,22 +120,22 @@ def normalize_file(
     source: Path, target: Path, *, backend: str, fit: StainFit, seed: int, most_gain: float
 ) -> dict:
     """Give an image the stains of `fit`; with none of its own it passes through, and its row says why."""
-    image, module = png.read_rgb(source), _backend(backend)
+    image, module = png.read_image(source), _backend(backend)
     spoilt = float(artefacts(image).mean())
     try:
         own = module.fit(image, seed=seed)
         normalized, clipped = module.normalize(image, own, stain.damp(fit, own, most_gain))
     except StainError as error:
-        png.write_rgb(target, image)
+        png.write_image(target, image)
         return _quality(reason=str(error), spoilt=spoilt)
-    png.write_rgb(target, normalized)
+    png.write_image(target, normalized)
     return _quality(fit=own, gain=stain.gain(own, fit), clipped=clipped, spoilt=spoilt)
 
 
 def copy_unchanged(source: Path, target: Path) -> dict:
     """Backend none: the image as it is."""
     target.write_bytes(png.content(source))
-    return _quality(reason="stain.backend: none")
+    return _quality(reason=AS_ASKED)
 
 
 def quality_rows(rows: Iterable[ImageRow], qualities: Iterable[dict]) -> list[dict]:
@@ -142,8 +144,9 @@ def quality_rows(rows: Iterable[ImageRow], qualities: Iterable[dict]) -> list[di
 
 
 def warnings(rows: Sequence[dict], *, most_gain: float) -> Iterator[str]:
-    """A sentence on the images that passed through unchanged, and one on those whose target was damped."""
-    unchanged = [f"{row['id']} ({row['reason']})" for row in rows if row["reason"]]
+    """A sentence on the images that passed through unchanged unasked, and one on those whose target was
+    damped."""
+    unchanged = [f"{row['id']} ({row['reason']})" for row in rows if row["reason"] not in ("", AS_ASKED)]
     if unchanged:
         yield f"{len(unchanged)} of {len(rows)} images unchanged: {some(unchanged)}"
     damped = [f"{row['id']} ({row['gain']:.1f})" for row in rows if row["gain"] > most_gain]

@@ -15,7 +15,7 @@ from ftu.datasets import image_files
 from ftu.errors import InputError
 from ftu.files import limits
 from ftu.files.index import ImageRow
-from ftu.files.png import read_mask, write_mask, write_rgb
+from ftu.files.png import read_mask, write_image, write_mask
 
 TOLERATED = 1.3  # times by which the scales of train and test may differ before anybody is warned
 
@@ -94,9 +94,9 @@ def _seen(row: ImageRow, *, mode: str, side: int, microns: float) -> dict:
 
 def resize_image_file(source: Path, target: Path, shape: tuple[int, int]) -> None:
     """`read_resized` from one file to another."""
-    write_rgb(target, image_files.read_resized(source, shape))
+    write_image(target, image_files.read_resized(source, shape))
 
 
-def resize_mask_file(source: Path, target: Path, shape: tuple[int, int]) -> None:
+def resize_mask_file(source: Path, target: Path, shape: tuple[int, int], classes: int = 1) -> None:
     """`resize_mask` from one file to another."""
-    write_mask(target, image_files.resize_mask(read_mask(source), shape))
+    write_mask(target, image_files.resize_mask(read_mask(source), shape), classes)

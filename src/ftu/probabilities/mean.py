@@ -20,7 +20,7 @@ Groups = Sequence[tuple[Sequence[Path], float]]  # an experiment each: the maps 
 
 
 def native_probability(groups: Groups, *, height: int, width: int, mean: Mean) -> np.ndarray:
-    """(H, W) float32 in 0..1: the folds' mean, brought to native size, and the experiments' weighted mean.
+    """(C, H, W) float32 in 0..1: the folds' mean, brought to native size, and the experiments' weighted mean.
 
     The folds of an experiment are averaged as probabilities. Experiments are averaged as `mean` says; as
     logits, probabilities are first kept 1/131070 away from 0 and 1, half a step of the files. One experiment
@@ -35,20 +35,22 @@ def native_probability(groups: Groups, *, height: int, width: int, mean: Mean) -
     if len(weighed) == 1:
         return _native(weighed[0][0], height, width)
     whole = sum(weight for _, weight in weighed)
-    total = np.zeros((height, width), np.float32)
+    total = None
     for paths, weight in weighed:
         native = _native(paths, height, width)
         if mean == "logit":
             _to_logit(native)
         native *= np.float32(weight / whole)
-        total += native
+        total = native if total is None else np.add(total, native, out=total)
+        del native  # or it would lie beside the next
+    assert total is not None
     if mean == "logit":
         _to_probability(total)
     return np.clip(total, 0, 1, out=total)  # a sum of shares may end a rounding above 1
 
 
 def _native(paths: Sequence[Path], height: int, width: int) -> np.ndarray:
-    """The mean of maps of one (h, w), resized to (H, W): the same bytes as the mean of their stack.
+    """The mean of maps of one (C, h, w), resized to (C, H, W): the same bytes as the mean of their stack.
 
     Bilinear where it grows, area average where it shrinks (160 px of HuBMAP prostate): points of a finer map
     would see a part of it alone.
@@ -57,12 +59,17 @@ def _native(paths: Sequence[Path], height: int, width: int) -> np.ndarray:
     for path in paths[1:]:
         one = map_file.read(path)
         if one.shape != total.shape:
-            raise InputError(f"{path}: is {one.shape} px where {paths[0]} is {total.shape}; run `dvc repro`")
+            raise InputError(
+                f"{path}: is {one.shape} (classes, px) where {paths[0]} is {total.shape}; run `dvc repro`"
+            )
         total += one
     total /= np.float32(len(paths))
-    shrinks = height <= total.shape[0] and width <= total.shape[1]
+    shrinks = height <= total.shape[1] and width <= total.shape[2]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(total, (width, height), interpolation=interpolation)
+    native = np.empty((len(total), height, width), np.float32)
+    for band, target in zip(total, native, strict=True):
+        cv2.resize(band, (width, height), dst=target, interpolation=interpolation)
+    return native
 
 
 def _to_logit(probability: np.ndarray) -> None:

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 TRUTH, PREDICTION = (0, 158, 115), (213, 94, 0)  # RGB, told apart by colour-blind readers too
 
+# Of classes in turn, RGB: Okabe and Ito, Color Universal Design, 2008 (https://jfly.uni-koeln.de/color/)
+CLASS_COLOURS = (
+    (230, 159, 0), (86, 180, 233), (240, 228, 66), (204, 121, 167),
+    (213, 94, 0), (0, 158, 115), (0, 114, 178),
+)  # fmt: skip
+
 BLOCK_NAMES = [f"block {number}" for number in range(1, 5)]
 BLOCK_COLOURS = {
     f"gradient_{number}": colour
@@ -80,7 +86,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 class Picture(NamedTuple):
-    """One column of a gallery: the image (H, W, 3) uint8, and two masks (H, W) uint8 of 0 and 1."""
+    """One column of a gallery: the image (H, W, 3) uint8, and two masks (H, W) uint8 of 0 and classes."""
 
     title: str
     image: np.ndarray
@@ -88,10 +94,19 @@ class Picture(NamedTuple):
     prediction: np.ndarray
 
 
-def draw_gallery(pictures: Sequence[Picture], path: Path) -> None:
-    """Per column: the image, below it the image with the outlines of both masks."""
+def rgb(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) of an (H, W, C) image, grey or RGB."""
+    return image if image.shape[-1] == 3 else np.repeat(image, 3, axis=-1)
+
+
+def draw_gallery(pictures: Sequence[Picture], path: Path, classes: Sequence[str] = ("",)) -> None:
+    """Per column: the image, below it the image with the outlines of both masks. Of several classes, that of
+    `draw_classes`."""
     from matplotlib.lines import Line2D
 
+    if len(classes) > 1:
+        draw_classes(pictures, path, classes)
+        return
     figure = _figure(2.0 * len(pictures), 4.6)
     for (above, below), (title, image, truth, prediction) in zip(
         figure.subplots(2, len(pictures), squeeze=False).T, pictures, strict=True
@@ -104,6 +119,30 @@ def draw_gallery(pictures: Sequence[Picture], path: Path) -> None:
     key = {"truth": TRUTH, "prediction": PREDICTION}
     lines = [Line2D([], [], color=f"#{bytes(colour).hex()}", linewidth=2) for colour in key.values()]
     figure.legend(lines, list(key), loc="outside lower center", ncols=len(key), fontsize=8, frameon=False)
+    figure.savefig(path, dpi=100, metadata={"Software": None})
+
+
+def draw_classes(pictures: Sequence[Picture], path: Path, classes: Sequence[str]) -> None:
+    """Per column: the image, the image with the outlines of the truth, and with those of the prediction, a
+    colour for each class."""
+    from matplotlib.lines import Line2D
+
+    tallest = max(picture.image.shape[0] / picture.image.shape[1] for picture in pictures)
+    figure = _figure(max(3.2 * len(pictures), 5), 3 * 3.0 * min(tallest, 2) + 0.8)
+    colours = [CLASS_COLOURS[number % len(CLASS_COLOURS)] for number in range(len(classes))]
+    columns = figure.subplots(3, len(pictures), squeeze=False).T
+    for column, (title, image, truth, prediction) in zip(columns, pictures, strict=True):
+        column[0].set_title(title, fontsize=8, parse_math=False)
+        for axes, mask in zip(column, (np.zeros_like(truth), truth, prediction), strict=True):
+            shown = image
+            for number, colour in enumerate(colours, start=1):
+                shown = outlined(shown, (mask == number).view(np.uint8), colour)
+            axes.imshow(shown)
+            axes.set(xticks=[], yticks=[])
+    for axes, name in zip(columns[0], ("image", "truth", "prediction"), strict=True):
+        axes.set_ylabel(name, fontsize=8)
+    lines = [Line2D([], [], color=f"#{bytes(colour).hex()}", linewidth=2) for colour in colours]
+    figure.legend(lines, list(classes), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     figure.savefig(path, dpi=100, metadata={"Software": None})
 
 

@@ -1,8 +1,8 @@
 """Out-of-fold scores: per image, then per organ and data source, beside baselines that nobody trained."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from ftu.masks import from_maps, metrics
 from ftu.masks.from_maps import Case, Way
 from ftu.masks.rules import Rules
 from ftu.probabilities.ensemble import Experiment, Part
+from ftu.reports import class_scores, figures
 from ftu.reports.figures import Picture
 
 BASELINES = ("nothing", "everything", "otsu")
@@ -25,11 +26,13 @@ Nested = dict[str, dict[str, float]]  # name -> dice, low, high: the mean and it
 
 
 class Trial(NamedTuple):
-    """One image to score: its case, where its true mask lies, and its image where baselines are asked for."""
+    """One image to score: its case, where its true mask lies, its image where baselines are asked for, and
+    the names of the classes."""
 
     case: Case
     truth: Path
     image: Path | None
+    classes: Sequence[str]
 
 
 def trials(
@@ -39,6 +42,7 @@ def trials(
     rules: Rules,
     *,
     masks: Path,
+    classes: Sequence[str],
     root: Path | None = None,
 ) -> list[Trial]:
     """A trial for each row, of the maps under `part`, truths in `masks`, and images of the data set `root`.
@@ -46,26 +50,52 @@ def trials(
     Raises InputError as from_maps.cases does.
     """
     return [
-        Trial(case, masks / f"{case.row.id}.png", image_file(root, case.row) if root else None)
+        Trial(case, masks / f"{case.row.id}.png", image_file(root, case.row) if root else None, classes)
         for case in from_maps.cases(rows, part, experiments, rules)
     ]
 
 
-def score(trial: Trial, way: Way) -> dict[str, str | float]:
-    """The row of one image: SCORES, and the Dice of BASELINES when the trial has an image."""
+class Scored(NamedTuple):
+    """What came of one image: its row of dice.csv, and those of scores.csv, one for each class."""
+
+    row: dict[str, str | float]
+    classes: list[dict[str, Any]]
+
+
+def score(trial: Trial, way: Way, tolerance: float) -> Scored:
+    """SCORES of one image, the mean over classes, and the Dice of BASELINES when the trial has an image.
+
+    `tolerance` is that of surface Dice, um.
+    """
     row, made, truth = trial.case.row, from_maps.native_cut(trial.case, way), png.read_mask(trial.truth)
-    scores = {"dice": metrics.dice(made.mask, truth)}
+    each = class_scores.of_image(
+        made.mask, truth, trial.classes, pixel_size=row.pixel_size, tolerance=tolerance
+    )
+    dice = {"dice": sum(one["dice"] for one in each) / len(each)}
     if trial.image:
-        with image_files.rgb_rows(trial.image) as rows:
-            scores |= metrics.baseline_dice(rows, truth)
-    return {
+        with image_files.pixel_rows(trial.image) as rows:
+            dice |= metrics.baseline_dice(rows, truth, len(each))
+    scores = {
         "id": row.id,
         "organ": row.organ,
         "data_source": row.data_source,
-        **{name: round(value, 6) for name, value in scores.items()},
+        **{name: round(value, 6) for name, value in dice.items()},
         "objects": made.objects,
         "action": made.action,
     }
+    return Scored(scores, [{"id": row.id} | one for one in each])
+
+
+def tables(scored: Iterable[Scored]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A row for each image (SCORES and more), and one for each of its classes (class_scores.COLUMNS)."""
+    images, classes = [], []
+    for one in scored:
+        images.append(one.row)
+        classes += one.classes
+    return (
+        pd.DataFrame(images, columns=None if images else SCORES),
+        pd.DataFrame(classes, columns=class_scores.COLUMNS),
+    )
 
 
 def with_groups(scores: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +113,7 @@ def picture(trial: Trial, way: Way, dice: float) -> Picture:
     shape = (max(1, round(row.img_height * shrink)), max(1, round(row.img_width * shrink)))
     masks = (image_files.resize_mask(mask, shape) for mask in (png.read_mask(trial.truth), made.mask))
     title = f"{row.organ}, {row.data_source}: Dice {dice:.2f}"
-    return Picture(title, image_files.read_resized(trial.image, shape), *masks)
+    return Picture(title, figures.rgb(image_files.read_resized(trial.image, shape)), *masks)
 
 
 def nested(calibration: dict) -> Nested:
@@ -120,9 +150,14 @@ def summary(table: pd.DataFrame, shifted: pd.DataFrame, nested: Nested) -> dict:
 
 
 def typical(table: pd.DataFrame) -> list[str]:
-    """The id of the image with the median Dice (the lower of two) for each organ and data source."""
+    """The id of the image with the median Dice (the lower of two) for each organ and data source; where there
+    is one of both, of the worst and the best image, too."""
     ranked = table.sort_values(["dice", "id"], kind="stable")
-    return [rows["id"].iloc[(len(rows) - 1) // 2] for _, rows in ranked.groupby(["organ", "data_source"])]
+    parts = [rows["id"] for _, rows in ranked.groupby(["organ", "data_source"])]
+    if len(parts) > 1:
+        return [ids.iloc[(len(ids) - 1) // 2] for ids in parts]
+    (ids,) = parts
+    return list(dict.fromkeys(ids.iloc[[0, (len(ids) - 1) // 2, -1]]))
 
 
 def report(table: pd.DataFrame, shifted: pd.DataFrame, nested: Nested) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from ftu.files import jsonfile, png
-from ftu.networks.common import saved
+from ftu.networks.common import build, first_weights, saved, standardize
+from ftu.networks.common.contract import AuxSource, Segmenter
 from ftu.training import loop
 from ftu.training.augmentation.compose import strict_augmentation
 from ftu.training.resume import StateFile
@@ -33,24 +34,53 @@ def samples(
     organs: Mapping[str, str],
     balance: str,
     organ_weights: Mapping[str, float],
+    crops: int,
+    channels: int,
 ) -> tuple[Samples, Samples]:
     """The images to learn from, augmented, and those that are held out, of the PNGs in two folders.
 
     `mode` and `side` (px) are those of resize, `augment` is what `augmentation` takes; `mean` and `std` are
     those of the encoder's weights. `organs` is that of each image; `balance` organ draws each organ as often,
-    foreground every second window over a mask; `organ_weights` weight an organ's loss. Raises InputError for
-    an image that is not as they say.
+    foreground every second window over a mask; `organ_weights` weight an organ's loss; an epoch has `crops`
+    windows of each image, whose `channels` are 3 or 1. Raises InputError for an image that is not as they
+    say.
     """
     windows = mode == "microns"  # then images have any size
     if not windows:
         names = [f"{name}.png" for name in (*learnt, *held_out)]
         png.check_squares([folder / name for folder in (images, masks) for name in names], side)
-    drawn = strict_augmentation(side, windows=windows, foreground=balance == "foreground", **augment)
+    foreground = balance == "foreground"
+    drawn = strict_augmentation(side, windows=windows, foreground=foreground, channels=channels, **augment)
     part = partial(Samples, images, masks, cache=cache, mean=mean, std=std)
     importance = {name: organ_weights.get(organs[name], 1.0) for name in learnt} if organ_weights else None
     shares = even_shares({name: organs[name] for name in learnt}) if balance == "organ" else None
-    train = part(learnt, side, drawn, seed, importance=importance, shares=shares, stains=augment["stain"] > 0)
-    return train, part(held_out, side, None, seed)
+    swapped = augment["stain"] > 0
+    drawing = {"importance": importance, "shares": shares, "stains": swapped, "crops": crops}
+    return part(learnt, side, drawn, seed, **drawing), part(held_out, side, None, seed)
+
+
+def network(
+    architecture: dict[str, Any], *, encoder: str, weights: str, aux_source: AuxSource
+) -> tuple[Segmenter, dict[str, str]]:
+    """The network with its encoder's first weights, and where these come from."""
+    model = build.build(architecture)
+    source = first_weights.load_encoder_weights(model.encoder, encoder, weights)
+    model.aux_source = aux_source
+    return model, source
+
+
+def statistics(
+    kind: str, *, encoder: str, weights: str, channels: int, images: Sequence[Path]
+) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel, as shares of the full range, to standardise with.
+
+    `kind` is train.standardize: those of the encoder's weights, none (unit), or those of `images` (dataset).
+    """
+    if kind == "unit":
+        return [0.0] * channels, [1.0] * channels
+    if kind == "dataset":
+        return standardize.of_files(images)
+    return first_weights.statistics(encoder, weights, channels)
 
 
 def even_shares(organs: Mapping[str, str]) -> dict[str, float]:

@@ -26,7 +26,7 @@ def block_parameters(segmenter: Segmenter, size: int) -> list[list[nn.Parameter]
     names, parameters = zip(*encoder.named_parameters(), strict=True)
     numbers = [int(found[1]) if (found := NUMBERED.match(name)) else 0 for name in names]
     was_training = encoder.training
-    image = torch.zeros(1, 3, size, size, device=parameters[0].device)
+    image = torch.zeros(1, encoder.inputs, size, size, device=parameters[0].device)
     blocks = encoder.eval()(pad_to_stride(image, encoder.stride)).blocks
     for number, feature in enumerate(blocks, start=1):
         reaching = torch.autograd.grad(feature.sum(), parameters, retain_graph=True, allow_unused=True)

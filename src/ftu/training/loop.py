@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ftu.errors import InputError
+from ftu.networks.common.contract import Segmenter
 from ftu.training.gradient_norms import GradientNorms
 from ftu.training.losses.schedules import AUX_TERMS, MAIN_TERMS, active_block
 from ftu.training.losses.terms import loss_terms, main_loss, total_loss
@@ -53,7 +54,7 @@ def fit(
         row |= validate(run.segmenter, valid_batches, run.accelerator, weights)
         row |= {"ema_main": math.nan, "ema_dice": math.nan}
         if run.average:
-            averaged = validate(run.average.module, valid_batches, run.accelerator, weights)
+            averaged = validate(run.shipped, valid_batches, run.accelerator, weights)
             row |= {name.replace("valid", "ema"): value for name, value in averaged.items()}
         refuse_divergence(row["valid_main"], row["lr"], f"epoch {epoch}: valid_main")
         if by_epoch(run.scheduler):
@@ -102,17 +103,19 @@ def train_epoch(run: Run, batches: DataLoader, epoch: int, weights: dict[str, fl
 
 @torch.no_grad()
 def validate(
-    model: nn.Module, batches: DataLoader, accelerator: Accelerator, weights: Mapping[str, float]
+    model: Segmenter, batches: DataLoader, accelerator: Accelerator, weights: Mapping[str, float]
 ) -> Row:
     """The main validation loss (of the main terms in `weights`) per window, and the mean Dice of the images
-    at threshold 0.5, at network size.
+    at threshold 0.5, at network size; of several classes the mean over them, each pixel of the likeliest one.
 
     An image that takes several windows has one Dice, over all of them.
     """
     model.eval()
     main = {name: weight for name, weight in weights.items() if name in MAIN_TERMS}
     images_in_all = len(batches.dataset.ids)  # pyright: ignore[reportAttributeAccessIssue]
-    areas = torch.zeros(images_in_all, 2, dtype=torch.float64, device=accelerator.device)
+    areas = torch.zeros(
+        images_in_all, max(model.outputs - 1, 1), 2, dtype=torch.float64, device=accelerator.device
+    )
     losses = torch.zeros(2, dtype=torch.float64, device=accelerator.device)
     for images, masks, indices in batches:
         masks = masks.to(accelerator.device)
@@ -121,9 +124,9 @@ def validate(
         terms = loss_terms(output, masks, main)
         loss = main_loss(terms, main)
         losses += torch.stack([loss.double() * len(images), torch.ones_like(loss).double() * len(images)])
-        areas.index_add_(0, indices.to(areas.device), _areas(output.logits > 0, masks > 0.5))
+        areas.index_add_(0, indices.to(areas.device), _areas(output.logits, masks))
     losses, areas = sum_of_processes(losses, accelerator), sum_of_processes(areas, accelerator)
-    dice = torch.where(areas[:, 1] == 0, 1.0, 2 * areas[:, 0] / areas[:, 1].clamp(min=1))
+    dice = torch.where(areas[..., 1] == 0, 1.0, 2 * areas[..., 0] / areas[..., 1].clamp(min=1))
     return {"valid_main": (losses[0] / losses[1]).item(), "valid_dice": dice.mean().item()}
 
 
@@ -171,8 +174,14 @@ def sum_of_processes(values: Tensor, accelerator: Accelerator) -> Tensor:
     return accelerator.reduce(values, "sum")  # pyright: ignore[reportReturnType]
 
 
-def _areas(prediction: Tensor, truth: Tensor) -> Tensor:
-    """(B, 2) float64: what two (B, 1, S, S) bool masks share, and both their areas together."""
-    shared = (prediction & truth).sum(dim=(1, 2, 3))
-    both = prediction.sum(dim=(1, 2, 3)) + truth.sum(dim=(1, 2, 3))
-    return torch.stack([shared, both], dim=1).double()
+def _areas(logits: Tensor, masks: Tensor) -> Tensor:
+    """(B, C, 2) float64: of each class what (B, K, S, S) logits and (B, 1, S, S) masks share, and both their
+    areas together."""
+    if logits.shape[1] == 1:
+        prediction, truth = logits > 0, masks > 0.5
+    else:
+        classes = torch.arange(1, logits.shape[1], device=logits.device)[:, None, None]
+        prediction, truth = logits.argmax(1, keepdim=True) == classes, masks == classes
+    shared = (prediction & truth).sum(dim=(2, 3))
+    both = prediction.sum(dim=(2, 3)) + truth.sum(dim=(2, 3))
+    return torch.stack([shared, both], dim=-1).double()

@@ -87,7 +87,7 @@ def _step(architecture: Mapping[str, Any], images: int, built_on: str, device: s
     with torch.device(built_on):
         network, size = build.build(architecture).train(), architecture["size"]
     with torch.device(device):  # also what the forward pass makes
-        output = network.to(device)(torch.zeros(images, 3, size, size))
+        output = network.to(device)(torch.zeros(images, network.encoder.inputs, size, size))
     padded = size + -size % network.encoder.stride
     strides = [padded // aux.shape[-1] for aux in output.aux_logits]
     if strides[:3] != [4, 8, 16] or strides[3] not in (16, 32):
@@ -103,7 +103,7 @@ def takes_one_image(network: Segmenter, size: int) -> bool:
     device = next(network.parameters()).device
     try:
         with torch.no_grad():
-            network.train()(torch.zeros(1, 3, size, size, device=device))
+            network.train()(torch.zeros(1, network.encoder.inputs, size, size, device=device))
     except ValueError as error:
         if ONE_VALUE not in str(error):
             raise

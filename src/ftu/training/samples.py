@@ -1,4 +1,4 @@
-"""Images and masks as tensors. Shapes: B batch, S image size (px).
+"""Images and masks as tensors. Shapes: B batch, C channels, S image size (px).
 
 A sample is asked for as (epoch, index), so that the epoch reaches the loader's workers and the augmentation
 of a sample does not depend on how many there are, nor on how many processes train.
@@ -25,15 +25,16 @@ from ftu.training.augmentation.compose import Augmentation, sample_seed
 
 
 class Samples(Dataset[tuple[Tensor, Tensor, int]]):
-    """Samples: image (3, S, S) float32, mask (1, S, S) float32 of 0 and 1, and the index in `ids`.
+    """Samples: image (C, S, S) float32, mask (1, S, S) float32 of 0 and classes, and the index in `ids`.
 
     Images are standardised with `mean` and `std`, which the network's predictions have to be made with, too.
     Images of any size are taken: to train, one window of each, which `augment` draws; to validate (no
     `augment`), all the windows that cover it, one sample each.
-    With `cache` every image and mask is read once, at the start, and kept as uint8: 4 bytes a px, 2.4 MB
-    at 768 px. Loader workers that are forked share them.
+    With `cache` every image and mask is read once, at the start, and kept as uint8: C + 1 bytes a px, 2.4 MB
+    at 768 px in RGB. Loader workers that are forked share them.
     `importance` weights the loss of each image, by id; `shares` says how often each is drawn, relative to the
-    others. None: all alike. With `stains` each image's own are learnt at the start, for `augment` to swap.
+    others. None: all alike. An epoch has `crops` samples of each image. With `stains` each image's own are
+    learnt at the start, for `augment` to swap.
     """
 
     def __init__(
@@ -49,10 +50,11 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
         importance: Mapping[str, float] | None = None,
         shares: Mapping[str, float] | None = None,
         stains: bool = False,
+        crops: int = 1,
         mean: Sequence[float] = MEAN,
         std: Sequence[float] = STD,
     ) -> None:
-        self.mean, self.std = mean, std
+        self.mean, self.std, self.crops = mean, std, crops
         self.ids, self.image_folder, self.mask_folder = list(ids), image_folder, mask_folder
         self.size, self.augment, self.seed = size, augment, seed
         self.importance = torch.tensor([importance[name] for name in ids]) if importance else None
@@ -66,6 +68,11 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
 
     def __len__(self) -> int:
         return len(self.windows)
+
+    @property
+    def drawn(self) -> int:
+        """Samples of an epoch of training."""
+        return len(self) * self.crops
 
     def __getitem__(self, key: tuple[int, ...]) -> tuple[Tensor, Tensor, int]:
         epoch, number, *again = key
@@ -102,7 +109,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         image, mask = self._paths(index)
-        return png.read_rgb(image), png.read_mask(mask)
+        return png.read_image(image), png.read_mask(mask)
 
 
 def _window(array: np.ndarray, top: int, left: int, size: int) -> np.ndarray:
@@ -127,8 +134,8 @@ class TrainBatches(EpochBatches):
 
     Each step is dealt to `accumulate` rounds of all processes, so that a step is made of the same images for
     any number of rounds and processes. A last incomplete step is left out: batch normalisation wants full
-    ones, and another order in the next epoch leaves out others. With `shares` an epoch is as many draws with
-    replacement, each image as often as its share says.
+    ones, and another order in the next epoch leaves out others. Each image comes `crops` times. With `shares`
+    an epoch is as many draws with replacement, each image as often as its share says.
     """
 
     def __init__(
@@ -141,21 +148,25 @@ class TrainBatches(EpochBatches):
         rank: int,
         processes: int,
         shares: np.ndarray | None = None,
+        crops: int = 1,
     ) -> None:
         super().__init__()
-        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self.length, self.batch_size, self.seed, self.drawn = length, batch_size, seed, length * crops
         self.accumulate, self.rank, self.processes = accumulate, rank, processes
         self.chances = None if shares is None else shares / shares.sum()
 
     def __len__(self) -> int:
-        return self.length // self.batch_size * self.accumulate
+        return self.drawn // self.batch_size * self.accumulate
 
     def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
         rng = np.random.default_rng((self.seed, self.epoch))
         if self.chances is None:
-            keys = [(self.epoch, int(index)) for index in rng.permutation(self.length)]
+            keys = [
+                (self.epoch, int(number) % self.length, int(number) // self.length)
+                for number in rng.permutation(self.drawn)
+            ]
         else:  # each draw of an image is another sample of it
-            drawn, seen = rng.choice(self.length, self.length, p=self.chances), Counter()
+            drawn, seen = rng.choice(self.length, self.drawn, p=self.chances), Counter()
             keys = []
             for index in map(int, drawn):
                 keys.append((self.epoch, index, seen[index]))
@@ -205,18 +216,18 @@ def batches(
     valid_batch_size: int,
     workers: int,
 ) -> Batches:
-    """Loaders of (images (B, 3, S, S), masks (B, 1, S, S), indices (B,)), to train and to validate.
+    """Loaders of (images (B, C, S, S), masks (B, 1, S, S), indices (B,)), to train and to validate.
 
     `batch_size` is that of a step: B is its part for one process and round. Raises InputError when there are
     fewer images than one step takes.
     """
-    if len(train) < batch_size:
+    if train.drawn < batch_size:
         raise InputError(
-            f"train.batch_size: a step of {batch_size} images is larger than the {len(train)} training "
+            f"train.batch_size: a step of {batch_size} images is larger than the {train.drawn} training "
             "images of this fold; use a smaller one"
         )
     share = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
-    drawn = {"seed": train.seed, "shares": train.shares}
+    drawn = {"seed": train.seed, "shares": train.shares, "crops": train.crops}
     steps = TrainBatches(len(train), batch_size=batch_size, accumulate=accumulate, **drawn, **share)
     passes = ValidBatches(len(valid), batch_size=valid_batch_size, **share)
     pin = accelerator.device.type == "cuda"

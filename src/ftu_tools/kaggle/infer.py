@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from tqdm import tqdm
@@ -77,7 +77,7 @@ def load_experiment(folder: Path, name: str, weight: float) -> Trained:
     params = bundle_layout.params_of(folder.parent, folder.name)
     stain, target = params.stain, folder / bundle_layout.TARGET
     work = normalization.prepare(
-        stain.backend, lambda: png.read_rgb(target), seed=stain.seed, most_gain=stain.most_gain
+        stain.backend, lambda: png.read_image(target), seed=stain.seed, most_gain=stain.most_gain
     )
     networks = {fold: saved.load(folder / f"fold_{fold}") for fold in params.split.run}
     settings, shape = params.predict, partial(resize.network_shape, **params.resize.model_dump())
@@ -87,7 +87,7 @@ def load_experiment(folder: Path, name: str, weight: float) -> Trained:
     )
 
 
-def answers(loaded: Loaded, rows: Sequence[ImageRow], data: Path) -> Iterator[dict[str, str | float]]:
+def answers(loaded: Loaded, rows: Sequence[ImageRow], data: Path) -> Iterator[dict[str, Any]]:
     """What `from_maps.answer` says of each row, in order."""
     params = loaded.params
     way = from_maps.Way(params.ensemble.mean, loaded.rules.method, params.postprocess.never_empty)
@@ -119,8 +119,8 @@ def submit(data: Path, bundle: Path, out: Path) -> Cost:
         image_files.check_image(data / row.image, (row.img_height, row.img_width))
     ready = time.perf_counter()
     answered = pd.DataFrame(answers(loaded, rows, data))
-    table = submission.build_submission(answered["id"], answered["rle"])
-    submission.check_submission(table, test)
+    table = submission.build(list(answered["id"]), list(answered["rles"]))
+    submission.check(table, test, 1)
     with whole_file(out) as path:
         table.to_csv(path, index=False)
     sys.stdout.write(from_maps.guard_in_words(answered, loaded.params.postprocess.never_empty) + "\n")

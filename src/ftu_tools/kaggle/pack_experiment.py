@@ -50,7 +50,7 @@ def pack(found: Source, folder: Path) -> Params:
                 f"{found.name}: models/fold_{fold}: weights are not those of model.json; run `dvc repro`"
             )
     if params.stain.backend != "none":
-        png.write_rgb(folder / bundle_layout.TARGET, stain_target(found, params.stain.target))
+        png.write_image(folder / bundle_layout.TARGET, stain_target(found, params.stain.target))
     return params
 
 

@@ -1,5 +1,7 @@
 """Laws of the changes of colour that multiply: what each leaves alone, and what the picks draw."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from ftu.training.augmentation.compose import strict_augmentation
 
 FACTORS = st.floats(0.6, 1.4)
 SEEDS = st.integers(0, 2**32 - 1)
-LIMITS = {"gain_limit": 0.4, "hue_limit": 0.4, "noise_limit": 0.1}
+LIMITS: dict[str, Any] = {"gain_limit": 0.4, "hue_limit": 0.4, "noise_limit": 0.1}
 
 
 def drawn(seed=0, low=0, high=256):
@@ -91,7 +93,7 @@ def test_two_picks_are_nothing_for_one_image_in_sixteen_and_each_change_is_drawn
 def test_no_pick_and_no_limit_change_nothing_and_the_input_is_not_written_to(seed):
     image = drawn(seed)
     before = image.copy()
-    for change in (picks(0, **LIMITS), picks(3, **dict.fromkeys(LIMITS, 0.0))):
+    for change in (picks(0, **LIMITS), picks(3, gain_limit=0.0, hue_limit=0.0, noise_limit=0.0)):
         np.testing.assert_allclose(change(image, np.random.default_rng(seed)), image, atol=1)
     picks(3, **LIMITS)(image, np.random.default_rng(seed))
     np.testing.assert_array_equal(image, before)

@@ -1,7 +1,8 @@
 """What every network is to those who train it and predict with it. Shapes: B batch, S image size (px).
 
 A "block" is the part of the encoder that ends with the map at stride 4, 8, 16 or 32, counted from 1 (paper
-section 5).
+section 5). Of K outputs for a pixel there is one, a logit of the only class, or one for the background and
+one for each of two classes or more, whose softmax counts. An image has C channels, 3 (RGB) or 1 (grey).
 """
 
 from typing import Literal, NamedTuple
@@ -26,19 +27,19 @@ class Features(NamedTuple):
 class Segmentation(NamedTuple):
     """What the network gives while it trains."""
 
-    logits: Tensor  # (B, 1, S, S)
-    aux_logits: list[Tensor]  # four of (B, 1, s, s), s = P/4 to P/32; P = S padded (pad_to_stride)
+    logits: Tensor  # (B, K, S, S)
+    aux_logits: list[Tensor]  # four of (B, K, s, s), s = P/4 to P/32; P = S padded (pad_to_stride)
 
 
 class Encoder(nn.Module):
     """A network that gives maps, each coarser than the one before, and the channels of these maps.
 
-    `coarser` is how many of them are coarser than block 4.
+    `coarser` is how many of them are coarser than block 4, `inputs` the channels of an image.
     """
 
-    def __init__(self, net: nn.Module, channels: list[int], coarser: int = 0) -> None:
+    def __init__(self, net: nn.Module, channels: list[int], coarser: int = 0, inputs: int = 3) -> None:
         super().__init__()
-        self.net, self.channels = net, channels
+        self.net, self.channels, self.inputs = net, channels, inputs
         self.stride = COARSEST_STRIDE << coarser  # px, of which a side of what it sees is a multiple
         first = len(channels) - coarser - BLOCKS
         self.blocks = slice(first, first + BLOCKS)  # which of its maps end blocks 1 to 4
@@ -54,10 +55,10 @@ class Segmenter(nn.Module):
     They read what `aux_source` says: the maps that the decoder sees, or the ends of the serial blocks.
     """
 
-    def __init__(self, encoder: Encoder, decoder: nn.Module, head: nn.Module) -> None:
+    def __init__(self, encoder: Encoder, decoder: nn.Module, head: nn.Module, outputs: int = 1) -> None:
         super().__init__()
-        self.encoder, self.decoder, self.head = encoder, decoder, head
-        self.aux_heads = nn.ModuleList(nn.Conv2d(c, 1, 1) for c in encoder.channels[encoder.blocks])
+        self.encoder, self.decoder, self.head, self.outputs = encoder, decoder, head, outputs
+        self.aux_heads = nn.ModuleList(nn.Conv2d(c, outputs, 1) for c in encoder.channels[encoder.blocks])
         self.aux_source: AuxSource = "map"
 
     def forward(self, images: Tensor) -> Segmentation:
@@ -68,7 +69,10 @@ class Segmenter(nn.Module):
 
 
 class Probabilities(nn.Module):
-    """The network as inference sees it: (B, 3, S, S) -> (B, 1, S, S) probabilities in float32."""
+    """The network as inference sees it: (B, C, S, S) -> the probabilities of each class, in float32.
+
+    They are (B, 1, S, S) of the only class, or (B, K - 1, S, S): background is what they lack of 1.
+    """
 
     def __init__(self, segmenter: Segmenter) -> None:
         super().__init__()
@@ -76,8 +80,13 @@ class Probabilities(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.encoder(pad_to_stride(images, self.encoder.stride))
-        logits = self.head(self.decoder(features.maps))
-        return crop(logits, images).float().sigmoid()
+        logits = crop(self.head(self.decoder(features.maps)), images).float()
+        return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)[:, 1:]
+
+
+def outputs_of(classes: int) -> int:
+    """How many outputs a pixel has: K."""
+    return 1 if classes == 1 else classes + 1
 
 
 def pad_to_stride(images: Tensor, stride: int = COARSEST_STRIDE) -> Tensor:
@@ -88,6 +97,6 @@ def pad_to_stride(images: Tensor, stride: int = COARSEST_STRIDE) -> Tensor:
 
 
 def crop(logits: Tensor, images: Tensor) -> Tensor:
-    """The part of padded (B, 1, H, W) logits that belongs to `images`."""
+    """The part of padded (B, K, H, W) logits that belongs to `images`."""
     height, width = images.shape[-2:]
     return logits[..., :height, :width]

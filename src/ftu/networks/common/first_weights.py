@@ -8,6 +8,7 @@ from pathlib import Path
 
 import segmentation_models_pytorch as smp
 import timm
+import torch
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
@@ -67,11 +68,12 @@ def load_encoder_weights(encoder: Encoder, name: str, weights: str) -> dict[str,
     return facts | ({"at_random": left} if left else {})
 
 
-def statistics(name: str, weights: str) -> tuple[list[float], list[float]]:
+def statistics(name: str, weights: str, channels: int = 3) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of red, green, blue to standardise with, as shares of the full range.
 
     For `imagenet` and a file they are those that the weights of the encoder called `name` were trained with,
-    as timm and smp state them; without weights, ImageNet's.
+    as timm and smp state them; without weights, ImageNet's. Of grey, one channel, they are the means of the
+    three: then a grey image gives what the same image in three channels would, each so standardised.
     """
     if weights == "none":
         mean, std = MEAN, STD
@@ -81,6 +83,8 @@ def statistics(name: str, weights: str) -> tuple[list[float], list[float]]:
     else:
         facts = timm_facts(name)
         mean, std = (facts.mean, facts.std) if facts else (MEAN, STD)
+    if channels == 1:
+        return [sum(mean) / 3], [sum(std) / 3]
     return list(mean), list(std)
 
 
@@ -151,6 +155,7 @@ def _fill(net: nn.Module, found: dict[str, Tensor], source: str, added: re.Patte
     unknown = sorted(
         key for key in state if key not in own and not key.removeprefix("model.").startswith(CLASSIFIER)
     )
+    state = {key: _as_grey(value, own[key].shape) if key in own else value for key, value in state.items()}
     misshapen = sorted(key for key in own if key in state and state[key].shape != own[key].shape)
     wrong = f"train.weights: {source} does not fit the encoder"
     if missing and (prefix := _shared(found).removesuffix(_shared(own))):
@@ -164,6 +169,15 @@ def _fill(net: nn.Module, found: dict[str, Tensor], source: str, added: re.Patte
             )
     nn.Module.load_state_dict(net, {key: state.get(key, value) for key, value in own.items()})
     return ", ".join(sorted({key.split(".")[1] for key in random}))
+
+
+def _as_grey(weights: Tensor, shape: torch.Size) -> Tensor:
+    """Those of a first convolution on red, green, blue summed, where it is to read one channel; else as they
+    are. A grey image then gives what it gave in three equal channels."""
+    of_colours = (
+        weights.ndim == 4 and weights.shape[1] == 3 and shape == (len(weights), 1, *weights.shape[2:])
+    )
+    return weights.sum(1, keepdim=True) if of_colours else weights
 
 
 def _shared(names: Iterable[str]) -> str:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Self, TypeVar
 
 import safetensors
 import safetensors.torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
 from ftu.cache.hashes import sha256
@@ -19,7 +19,7 @@ from ftu.networks.common.standardize import MEAN, STD
 WEIGHTS = "weights.safetensors"
 FACTS = "model.json"
 Architecture = TypeVar("Architecture", bound=BaseModel)  # of a family
-Three = Annotated[list[float], Field(min_length=3, max_length=3)]  # of red, green, blue
+PerChannel = Annotated[list[float], Field(min_length=1, max_length=3)]  # of red, green, blue, or of grey
 
 
 class Facts(BaseModel, Generic[Architecture]):
@@ -27,9 +27,16 @@ class Facts(BaseModel, Generic[Architecture]):
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
     architecture: Architecture
-    mean: Three
-    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)]
+    mean: PerChannel
+    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1, max_length=3)]
     weights_sha256: str
+
+    @model_validator(mode="after")
+    def _one_for_each_channel(self) -> Self:
+        channels = getattr(self.architecture, "channels", 3)
+        if not len(self.mean) == len(self.std) == channels:
+            raise ValueError(f"mean {self.mean} and std {self.std} are not of {channels} channels")
+        return self
 
 
 def save(folder: Path, model: Segmenter, state: dict[str, Tensor], architecture: dict, facts: dict) -> None:
@@ -63,9 +70,10 @@ def load(folder: Path) -> tuple[Segmenter, dict]:
         Facts[builder(folder).Architecture].model_validate(facts)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
+        told = first["msg"].removeprefix("Value error, ")
         raise InputError(
-            f"{folder / FACTS}: {key}: {first['msg']}; run `dvc repro` to train the fold again"
+            f"{folder / FACTS}: {where}{told}; run `dvc repro` to train the fold again"
         ) from error
     try:
         limits.opened(folder / WEIGHTS, weights_file.LARGEST).close()

@@ -24,7 +24,7 @@ class CoatEncoder(Encoder):
     """
 
     def forward(self, images: Tensor) -> Features:
-        """(B, 3, P, P), P a multiple of the stride -> maps behind the parallel blocks, and serial ends."""
+        """(B, C, P, P), P a multiple of the stride -> maps behind the parallel blocks, and serial ends."""
         net: CoaT = self.net.model  # pyright: ignore[reportAssignmentType]
         tokens, sizes, serial, x = [], [], [], images
         for number in range(1, len(self.channels) + 1):
@@ -51,17 +51,18 @@ def as_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
     return remove_cls(tokens).transpose(1, 2).unflatten(2, size).contiguous()
 
 
-def coat(name: str, size: int, output_stride: int, drop_path: float) -> Encoder:  # noqa: ARG001
+def coat(name: str, size: int, output_stride: int, drop_path: float, inputs: int) -> Encoder:  # noqa: ARG001
     """timm's CoaT for any size; its maps have strides 4 to 32, and 64 where `name` has a fifth scale.
 
     The fifth scale is built as the fourth is, at random: both halve a map of equal width.
     """
     base = EXTENDED.get(name, name)
-    net = timm.create_model(base, features_only=True, drop_path_rate=drop_path)
+    options = {"features_only": True, "drop_path_rate": drop_path, "in_chans": inputs}
+    net = timm.create_model(base, **options)
     channels = list(net.feature_info.channels())  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
     if base == name:
-        return CoatEncoder(net, channels)
-    other = timm.create_model(base, features_only=True, drop_path_rate=drop_path)
+        return CoatEncoder(net, channels, inputs=inputs)
+    other = timm.create_model(base, **options)
     for part in SCALE:
         setattr(net.model, f"{part}5", getattr(other.model, f"{part}4"))  # pyright: ignore[reportArgumentType]
-    return CoatEncoder(net, [*channels, channels[-1]], coarser=1)
+    return CoatEncoder(net, [*channels, channels[-1]], coarser=1, inputs=inputs)

@@ -99,7 +99,7 @@ class DaFormerDecoder(nn.Module):
         return self.fuse(torch.cat([finest, *enlarged], dim=1))
 
 
-def daformer_head(width: int) -> nn.Module:
-    """(B, C, S/4, S/4) -> logits (B, 1, S, S)."""
+def daformer_head(width: int, outputs: int = 1) -> nn.Module:
+    """(B, C, S/4, S/4) -> logits (B, K, S, S)."""
     upsample = nn.Upsample(scale_factor=4, mode="bilinear", align_corners=False)
-    return nn.Sequential(nn.Conv2d(width, 1, kernel_size=1), upsample)
+    return nn.Sequential(nn.Conv2d(width, outputs, kernel_size=1), upsample)

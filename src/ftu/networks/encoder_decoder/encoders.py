@@ -17,7 +17,7 @@ from ftu.networks.common.first_weights import EXTENDED
 from ftu.networks.encoder_decoder.coat import coat
 
 
-def smp_encoder(name: str, size: int, output_stride: int, drop_path: float) -> Encoder:
+def smp_encoder(name: str, size: int, output_stride: int, drop_path: float, inputs: int) -> Encoder:
     """Any encoder of smp; those of timm that are built for one image size are built for this one.
 
     Raises InputError when `drop_path` is not 0 and the encoder has no stochastic depth.
@@ -26,13 +26,19 @@ def smp_encoder(name: str, size: int, output_stride: int, drop_path: float) -> E
     if drop_path and name.startswith("tu-"):
         options["drop_path_rate"] = drop_path
     try:
-        net = smp.encoders.get_encoder(name, weights=None, output_stride=output_stride, **options)  # pyright: ignore[reportArgumentType]
+        net = smp.encoders.get_encoder(
+            name,
+            in_channels=inputs,
+            weights=None,
+            output_stride=output_stride,
+            **options,  # pyright: ignore[reportArgumentType]
+        )
     except TypeError as error:
         if "drop_path_rate" not in str(error):
             raise
         raise no_stochastic_depth(name) from error
     set_drop_path(net, name, drop_path)
-    return Encoder(net, list(net.out_channels))
+    return Encoder(net, list(net.out_channels), inputs=inputs)
 
 
 def set_drop_path(net: nn.Module, name: str, rate: float) -> None:
@@ -65,19 +71,21 @@ def takes_one_size(name: str) -> bool:
     return bool(facts and facts.fixed_input_size)
 
 
-OWN_BUILDERS: dict[str, Callable[[str, int, int, float], Encoder]] = {"coat_": coat}
+OWN_BUILDERS: dict[str, Callable[[str, int, int, float, int], Encoder]] = {"coat_": coat}
 
 
-def build_encoder(name: str, size: int, output_stride: int, drop_path: float = 0.0) -> Encoder:
+def build_encoder(
+    name: str, size: int, output_stride: int, drop_path: float = 0.0, inputs: int = 3
+) -> Encoder:
     """The encoder called `name`, at random; one that takes one size takes (size, size), a multiple of 32.
 
-    `drop_path` is the rate of stochastic depth, in [0, 1) (Huang et al. 2016,
-    https://arxiv.org/abs/1603.09382). Raises InputError when neither timm nor smp has the encoder, or it has
-    no stochastic depth and the rate is not 0.
+    `inputs` are the channels of an image, 3 or 1. `drop_path` is the rate of stochastic depth, in [0, 1)
+    (Huang et al. 2016, https://arxiv.org/abs/1603.09382). Raises InputError when neither timm nor smp has
+    the encoder, or it has no stochastic depth and the rate is not 0.
     """
     build = next((own for prefix, own in OWN_BUILDERS.items() if name.startswith(prefix)), smp_encoder)
     try:
-        return build(name, size, output_stride, drop_path)
+        return build(name, size, output_stride, drop_path, inputs)
     except InputError:
         raise
     except Exception as error:  # smp and timm raise what they like: KeyError, TypeError, IndexError, ...

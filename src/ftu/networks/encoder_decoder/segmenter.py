@@ -34,18 +34,18 @@ class LastBlocks(nn.Module):
         return self.decoder(maps[-self.count :])
 
 
-def unet(encoder: Encoder, width: int, fuse: str) -> Parts:  # noqa: ARG001
+def unet(encoder: Encoder, width: int, fuse: str, outputs: int) -> Parts:  # noqa: ARG001
     """smp's U-Net decoder and first weights; its five steps have width, width/2, ... width/16 channels."""
     refuse_four_maps(encoder, "unet")
     channels = [max(width >> step, 1) for step in range(5)]
     decoder = UnetDecoder(encoder_channels=encoder.channels, decoder_channels=channels, n_blocks=5)
-    head = SegmentationHead(channels[-1], 1, kernel_size=3)
+    head = SegmentationHead(channels[-1], outputs, kernel_size=3)
     initialize_decoder(decoder)
     initialize_head(head)
     return decoder, head
 
 
-def deeplabv3plus(encoder: Encoder, width: int, fuse: str) -> Parts:  # noqa: ARG001
+def deeplabv3plus(encoder: Encoder, width: int, fuse: str, outputs: int) -> Parts:  # noqa: ARG001
     """smp's DeepLabV3+ decoder, as smp sets it up for an output stride of 16: with torch's first weights."""
     refuse_four_maps(encoder, "deeplabv3plus")
     decoder = DeepLabV3PlusDecoder(
@@ -57,13 +57,13 @@ def deeplabv3plus(encoder: Encoder, width: int, fuse: str) -> Parts:  # noqa: AR
         aspp_separable=True,
         aspp_dropout=0.5,
     )
-    return decoder, SegmentationHead(width, 1, kernel_size=1, upsampling=4)
+    return decoder, SegmentationHead(width, outputs, kernel_size=1, upsampling=4)
 
 
-def daformer(encoder: Encoder, width: int, fuse: str) -> Parts:
+def daformer(encoder: Encoder, width: int, fuse: str, outputs: int) -> Parts:
     """The DaFormer decoder, its maps, those from stride 4 on, joined as `fuse` says."""
     channels = encoder.channels[encoder.blocks.start :]
-    return LastBlocks(DaFormerDecoder(channels, width, fuse), len(channels)), daformer_head(width)
+    return LastBlocks(DaFormerDecoder(channels, width, fuse), len(channels)), daformer_head(width, outputs)
 
 
 def refuse_four_maps(encoder: Encoder, decoder: str) -> None:
@@ -74,7 +74,7 @@ def refuse_four_maps(encoder: Encoder, decoder: str) -> None:
         )
 
 
-DECODERS: dict[str, Callable[[Encoder, int, str], Parts]] = {
+DECODERS: dict[str, Callable[[Encoder, int, str, int], Parts]] = {
     "unet": unet,
     "deeplabv3plus": deeplabv3plus,
     "daformer": daformer,
@@ -93,6 +93,8 @@ class Architecture(BaseModel):
     fuse: str
     size: Annotated[int, Field(ge=1, le=2**15)]  # px
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0  # older versions did not write it
+    channels: Literal[1, 3] = 3  # of an image
+    outputs: Annotated[int, Field(ge=1, le=255)] = 1
 
 
 def takes_one_size(architecture: Mapping[str, Any]) -> bool:
@@ -101,13 +103,23 @@ def takes_one_size(architecture: Mapping[str, Any]) -> bool:
 
 
 def build_segmenter(
-    *, encoder: str, decoder: str, width: int, fuse: str, size: int, drop_path: float = 0.0
+    *,
+    encoder: str,
+    decoder: str,
+    width: int,
+    fuse: str,
+    size: int,
+    drop_path: float = 0.0,
+    channels: int = 3,
+    outputs: int = 1,
 ) -> Segmenter:
     """The network by name, at random: first_weights loads the encoder's.
 
-    `drop_path` is the rate of stochastic depth. Raises InputError when timm and smp know no such encoder, it
+    `drop_path` is the rate of stochastic depth, `channels` those of an image, `outputs` how many logits a
+    pixel gets. Raises InputError when timm and smp know no such encoder, it
     has no stochastic depth and the rate is not 0, or the decoder cannot read its maps.
     """
     padded = size + -size % COARSEST_STRIDE
-    maps = encoders.build_encoder(encoder, padded, OUTPUT_STRIDE.get(decoder, COARSEST_STRIDE), drop_path)
-    return Segmenter(maps, *DECODERS[decoder](maps, width, fuse))
+    stride = OUTPUT_STRIDE.get(decoder, COARSEST_STRIDE)
+    maps = encoders.build_encoder(encoder, padded, stride, drop_path, channels)
+    return Segmenter(maps, *DECODERS[decoder](maps, width, fuse, outputs), outputs)

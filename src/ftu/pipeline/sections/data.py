@@ -14,7 +14,12 @@ def _column_or_pattern(text: str) -> str:
     return text
 
 
+MOST_SLICES = 400  # of the sample: 1 GB of memory
 Told = Annotated[Text, AfterValidator(_column_or_pattern)]
+
+
+CLASS_NAME, MOST_CLASSES = r"^[A-Za-z0-9][A-Za-z0-9_. -]{0,39}$", 250
+ClassName = Annotated[str, Field(pattern=CLASS_NAME)]
 
 
 class Data(Section):
@@ -37,6 +42,24 @@ class Data(Section):
     comes nearest to the competition's."""
     z: Told
     """The number of a slice in its volume: a column, or such a regular expression; `''`: no volumes."""
+    channels: Literal[1, 3]
+    """Of an image: 3 (RGB), or 1 (grey)."""
+    classes: Annotated[list[ClassName], Field(min_length=1, max_length=MOST_CLASSES)]
+    """What masks tell apart, besides the background: the first has the number 1 in them, and so on. Of one
+    class masks hold 0 and 1, or 0 and 255."""
+
+    @model_validator(mode="after")
+    def _classes_can_be_told_apart(self) -> Self:
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes must have different names, got {self.classes}")
+        if "background" in self.classes:
+            raise ValueError("classes names background, which is 0 in every mask; leave it out")
+        if self.layout == "competition" and (self.channels != 3 or len(self.classes) > 1):
+            raise ValueError(
+                f"the competition's images have 3 channels and its masks one class, got channels "
+                f"{self.channels} and {len(self.classes)} classes; use layout: folders"
+            )
+        return self
 
     @model_validator(mode="after")
     def _the_scale_is_known(self) -> Self:
@@ -56,12 +79,26 @@ class Data(Section):
 class Sample(Section):
     """The embedded sample, which is drawn whatever `data.root` says."""
 
+    kind: Literal["histology", "cells"]
+    """`histology`: tissue of five organs, in the competition's layout. `cells`: slices of two volumes, grey,
+    with three classes, in `folders`."""
     seed: Seed
     """Which images are drawn."""
     train: Annotated[int, Field(ge=1, le=10_000)]
     """Training images."""
     test: Annotated[int, Field(ge=1, le=10_000)]
     """Test images."""
+
+    @model_validator(mode="after")
+    def _two_volumes_can_be_drawn(self) -> Self:
+        if self.kind == "cells" and self.train < 2:
+            raise ValueError("train is 1, and kind cells draws two volumes; give at least a slice of each: 2")
+        if self.kind == "cells" and self.train + self.test > MOST_SLICES:
+            raise ValueError(
+                f"train {self.train} and test {self.test} make {self.train + self.test} slices, and those of "
+                f"kind cells are held in memory: draw at most {MOST_SLICES}"
+            )
+        return self
 
 
 class Split(Section):

@@ -10,13 +10,13 @@ from ftu.pipeline.sections.fields import Count, NotNegative, Section, Seed
 class Postprocess(Section):
     """How a map of probabilities becomes a mask: [calibration.md](calibration.md)."""
 
-    method: Literal["table", "otsu", "quantile"]
+    method: Literal["table", "otsu", "quantile", "argmax"]
     """Where an image's threshold comes from: `thresholds`; Otsu's, on its own map; the organ's share of
-    foreground in the training masks."""
-    smallest_object: NotNegative
-    """um2: smaller objects are dropped; 0: none."""
-    largest_hole: NotNegative
-    """um2: holes up to this are filled; 0: none."""
+    foreground in the training masks. `argmax`, of several classes: none, each pixel is of the likeliest."""
+    smallest_object: NotNegative | dict[str, NotNegative]
+    """um2: smaller objects are dropped; 0: none. Of several classes one for all, or `<class>`: its own."""
+    largest_hole: NotNegative | dict[str, NotNegative]
+    """um2: holes up to this are filled; 0: none. Of several classes as `smallest_object`."""
     never_empty: Literal["off", "warn", "lower"]
     """What is done about an empty mask: nothing, a warning, or a lower threshold until it holds an object."""
 
@@ -44,3 +44,10 @@ class Calibrate(Section):
     """Draws behind each interval."""
     seed: Seed
     """These draws."""
+
+
+class Evaluate(Section):
+    """Scores of the masks: [scores.md](scores.md)."""
+
+    tolerance: NotNegative
+    """um: how far an outline may lie off in surface Dice; 0: two pixels of the image."""

@@ -135,6 +135,13 @@ class Train(Section):
     loss: Loss
     organ_weights: dict[str, NotNegative]
     """`<organ>`: weight of the loss of its images; those not named count 1."""
+    standardize: Literal["imagenet", "unit", "dataset"]
+    """What makes pixels inputs. `imagenet`: mean and deviation that the encoder's weights were trained with
+    (without weights, ImageNet's). `unit`: values from 0 to 1. `dataset`: those of this fold's training
+    images."""
+    crops: Annotated[int, Field(ge=1, le=10_000)]
+    """Windows of an image in an epoch, where `resize.mode` is `microns`: as many as it holds, for large
+    ones."""
     balance: Literal["none", "organ", "foreground"]
     """`none`: an epoch shows each image once. `organ`: as many draws, each organ as often as the others.
     `foreground`: where `resize.mode` is `microns`, every second window is laid over foreground."""

@@ -1,7 +1,7 @@
 """Changes of colour that multiply, as in the authors' code of the switched auxiliary loss.
 
 A factor keeps white paper white in hue and leaves black black, where an added amount clips pale tissue.
-Images are (H, W, 3) uint8 RGB; no function writes into its input.
+Images are (H, W, C) uint8, RGB or grey; no function writes into its input.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 def gain(image: np.ndarray, factor: float) -> np.ndarray:
     """Every value times `factor`, rounded, at most 255."""
-    return cv2.convertScaleAbs(image, alpha=factor)
+    return cv2.convertScaleAbs(image, alpha=factor).reshape(image.shape)  # OpenCV drops a single channel
 
 
 def hue_saturation(image: np.ndarray, hue: float, saturation: float) -> np.ndarray:
@@ -32,9 +32,12 @@ def noise(image: np.ndarray, limit: float, rng: np.random.Generator) -> np.ndarr
     return np.rint(np.clip(image + amounts[..., None], 0, 255)).astype(np.uint8)
 
 
-def picks(count: int, *, gain_limit: float, hue_limit: float, noise_limit: float) -> Change:
+def picks(
+    count: int, *, gain_limit: float, hue_limit: float, noise_limit: float, channels: int = 3
+) -> Change:
     """A function (image, rng) -> image: `count` picks with replacement out of nothing, noise, gain, and hue
-    with saturation, each as likely as the others; factors are evenly drawn in 1 +- their limit."""
+    with saturation, which grey lacks, each as likely as the others; factors are evenly drawn in 1 +- their
+    limit."""
 
     def factor(limit: float, rng: np.random.Generator) -> float:
         return float(rng.uniform(1 - limit, 1 + limit))
@@ -43,8 +46,11 @@ def picks(count: int, *, gain_limit: float, hue_limit: float, noise_limit: float
         lambda image, _: image,
         lambda image, rng: noise(image, noise_limit, rng),
         lambda image, rng: gain(image, factor(gain_limit, rng)),
-        lambda image, rng: hue_saturation(image, factor(hue_limit, rng), factor(hue_limit, rng)),
     ]
+    if channels == 3:
+        changes.append(
+            lambda image, rng: hue_saturation(image, factor(hue_limit, rng), factor(hue_limit, rng))
+        )
 
     def change(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         for number in rng.integers(len(changes), size=count):

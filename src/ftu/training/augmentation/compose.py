@@ -77,8 +77,11 @@ def augmentation(
     noise_std: Sequence[float],
     stain: float = 0.0,
     foreground: bool = False,
+    channels: int = 3,
 ) -> Augmentation:
-    """A function (image, mask, seed, own) -> (image, mask) on (side, side, 3) uint8 and (side, side) uint8.
+    """A function (image, mask, seed, own) -> (image, mask) on (side, side, C) uint8 and (side, side) uint8.
+
+    `channels` is C, 3 (RGB) or 1 (grey, for which `hue` and `stain` have to be 0).
 
     With `windows` it takes images of any size and first draws a window of them (`random_window`). `own` are
     the image's stains: with probability `stain` they are swapped for one of DYES; None: it keeps them.
@@ -116,7 +119,8 @@ def augmentation(
         A.HueSaturationValue(hue_limit * 180, hue_limit * 255, hue_limit * 255, p=hue),
         A.GaussNoise(std_range=(noise_std[0], noise_std[1]), p=noise),
     ]
-    multiply = picks(colour_picks, gain_limit=contrast_limit, hue_limit=hue_limit, noise_limit=noise_limit)
+    limits = {"gain_limit": contrast_limit, "hue_limit": hue_limit, "noise_limit": noise_limit}
+    multiply = picks(colour_picks, **limits, channels=channels)
     compose = A.Compose(steps + (additive if colour == "additive" else []))
 
     def apply(

@@ -18,7 +18,7 @@ def random_window(
     scales: Sequence[float],
     foreground: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A square of an image (H, W, 3) uint8 and its mask (H, W), each at (side, side); what is smaller is
+    """A square of an image (H, W, C) uint8 and its mask (H, W), each at (side, side); what is smaller is
     mirrored.
 
     Its own side is `side` times a factor from `scales` (smallest, largest), log-uniformly drawn: above 1 the
@@ -39,7 +39,7 @@ def random_window(
         return image, mask
     smooth = cv2.INTER_AREA if own > side else cv2.INTER_LINEAR
     return (
-        cv2.resize(image, (side, side), interpolation=smooth),
+        cv2.resize(image, (side, side), interpolation=smooth).reshape(side, side, -1),
         cv2.resize(mask, (side, side), interpolation=NEAREST_EXACT),
     )
 

@@ -1,4 +1,8 @@
-"""The loss: named terms of the logits, plus weighted BCE of auxiliary logits (paper, section 5)."""
+"""The loss: named terms of the logits, plus weighted BCE of auxiliary logits (paper, section 5).
+
+Of one class there is one logit a pixel. Of two classes or more there is one for the background, too: then
+cross-entropy takes the place of BCE, and probabilities are their softmax. Shapes: B batch, K logits.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -11,27 +15,47 @@ from ftu.files.limits import COARSEST_STRIDE
 from ftu.networks.common.contract import Segmentation, Segmenter, pad_to_stride
 from ftu.training.losses.schedules import AUX_TERMS, MAIN_TERMS
 
-Term = Callable[[Tensor, Tensor], Tensor]  # (B, 1, h, w) float32 logits and masks of 0 to 1 -> a scalar
-bce: Term = F.binary_cross_entropy_with_logits
+# (B, K, h, w) float32 logits, and as many shares of each pixel that its classes hold, 0 to 1 -> a scalar
+Term = Callable[[Tensor, Tensor], Tensor]
+
+
+def bce(logits: Tensor, masks: Tensor) -> Tensor:
+    """Binary cross-entropy; of several classes, cross-entropy."""
+    if logits.shape[1] == 1:
+        return F.binary_cross_entropy_with_logits(logits, masks)
+    return F.cross_entropy(logits, masks)
 
 
 def dice(logits: Tensor, masks: Tensor) -> Tensor:
-    """1 - soft Dice of each image, their mean; an image without foreground counts 0, as in smp.
+    """1 - soft Dice of each image and class, their mean; a class that an image lacks counts 0, as in smp.
 
     Source: Milletari et al. 2016, https://arxiv.org/abs/1606.04797.
     """
-    one_channel_an_image = (1, len(logits), *logits.shape[2:])
-    return DiceLoss("multilabel")(logits.reshape(one_channel_an_image), masks.reshape(one_channel_an_image))
+    several = logits.shape[1] > 1
+    if several:
+        logits, masks = logits.softmax(1)[:, 1:], masks[:, 1:]
+    one_channel_each = (1, logits.shape[0] * logits.shape[1], *logits.shape[2:])
+    loss = DiceLoss("multilabel", from_logits=not several)
+    return loss(logits.reshape(one_channel_each), masks.reshape(one_channel_each))
 
 
 def focal(logits: Tensor, masks: Tensor) -> Tensor:
-    """Lin et al. 2017, https://arxiv.org/abs/1708.02002: BCE of a pixel times (1 - its probability)^2."""
-    return FocalLoss("binary", gamma=2.0)(logits, masks)
+    """Lin et al. 2017, https://arxiv.org/abs/1708.02002: `bce` of a pixel times (1 - its probability)^2."""
+    if logits.shape[1] == 1:
+        return FocalLoss("binary", gamma=2.0)(logits, masks)
+    each = F.cross_entropy(logits, masks, reduction="none")
+    return ((1 - torch.exp(-each)) ** 2 * each).mean()
 
 
 def lovasz(logits: Tensor, masks: Tensor) -> Tensor:
-    """The Lovasz hinge of each image, their mean. Source: Berman et al. 2018, https://arxiv.org/abs/1705.08790."""
-    return LovaszLoss("binary", per_image=True)(logits, masks)
+    """The Lovasz hinge of each image, their mean; of several classes Lovasz-Softmax, over those that are
+    there.
+
+    Source: Berman et al. 2018, https://arxiv.org/abs/1705.08790.
+    """
+    if logits.shape[1] == 1:
+        return LovaszLoss("binary", per_image=True)(logits, masks)
+    return LovaszLoss("multiclass", per_image=True)(logits, masks.argmax(1))
 
 
 TERMS: dict[str, Term] = {"bce": bce, "dice": dice, "focal": focal, "lovasz": lovasz}
@@ -41,9 +65,19 @@ TERMS: dict[str, Term] = {"bce": bce, "dice": dice, "focal": focal, "lovasz": lo
 TARGETS = {"exact": "nearest-exact", "area": "area", "nearest": "nearest"}
 
 
+def shares(masks: Tensor, outputs: int) -> Tensor:
+    """(B, K, S, S) float32: what of each pixel each class holds, of (B, 1, S, S) masks of their numbers.
+
+    Of one class that is the mask; of more, 0 or 1 for the background and each of them.
+    """
+    if outputs == 1:
+        return masks
+    return F.one_hot(masks[:, 0].long(), outputs).permute(0, 3, 1, 2).to(torch.float32)
+
+
 def aux_target(masks: Tensor, shape: torch.Size, kind: str, stride: int = COARSEST_STRIDE) -> Tensor:
-    """(B, 1, S, S) masks, padded to the encoder's `stride` as images are, at (h, w): 0 or 1; for `area`
-    shares of foreground."""
+    """(B, K, S, S) shares, padded to the encoder's `stride` as images are, at (h, w): 0 or 1; for `area`
+    what lies between, too."""
     return F.interpolate(pad_to_stride(masks, stride), shape[-2:], mode=TARGETS[kind])
 
 
@@ -61,6 +95,7 @@ def loss_terms(
     `target` is a key of TARGETS. `importance` (B,) weights the images of the batch; None: all count 1.
     """
     logits, terms = output.logits.float(), {}
+    masks = shares(masks, logits.shape[1])
     for name in MAIN_TERMS:
         if weights.get(name):
             terms[name] = weighted(TERMS[name], logits, masks, importance)
