@@ -233,7 +233,7 @@ def test_images_that_are_all_alike_have_no_statistics(tmp_path):
 
 
 def test_what_the_competition_has_is_described_as_before_and_gives_the_bytes_it_gave():
-    """Of RGB and one class nothing new stands in model.json, which the weights' hash and later stages read."""
+    """Of RGB and one class model.json says nothing new, which the later stages read."""
     spec = importlib.util.spec_from_file_location("train_stage", ROOT / "stages" / "train.py")
     assert spec
     assert spec.loader
