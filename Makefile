@@ -19,7 +19,7 @@ env: .venv/.ready ## make the environment in .venv, as uv.lock says
 
 .venv/.ready: uv.lock pyproject.toml
 	@command -v uv >/dev/null || { "$$PYTHON" -m venv .uv && .uv/bin/pip install --quiet uv; }
-	uv sync --quiet --locked --python "$$PYTHON"
+	uv sync --quiet --locked --compile-bytecode --python "$$PYTHON"
 	@touch $@
 
 .PHONY: doctor

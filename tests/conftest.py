@@ -20,6 +20,10 @@ from ruamel.yaml import YAML
 from ftu.datasets.sample import write_histology
 from imports import ROOT
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: their threads would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 settings.register_profile("untimed", deadline=None)  # the machine may be busy
 settings.load_profile("untimed")
 os.environ["PATH"] = os.pathsep.join([str(ROOT / ".uv" / "bin"), os.environ["PATH"]])  # as in the Makefile

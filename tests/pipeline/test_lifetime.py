@@ -82,9 +82,9 @@ def test_in_a_sandbox_that_hides_other_processes_nothing_is_watched(folder, name
 
 
 def test_a_stage_whose_dvc_is_gone_before_it_looks_ends_at_once(folder):
-    late = "while [ $PPID = $(ps -o ppid= -p $$) ]; do sleep 0.05; done; " + " ".join(SCRIPT)
+    late = "touch begun; while [ $PPID = $(ps -o ppid= -p $$) ]; do sleep 0.05; done; " + " ".join(SCRIPT)
     with launcher(folder, ["bash", "-c", late]) as dvc:
-        wait_for(lambda: len(dvc.processes()) > 1)
+        wait_for((folder / "begun").exists)  # before, the shell does not know yet whose child it is
         dvc.process.kill()
         wait_for(lambda: not dvc.processes())
         assert writing(folder) == []
