@@ -35,6 +35,7 @@ def what_is_wanted(params: Params) -> member_checks.Wanted:
         due["shifted"] = held_out & set(csvfile.read_csv(paths.SHIFTED / "shifted.csv")["id"])
     return member_checks.Wanted(
         organs=params.data.organs,
+        classes=params.data.classes,
         images=index,
         due=due,
         sets=fold_maps.set_names(params.predict.tta, params.predict.candidates),

@@ -142,7 +142,11 @@ def wanted_by(project, **changes) -> member_checks.Wanted:
     index, table = read_index(data / "images.csv"), folds.read_folds(data / "folds.csv")
     due = {"oof": set(table["id"]), "test": set(index.loc[index["set"] == "test", "id"])}
     wanted = member_checks.Wanted(
-        project.params["data"]["organs"], index, due, ["flips"], project.params["shift"]
+        **{name: project.params["data"][name] for name in ("organs", "classes")},
+        images=index,
+        due=due,
+        sets=["flips"],
+        shift=project.params["shift"],
     )
     return wanted._replace(**changes)
 
@@ -200,6 +204,10 @@ def other_organs(folder: Path) -> None:
     damage_params(folder, data={"organs": ["kidney", "lung"]})
 
 
+def other_classes(folder: Path) -> None:
+    damage_params(folder, data={"classes": ["gland", "vessel"]})
+
+
 def other_ids(folder: Path) -> None:
     path = folder / "data" / "images.csv"
     table = pd.read_csv(path, dtype=str)
@@ -246,6 +254,10 @@ def no_params(folder: Path) -> None:
 
 DAMAGES = {
     "other organs": (other_organs, ("has data.organs ['kidney', 'lung'], this project ['kidney', 'large",)),
+    "other classes": (
+        other_classes,
+        ("has data.classes ['gland', 'vessel'], this project ['ftu']", "averaged by their place"),
+    ),
     "other ids": (other_ids, ("was made on other images: 2 rows", "9999 (train, ", "same data set")),
     "other sizes": (other_sizes, ("2 rows of data/images.csv", " x 77 px)", "take it out")),
     "no predictions": (

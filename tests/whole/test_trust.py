@@ -329,7 +329,7 @@ def foreign(new_project, small_sample) -> tuple[Path, Wanted]:
     index = read_index(project.folder / "data" / "images.csv")
     ids = {name: set(index.loc[index["set"] == name, "id"]) for name in ("train", "test")}
     due = {"oof": ids["train"], "test": ids["test"]}
-    return project.folder, Wanted(project.params["data"]["organs"], index, due, ["flips"], {})
+    return project.folder, Wanted(project.params["data"]["organs"], ["ftu"], index, due, ["flips"], {})
 
 
 def test_a_member_that_is_as_it_should_be_is_fetched(foreign, tmp_path):

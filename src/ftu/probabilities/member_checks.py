@@ -1,4 +1,4 @@
-"""Whether another experiment may be averaged with this one: the same organs, images, views and shift."""
+"""Whether another experiment may be averaged with this one: its organs, classes, images, views and shift."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from fsspec import AbstractFileSystem
 
 from ftu.errors import InputError, some
 
+ONE = ["ftu"]  # the classes of projects that do not name any
 COLUMNS = ["id", "set", "img_height", "img_width"]  # of data/images.csv: those that must agree
 
 
@@ -16,6 +17,7 @@ class Wanted(NamedTuple):
     """What an experiment has to have."""
 
     organs: Sequence[str]
+    classes: Sequence[str]
     images: pd.DataFrame  # data/images.csv
     due: Mapping[str, set[str]]  # part (oof, test, shifted) -> ids of which a map must be there
     sets: Sequence[str]  # of views, of each
@@ -29,6 +31,11 @@ def check_alike(name: str, params: Mapping[str, Any], index: pd.DataFrame, wante
         raise InputError(
             f"ensemble.members: {name!r} has data.organs {sorted(organs)}, this project "
             f"{sorted(wanted.organs)}; take it out, or train it for the same"
+        )
+    if (classes := params["data"].get("classes", ONE)) != list(wanted.classes):
+        raise InputError(
+            f"ensemble.members: {name!r} has data.classes {classes}, this project {list(wanted.classes)}, "
+            "and bands of maps are averaged by their place; take it out, or train it for the same"
         )
     theirs, ours = (
         set(table[COLUMNS].itertuples(index=False, name=None)) for table in (index, wanted.images)
