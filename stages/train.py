@@ -1,18 +1,11 @@
 """Train the network on all folds but one; a run that was stopped goes on after its last whole epoch."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
 from ftu.files import folds
 from ftu.pipeline import launch, paths
 from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.params import Params, load_params
 from ftu.pipeline.stage import fold_argument, run, warn
 from ftu.training.losses import schedules
-
-if TYPE_CHECKING:
-    pass
 
 LOADING = {"batch_size", "accumulate", "valid_batch_size", "workers"}
 SAMPLING = {"seed", "cache", "balance", "organ_weights", "crops"}
@@ -30,7 +23,7 @@ def main() -> str:
 
 
 def train(number: int, params: Params) -> str:
-    from ftu.networks.common import devices
+    from ftu.networks.common import build, devices
     from ftu.training import fold, resume
     from ftu.training.accelerator import accelerate, explain_out_of_memory, usable_precision
     from ftu.training.rounds import Rounds
@@ -38,10 +31,12 @@ def train(number: int, params: Params) -> str:
     from ftu.training.samples import batches
 
     settings, side = params.train, params.resize.side
+    channels, classes = params.data.channels, params.data.classes
     device = devices.choose_device(settings.device, launch.local(settings.processes))
     precision = usable_precision(device, settings.precision)
     accelerator = accelerate(device, precision, settings.accumulate)
-    architecture = describe(params)
+    size = {"size": side, "channels": channels, "classes": len(classes)}
+    architecture = build.described(settings.model.model_dump(), **size)
     rounds = Rounds(architecture, **settings.model_dump(include=DEALING))
     rounds.check()  # draws random numbers
     rounds.try_step()
@@ -53,7 +48,7 @@ def train(number: int, params: Params) -> str:
 
     table, images = folds.read_folds(paths.FOLDS), paths.NORMALIZED / "train"
     learnt, held_out = folds.divide(table, number)
-    seen, channels = [images / f"{name}.png" for name in learnt], params.data.channels
+    seen = [images / f"{name}.png" for name in learnt]
     mean, std = fold.statistics(settings.standardize, **first, channels=channels, images=seen)
     samples = fold.samples(
         images,
@@ -83,27 +78,13 @@ def train(number: int, params: Params) -> str:
         if accelerator.is_main_process:
             warn(fold.phase_one(running) if settings.aux_loss == "switched" else "")
             facts = {"fold": number, "seed": settings.seed, "precision": precision}
-            facts |= {"encoder_weights": source, "mean": mean, "std": std} | named(params)
+            facts |= {"encoder_weights": source, "mean": mean, "std": std}
+            facts |= {"classes": classes} if len(classes) > 1 else {}
             with whole_folder(paths.model(number)) as folder:
                 fold.save(folder, running, architecture, facts)
         state.remove()
     dice = running.checkpoints.shipped.dice
     return f"{len(running.rows)} epochs, Dice {dice:.4f}" if accelerator.is_main_process else ""
-
-
-def describe(params: Params) -> dict[str, Any]:
-    """What builds the network. Of RGB images and one class it says what earlier versions said."""
-    from ftu.networks.common import contract
-
-    channels, classes = params.data.channels, len(params.data.classes)
-    size = {**params.train.model.model_dump(), "size": params.resize.side}
-    own = {"channels": channels, "outputs": contract.outputs_of(classes)}
-    return size if channels == 3 and classes == 1 else size | own
-
-
-def named(params: Params) -> dict[str, Any]:
-    """The names of several classes, for people."""
-    return {"classes": params.data.classes} if len(params.data.classes) > 1 else {}
 
 
 def tell(source: dict[str, str], asked: str, precision: str) -> None:

@@ -1,6 +1,5 @@
 """Laws of training on several classes and on grey: losses, validation, networks, samples."""
 
-import importlib.util
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch.nn import functional as F
 
 from ftu.errors import InputError
 from ftu.files import png
-from ftu.networks.common import contract, first_weights, standardize
+from ftu.networks.common import build, contract, first_weights, standardize
 from ftu.networks.common.contract import Probabilities, Segmentation
 from ftu.networks.encoder_decoder.encoders import build_encoder
 from ftu.networks.encoder_decoder.segmenter import build_segmenter
@@ -234,16 +233,8 @@ def test_images_that_are_all_alike_have_no_statistics(tmp_path):
 
 def test_what_the_competition_has_is_described_as_before_and_gives_the_bytes_it_gave():
     """Of RGB and one class model.json says nothing new, which the later stages read."""
-    spec = importlib.util.spec_from_file_location("train_stage", ROOT / "stages" / "train.py")
-    assert spec
-    assert spec.loader
-    stage = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(stage)
-    params = load_params(ROOT / "params.yaml")
-    model = params.train.model.model_dump()
-    assert stage.describe(params) == model | {"size": params.resize.side}
-    assert stage.named(params) == {}
-    cells = load_params(ROOT / "profiles/cells.yaml")
-    described = stage.describe(cells)
-    assert (described["channels"], described["outputs"]) == (1, 4)
-    assert stage.named(cells) == {"classes": ["membrane", "mitochondrion", "vesicle"]}
+    model = load_params(ROOT / "params.yaml").train.model.model_dump()
+    assert build.described(model, size=256, channels=3, classes=1) == model | {"size": 256}
+    for channels, classes, outputs in ((1, 1, 1), (3, 2, 3), (1, 3, 4)):
+        described = build.described(model, size=256, channels=channels, classes=classes)
+        assert described == model | {"size": 256, "channels": channels, "outputs": outputs}

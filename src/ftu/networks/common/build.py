@@ -7,9 +7,18 @@ from types import ModuleType
 from typing import Any
 
 from ftu.errors import InputError
-from ftu.networks.common.contract import Segmenter
+from ftu.networks.common.contract import Segmenter, outputs_of
 
 OLDEST = "encoder_decoder"  # the family of a model.json that names none
+
+
+def described(model: Mapping[str, Any], *, size: int, channels: int, classes: int) -> dict[str, Any]:
+    """What `build` takes for a network of these parameters (train.model) and images of `size` px.
+
+    Of RGB images and one class it says what earlier versions said: their files have the same bytes.
+    """
+    own = {"channels": channels, "outputs": outputs_of(classes)}
+    return {**model, "size": size} | ({} if channels == 3 and classes == 1 else own)
 
 
 def build(architecture: Mapping[str, Any]) -> Segmenter:
