@@ -14,7 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ftu.datasets import image_files, synthetic
+from ftu.datasets import image_files
+from ftu.datasets.synthetic import histology
 from ftu.files import png
 from ftu.pipeline.workers.pool import Pool
 from ftu.preprocessing import stain
@@ -25,9 +26,9 @@ IMAGES, SIDE, SIZE, REPEATS = 16, 3000, 768, 3
 
 def write_images(folder: Path) -> list[Path]:
     for index in range(IMAGES):
-        organ = list(synthetic.ORGANS)[index % len(synthetic.ORGANS)]
+        organ = list(histology.ORGANS)[index % len(histology.ORGANS)]
         rng = np.random.default_rng(index)
-        image, _ = synthetic.draw(organ, "HPA", height=SIDE, width=SIDE, pixel_size=0.4, rng=rng)
+        image, _ = histology.draw(organ, "HPA", height=SIDE, width=SIDE, pixel_size=0.4, rng=rng)
         image_files.write_tiff(folder / f"{index}.tiff", image)
     return sorted(folder.glob("*.tiff"))
 

@@ -26,7 +26,8 @@ from tqdm import tqdm
 
 import costs
 from costs import DEALT, Setting
-from ftu.datasets import image_files, synthetic
+from ftu.datasets import image_files
+from ftu.datasets.synthetic import histology
 from ftu.files import csvfile, rle
 
 ROOT = Path(__file__).parents[1]
@@ -88,9 +89,9 @@ def cost(folder: Path, *command: str) -> Cost:
 
 def write_data(folder: Path, setting: Setting) -> None:
     """A data set in the competition's layout: few drawn images, and these rolled and repeated to size."""
-    rng, side, organs = np.random.default_rng(0), round((setting.native * 1e6) ** 0.5), list(synthetic.ORGANS)
+    rng, side, organs = np.random.default_rng(0), round((setting.native * 1e6) ** 0.5), list(histology.ORGANS)
     drawn = [
-        synthetic.draw(organs[turn % 5], "HPA", height=SIDE, width=SIDE, pixel_size=1000 / SIDE, rng=rng)
+        histology.draw(organs[turn % 5], "HPA", height=SIDE, width=SIDE, pixel_size=1000 / SIDE, rng=rng)
         for turn in range(DRAWN)
     ]
     repeats = -(-side // SIDE)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ftu.cache import per_image
-from ftu.datasets import duplicates, groups, image_files, volumes
+from ftu.datasets import duplicates, groups, image_files, resolution, volumes
 from ftu.datasets.layouts import LAYOUTS
 from ftu.files.index import image_rows
 from ftu.pipeline import paths
@@ -32,7 +32,7 @@ def main() -> str:
     pool = Pool(**params.compute.model_dump())
     check = keep(partial(image_files.check_image, channels=params.data.channels), reads=1, writes=0)
     done = pool.each(check, files, shapes, sizes, doing="check images")
-    warn(image_files.printed_in_words(files, [item.result["printed"] for item in done]))
+    warn(resolution.printed_in_words(files, [item.result["printed"] for item in done]))
     hashes = [item.result["hash"] for item in done]
     found = groups.of(train, test, params.data.group, duplicates.pairs(hashes))
     for sentence in found.warnings:

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from ftu.datasets import competition, folders, image_files
 from ftu.datasets.sample import LARGEST, SAMPLES, SLICE, write_cells, write_histology
-from ftu.datasets.synthetic import ORGANS, STAINS
+from ftu.datasets.synthetic.histology import ORGANS, STAINS
 from ftu.files import csvfile, rle
 from ftu.files.index import ImageRow, image_rows
 from ftu.preprocessing import stain

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ftu.datasets.synthetic import ORGANS, STAINS, draw
+from ftu.datasets.synthetic.histology import ORGANS, STAINS, draw
 
 ALL = [(organ, source) for organ in ORGANS for source in STAINS]
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ftu.datasets.synthetic_cells import MEMBRANE, MITOCHONDRION, PERIOD, VESICLE, draw
+from ftu.datasets.synthetic.cells import MEMBRANE, MITOCHONDRION, PERIOD, VESICLE, draw
 
 CLASSES = MEMBRANE, MITOCHONDRION, VESICLE
 

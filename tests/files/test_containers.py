@@ -18,7 +18,7 @@ from rasterio.enums import Resampling
 import no_files
 import tiff_by_hand
 from ftu.cache import per_image
-from ftu.datasets import image_files
+from ftu.datasets import image_files, resolution
 from ftu.errors import InputError
 from ftu.files import gdal, limits, tiff
 
@@ -344,11 +344,11 @@ def test_what_is_no_file_of_a_bounded_size_is_neither_opened_nor_hashed(tmp_path
     assert limits.file_fault(path)
 
 
-@pytest.mark.parametrize("resolution", ["abc", "nan", "inf", "-1", "0", "1e999", ""])
-def test_a_resolution_that_is_none_states_nothing(resolution):
-    tags = {"TIFFTAG_XRESOLUTION": resolution, "TIFFTAG_RESOLUTIONUNIT": "2"}
-    assert image_files.stated_pixel_size(tags) == {}
-    assert image_files.print_resolution(tags) == 0
+@pytest.mark.parametrize("dots", ["abc", "nan", "inf", "-1", "0", "1e999", ""])
+def test_a_resolution_that_is_none_states_nothing(dots):
+    tags = {"TIFFTAG_XRESOLUTION": dots, "TIFFTAG_RESOLUTIONUNIT": "2"}
+    assert resolution.stated(tags) == {}
+    assert resolution.printed(tags) == 0
 
 
 @pytest.mark.parametrize("dpi", [72, 300, 1200, 2400])
@@ -358,6 +358,6 @@ def test_a_resolution_for_a_printer_is_told_and_not_believed(tmp_path, dpi):
     facts = image_files.check_image(path, (HEIGHT, WIDTH), 0.4)
     assert facts["printed"] == dpi
     assert f"1 images state a resolution for a screen or printer ({path}: {dpi} dpi)" in (
-        image_files.printed_in_words([path], [dpi])
+        resolution.printed_in_words([path], [dpi])
     )
-    assert image_files.printed_in_words([path], [0]) == ""
+    assert resolution.printed_in_words([path], [0]) == ""

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 from rasterio.enums import Resampling
 
-from ftu.datasets import image_files
+from ftu.datasets import image_files, resolution
 from ftu.errors import InputError
 from ftu.files import gdal, png
 from ftu.preprocessing import resize
@@ -426,7 +426,7 @@ def test_a_write_that_fails_is_an_error(tmp_path, write):
 )
 def test_what_tags_state_of_a_pixel(tags, stated):
     named = dict(zip("xy", stated, strict=True)) if stated else {}
-    assert image_files.stated_pixel_size({f"TIFFTAG_{key}": value for key, value in tags.items()}) == named
+    assert resolution.stated({f"TIFFTAG_{key}": value for key, value in tags.items()}) == named
 
 
 @pytest.mark.parametrize(("pixel_size", "taken"), [(0.4, True), (0.41, True), (0.5, False), (0.3, False)])

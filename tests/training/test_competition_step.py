@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import toy
-from ftu.datasets import synthetic
+from ftu.datasets.synthetic import histology
 from ftu.files import png
 from ftu.networks.common.build import build
 from ftu.pipeline.params import load_params
@@ -34,7 +34,7 @@ def loaders(params, tmp_path_factory):
     """One synthetic image, augmented as the profile says. Batch 1: one image takes about 5 GB."""
     folder, size = tmp_path_factory.mktemp("samples"), params.resize.side
     rng = np.random.default_rng(0)
-    image, mask = synthetic.draw("kidney", "HPA", height=size, width=size, pixel_size=1000 / size, rng=rng)
+    image, mask = histology.draw("kidney", "HPA", height=size, width=size, pixel_size=1000 / size, rng=rng)
     for part in ("images", "masks"):
         (folder / part).mkdir()
     png.write_image(folder / "images" / "0.png", image)

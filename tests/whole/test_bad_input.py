@@ -281,7 +281,7 @@ IMAGES = {
     "missing": (Path.unlink, ("image is missing", "restore it")),
     "cut off": (cut_off, ("cannot be read as an image", "fetch the file again")),
     "HTML": (web_page, ("cannot be read as an image", "fetch the file again")),
-    "one band": (grey, ("is grey, and data.channels is 3", "set data.channels: 1, or convert it")),
+    "one band": (grey, ("is grey, and data.channels is 3", "set data.channels: 1, or make it RGB: `magick")),
     "four bands": (transparent, ("has 4 bands of uint8", "must have 3 bands (RGB) of uint8")),
     "16-bit": (deep, ("has 3 bands of uint16", "must have 3 bands (RGB) of uint8")),
 }

@@ -21,6 +21,7 @@ EDITS = {
     "src/ftu/pipeline/sections/training.py": set(),  # a check of parameters; their values are tracked
     "src/ftu/pipeline/workers/pool.py": set(),
     "src/ftu/datasets/competition.py": IMAGES | {"sample", "evaluate"},
+    "src/ftu/datasets/synthetic/cells.py": IMAGES | {"sample", "evaluate"},
     "src/ftu/preprocessing/stain.py": IMAGES - {"decode"} | {"train"},  # which recolours
     "src/ftu/networks/common/contract.py": NETWORK,
     "src/ftu/networks/encoder_decoder/daformer.py": NETWORK,

@@ -12,19 +12,20 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ftu.datasets import image_files, synthetic, synthetic_cells
-from ftu.files import csvfile, rle
+from ftu.datasets import image_files
+from ftu.datasets.synthetic import cells, histology
+from ftu.files import csvfile, png, rle
 
 HISTOLOGY = """# Synthetic images
 
-These images were drawn by a program (src/ftu/datasets/synthetic.py). They show no tissue, come from no
-patient, and carry no medical meaning. They follow the layout of the Kaggle competition "HuBMAP + HPA -
-Hacking the Human Body", so that the pipeline can be run and tested without its data.
+These images were drawn by a program (src/ftu/datasets/synthetic/histology.py). They show no tissue, come
+from no patient, and carry no medical meaning. They follow the layout of the Kaggle competition "HuBMAP +
+HPA - Hacking the Human Body", so that the pipeline can be run and tested without its data.
 """
 
 CELLS = """# Synthetic images
 
-These images were drawn by a program (src/ftu/datasets/synthetic_cells.py). They show no tissue, come from no
+These images were drawn by a program (src/ftu/datasets/synthetic/cells.py). They show no tissue, come from no
 animal, and carry no scientific meaning. Two volumes, a and b, of consecutive slices, as an electron
 microscope would take them. Masks: 0 background, 1 membrane, 2 mitochondrion, 3 vesicle.
 """
@@ -62,30 +63,30 @@ def write_cells(folder: Path, *, train: int, test: int, seed: int) -> None:
         (folder / part / kind).mkdir(parents=True)
     for turn, volume in enumerate(tqdm("ab", desc="draw", disable=None)):
         trained, tested = ((count + 1 - turn) // 2 for count in (train, test))
-        drawn = synthetic_cells.draw(trained + tested, height=SLICE[0], width=SLICE[1], rng=rng)
+        drawn = cells.draw(trained + tested, height=SLICE[0], width=SLICE[1], rng=rng)
         for z, (image, mask) in enumerate(zip(*drawn, strict=True)):
             place, name = folder / ("train" if z < trained else "test"), f"{volume}_z{z:03}.png"
-            image_files.write_grey(place / "images" / name, image)
-            image_files.write_grey(place / "masks" / name, mask)
+            png.write_image(place / "images" / name, image[..., None])
+            png.write_mask(place / "masks" / name, mask, cells.CLASSES)
     (folder / "SYNTHETIC.md").write_text(CELLS, encoding="utf-8")
 
 
 SAMPLES: dict[str, Callable[..., None]] = {"histology": write_histology, "cells": write_cells}
 LARGEST = {  # image of a kind: height and width in px, um per px
     "histology": (max(SIDES), max(SIDES), 1000 / max(SIDES)),
-    "cells": (*SLICE, synthetic_cells.SPACING[-1] / 1000),
+    "cells": (*SLICE, cells.SPACING[-1] / 1000),
 }
 
 
 def _write_image(folder: Path, name: str, turn: int, source: str, rng: np.random.Generator) -> dict:
     """Draw one image, write its TIFF, and return its row of train.csv."""
-    organ = list(synthetic.ORGANS)[turn % len(synthetic.ORGANS)]
+    organ = list(histology.ORGANS)[turn % len(histology.ORGANS)]
     height = int(rng.choice(SIDES))
     width = height if source == "HPA" else int(rng.choice(SIDES))  # HPA images are square
     pixel_size = round(
         float(rng.uniform(900, 1050)) / max(height, width), 4
     )  # about 1 mm wide, as the real ones
-    image, mask = synthetic.draw(organ, source, height=height, width=width, pixel_size=pixel_size, rng=rng)
+    image, mask = histology.draw(organ, source, height=height, width=width, pixel_size=pixel_size, rng=rng)
     folder.mkdir(exist_ok=True)
     image_files.write_tiff(folder / f"{name}.tiff", image)
     return {

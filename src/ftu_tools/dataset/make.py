@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ftu.datasets import image_files
+from ftu.datasets import resolution
 from ftu.errors import InputError
 from ftu.pipeline.stage import run, warn
 from ftu_tools.dataset import label_images, labels, layout, pairs, pictures, rasters
@@ -85,7 +85,7 @@ def _labels(
 def _facts(raster: Raster, pair: Pair, name: str, number: int, um: float) -> dict[str, str]:
     """The row of images.csv, of what is known; InputError where file and --um contradict each other."""
     stated = raster.stated
-    if um and stated and not stated / image_files.AGREE <= um <= stated * image_files.AGREE:
+    if um and stated and not stated / resolution.AGREE <= um <= stated * resolution.AGREE:
         raise InputError(f"{raster.path}: states {stated:.4g} um per px, but --um says {um:g}; correct one")
     facts = {"id": name}
     if um or stated:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ftu.datasets import image_files
+from ftu.datasets import image_checks
 from ftu.errors import InputError
 from ftu_tools.dataset.rasters import Page, Raster
 
@@ -27,7 +27,7 @@ def of(raster: Raster, page: Page, scale: Range | None) -> Picture:
     if page.palette is not None:
         raise InputError(
             f"{path}: is an image of a palette's colours, not RGB; convert it: "
-            f"`{image_files.CONVERT.format(path)}`"
+            f"`{image_checks.CONVERT.format(path)}`"
         )
     if page.alpha:
         array = without_alpha(raster, page)

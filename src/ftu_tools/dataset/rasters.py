@@ -13,7 +13,7 @@ import numpy as np
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
-from ftu.datasets import image_files
+from ftu.datasets import image_checks, resolution
 from ftu.errors import InputError
 from ftu.files import gdal, limits, tiff
 
@@ -70,13 +70,7 @@ def opened(path: Path, axes: str = "", array: str = "", *, mask: bool = False) -
 
 
 def _of_gdal(path: Path, axes: str) -> Raster:
-    with path.open("rb") as file:
-        head = file.read(132)
-    for name, (place, mark) in image_files.FOREIGN.items():
-        if head.startswith(mark, place):
-            raise InputError(
-                f"{path}: is {name} image; save it as PNG or TIFF: `{image_files.CONVERT.format(path)}`"
-            )
+    image_checks.check_format(path)
     driver = gdal.driver_of(path)
     with gdal.opened(path, driver=driver) as image:
         _check_shown(path, image)
@@ -116,7 +110,7 @@ def _check_shown(path: Path, image: DatasetReader) -> None:
     if colour in (WHITE_IS_0, CMYK, LAB) or made_of not in ("RGB", "YCbCr"):
         raise InputError(
             f"{path}: has colours of another kind (photometric interpretation {colour}, {made_of}: 0 is "
-            f"white, or inks); convert it: `{image_files.CONVERT.format(path)}`"
+            f"white, or inks); convert it: `{image_checks.CONVERT.format(path)}`"
         )
 
 
@@ -156,8 +150,8 @@ def _stated(path: Path, image: DatasetReader) -> float:
     """um per px, as a TIFF states it; InputError where pixels are not square."""
     if image.driver != "GTiff":
         return 0.0
-    stated = list(image_files.stated_pixel_size(image.tags()).values())
-    if stated and max(stated) > min(stated) * image_files.AGREE:
+    stated = list(resolution.stated(image.tags()).values())
+    if stated and max(stated) > min(stated) * resolution.AGREE:
         raise InputError(
             f"{path}: states pixels of {stated[0]:.4g} x {stated[-1]:.4g} um (x, y), which are not square; "
             "resample the image and its mask, or correct the tags"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ftu.datasets import synthetic
+from ftu.datasets.synthetic import histology
 from ftu.pipeline.params import load_params
 from ftu.pipeline.sections.training import Augment
 from ftu.pipeline.stage import run
@@ -90,7 +90,7 @@ def moved(
 def draw(path: Path) -> None:
     """Write the picture."""
     rng = np.random.default_rng(1)
-    image, mask = synthetic.draw(
+    image, mask = histology.draw(
         "largeintestine", "HPA", height=2 * SIDE, width=2 * SIDE, pixel_size=1.2, rng=rng
     )
     shown = list(cells(image, mask, load_params(PROFILE).augment))

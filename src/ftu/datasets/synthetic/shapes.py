@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from ftu.datasets.synthetic_texture import (
+from ftu.datasets.synthetic.texture import (
     Field,
     below,
     between,

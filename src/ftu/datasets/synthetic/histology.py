@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ftu.datasets.synthetic_shapes import Tissue, kidney, largeintestine, lung, prostate, spleen
-from ftu.datasets.synthetic_texture import Field, below, cloud, field_of_view
+from ftu.datasets.synthetic.shapes import Tissue, kidney, largeintestine, lung, prostate, spleen
+from ftu.datasets.synthetic.texture import Field, below, cloud, field_of_view
 from ftu.errors import InputError
 
 ORGANS: dict[str, Callable[[Field, np.random.Generator], Tissue]] = {

@@ -12,9 +12,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import KDTree
 
-from ftu.datasets.synthetic_texture import below, between, blend
+from ftu.datasets.synthetic.texture import below, between, blend
 
 MEMBRANE, MITOCHONDRION, VESICLE = 1, 2, 3  # in a mask; 0 is the rest
+CLASSES = 3
 SPACING = np.array([24.0, 6.0, 6.0])  # from slice to slice, and from pixel to pixel
 
 CELL = 220  # from cell to cell, across
