@@ -33,13 +33,13 @@ def main() -> str:
     check = keep(partial(image_files.check_image, channels=params.data.channels), reads=1, writes=0)
     done = pool.each(check, files, shapes, sizes, doing="check images")
     warn(resolution.printed_in_words(files, [item.result["printed"] for item in done]))
-    hashes = [item.result["hash"] for item in done]
-    found = groups.of(train, test, params.data.group, duplicates.pairs(hashes))
+    same = duplicates.pairs([item.result["hash"] for item in done])
+    found = groups.of(train, test, params.data.group, same)
     for sentence in found.warnings:
         warn(sentence)
     if found.names:
         index = index.assign(group=[*found.names, *[""] * len(test)])  # test images are in no fold
-    index = volumes.located(index, train, test, params.data.z)
+    index = volumes.located(index, train, test, params.data.z, params.data.group, same)
 
     for rows, to in ((train, paths.MASKS), (layout.labelled(test), paths.TEST_MASKS)):
         with whole_folder(to) as folder:

@@ -250,25 +250,50 @@ def slices(images: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 
 def test_a_volume_is_the_name_without_its_slice():
-    index = volumes.located(*slices(["a_z10", "a_z9", "b_z0"]), r"_z(\d+)")
+    index = volumes.located(*slices(["a_z10", "a_z9", "b_z0"]), r"_z(\d+)", [])
     assert index["volume"].tolist() == ["a", "a", "b"]
     assert index["z"].tolist() == [10, 9, 0]
-    assert "z" not in volumes.located(*slices(["a_z1"]), "")
+    assert "z" not in volumes.located(*slices(["a_z1"]), "", [])
 
 
-def test_slices_that_are_no_numbers_or_there_twice_are_refused():
-    with pytest.raises(InputError, match="image a_zx has 'x' for a slice's number"):
-        volumes.located(*slices(["a_zx"]), r"_z(\w+)")
-    with pytest.raises(InputError, match="slice 1 of volume 'a' is there more than once, as a_z01"):
-        volumes.located(*slices(["a_z1", "a_z01"]), r"_z(\d+)")
+@pytest.mark.parametrize(
+    ("images", "told", "words"),
+    [
+        (["a_zx"], r"_z(\w+)", "image a_zx has 'x' for a slice's number"),
+        (["a_z1", "a_z01"], r"_z(\d+)", "slice 1 of volume 'a' is there more than once, as a_z01"),
+        (["a_z1", "b_z1"], r".*_z(\d+)$", "leaves nothing of the name 'a_z1', which is its volume"),
+    ],
+)
+def test_slices_without_a_number_or_a_volume_or_there_twice_are_refused(images, told, words):
+    with pytest.raises(InputError, match=words):
+        volumes.located(*slices(images), told, [])
 
 
-def test_a_column_of_slices_takes_its_volume_from_the_group():
-    table, train, test = slices(["a", "b", "c"])
-    train = train.assign(depth=["1", "2", "1"])
-    index = volumes.located(table.assign(group=["a", "a", "c"]), train, test.assign(depth=[]), "depth")
-    assert index["volume"].tolist() == ["a", "a", "c"]
-    assert index["z"].tolist() == [1, 2, 1]
+def by_columns(**columns: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Two training slices, then two of test, and what the table says of each."""
+    table = slices(list("abcd"))[0].assign(set=["train", "train", "test", "test"])
+    whole = table.assign(**columns)
+    return table, whole[:2], whole[2:].reset_index(drop=True)
+
+
+def test_a_column_of_slices_takes_its_volume_from_the_groups_columns_of_test_images_too():
+    told = by_columns(depth=["1", "2", "1", "2"], group=["v", "v", "w", " w "], part=["1", "1", "1", ""])
+    index = volumes.located(*told, "depth", ["group"])
+    assert index["volume"].tolist() == ["v", "v", "w", "w"]
+    assert index["z"].tolist() == [1, 2, 1, 2]
+    assert volumes.located(*told, "depth", ["group", "part"])["volume"].tolist() == ["v/1", "v/1", "w/1", "d"]
+    with pytest.raises(InputError, match="is empty: nothing says of which volume a slice is"):
+        volumes.located(*told, "depth", [])
+    with pytest.raises(InputError, match="slice 2 of volume 'w' is there more than once, as d the last"):
+        volumes.located(*by_columns(depth=["1", "2", "2", "2"], group=list("vvww")), "depth", ["group"])
+
+
+def test_one_picture_in_two_volumes_joins_neither_and_is_known():
+    told = by_columns(depth=["1", "1", "1", "2"], group=list("vwww"))
+    index = volumes.located(*told, "depth", ["group"], same=[(0, 1), (2, 3)])
+    assert index["volume"].tolist() == ["v", "w", "w", "w"]
+    assert index["picture"].tolist() == ["a", "a", "c", "d"]  # neighbours in a volume look alike
+    assert "picture" not in volumes.located(*told, "depth", ["group"], same=[(2, 3)])
 
 
 # ------------------------------------------------------------------ classes

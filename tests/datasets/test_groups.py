@@ -57,7 +57,7 @@ def test_one_picture_twice_joins_two_patients_and_is_told() -> None:
     train = people("a M 30", "b M 30", "c F 40", "d F 40", "e F 50")
     found = groups.of(train, TEST, ["sex", "age"], [(1, 2)])
     assert found.names == ["a", "a", "a", "a", "e"]
-    assert found.warnings == ["one picture twice among the training images, kept in one fold: b and c"]
+    assert found.warnings == ["one picture twice among the training images, of one group: b and c"]
 
 
 def test_one_picture_twice_in_a_patient_is_not_told() -> None:
@@ -65,7 +65,7 @@ def test_one_picture_twice_in_a_patient_is_not_told() -> None:
     train = people("a M 30", "b M 30", "c F 40")
     assert groups.of(train, TEST, ["sex", "age"], [(0, 1)]) == (["a", "a", "c"], [])
     (said,) = groups.of(train, TEST, ["sex", "age"], [(0, 1), (1, 2)]).warnings
-    assert said.endswith("kept in one fold: b and c")
+    assert said.endswith("of one group: b and c")
 
 
 def test_one_picture_twice_is_a_group_without_columns() -> None:

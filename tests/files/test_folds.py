@@ -77,7 +77,7 @@ def test_the_order_of_ids_does_not_decide_the_fold(seed):
 
 @given(images=image_tables(), more=st.integers(1, 5))
 def test_fewer_images_than_folds_is_an_error(images, more):
-    with pytest.raises(InputError, match=rf"split\.count: .* got {len(images)}; use fewer"):
+    with pytest.raises(InputError, match=rf"split\.count: .* got {len(images)}; (use fewer|add images)"):
         folds.assign_folds(images, by="image", count=len(images) + more, seed=0)
 
 
@@ -136,7 +136,7 @@ def test_groups_of_one_image_are_dealt_as_if_there_were_none(images, count, seed
 @given(images=st.one_of(grouped_tables(), grouped_tables(one_organ=False)), count=counts, seed=seeds)
 def test_no_group_lies_in_two_folds_and_every_image_is_dealt_once(images, count, seed):
     if images["group"].nunique() < count:
-        with pytest.raises(InputError, match=r"split\.count: .* groups, got .*; use fewer folds, or name"):
+        with pytest.raises(InputError, match=r"groups, got .*; (use fewer|add images).*, or name"):
             folds.assign_folds(images, by="image", count=count, seed=seed)
         return
     table = folds.assign_folds(images, by="image", count=count, seed=seed)
@@ -271,3 +271,32 @@ def test_by_source_each_fold_is_a_source():
         folds.assign_folds(images, by="source", count=2, seed=0)
     with pytest.raises(InputError, match=r"split.by source: group g has images of several sources"):
         folds.assign_folds(images.assign(group=["g", "g", "c", "d"]), by="source", count=3, seed=0)
+    with pytest.raises(InputError, match=r"are of 1 \(x\); use another split.by"):
+        folds.assign_folds(images.assign(data_source="x"), by="source", count=2, seed=0)
+
+
+def of_volumes(**columns: list[str]) -> pd.DataFrame:
+    """Slices 1 and 2 of volumes v and w."""
+    table = pd.DataFrame({"id": ["v1", "v2", "w1", "w2"], "organ": "o", "data_source": "lab"})
+    return table.assign(volume=list("vvww"), z=list("1212"), **columns)
+
+
+def test_one_picture_in_two_folds_of_slices_is_refused_and_in_one_fold_is_not():
+    with pytest.raises(InputError, match="v1 and w2 are one picture, and would be in two folds; take one"):
+        folds.assign_folds(of_volumes(picture=["v1", "v2", "w1", "v1"]), by="z", count=2, seed=0)
+    table = folds.assign_folds(of_volumes(picture=["v1", "v2", "v1", "w2"]), by="z", count=2, seed=0)
+    assert table["fold"].tolist() == [0, 1, 0, 1]
+
+
+def test_slices_of_a_volume_are_of_one_group():
+    table = folds.assign_folds(of_volumes(group=list("aabb")), by="group", count=2, seed=0)
+    assert table.groupby("group")["fold"].nunique().tolist() == [1, 1]
+    with pytest.raises(InputError, match=r"volume 'w' of lab has slices of 2 groups \(b, c\), and slices"):
+        folds.assign_folds(of_volumes(group=list("aabc")), by="group", count=2, seed=0)
+
+
+def test_two_folds_are_the_fewest_that_are_advised():
+    for by, columns in (("image", {}), ("group", {"group": ["v1"]})):
+        one = of_volumes().drop(columns=["volume", "z"])[:1].assign(**columns)
+        with pytest.raises(InputError, match=r"add images, or use another split\.by"):
+            folds.assign_folds(one, by=by, count=2, seed=0)

@@ -411,6 +411,24 @@ def test_rules_are_not_chosen_on_one_fold(tmp_path):
     refused(path, "calibrate.enabled", "split.run is [0]", "run at least two")
 
 
+@pytest.mark.parametrize(
+    ("by", "group", "z", "said"),
+    [
+        ("group", [], "", "split.by group needs data.group"),
+        ("image", ["sex"], "", "would put images of one group (sex, of data.group) into several folds"),
+        ("image", [], r"_z(\d+)$", "split.by image would put slices of one volume (data.z) into several"),
+        ("z", [], "", "split.by z needs data.z"),
+        ("z", [], r"_z(\d+)$", ""),
+        ("group", ["sex"], r"_z(\d+)$", ""),
+    ],
+)
+def test_what_belongs_together_is_known_where_it_is_dealt_whole(tmp_path, by, group, z, said):
+    path = ROOT / "params.yaml"
+    for key, value in {"split.by": by, "data.group": group, "data.z": z}.items():
+        path = changed(tmp_path, key, value, path)
+    refused(path, said) if said else load_params(path)
+
+
 FOLDERS = {"data.layout": "folders", "data.pixel_size": 0.006}
 
 

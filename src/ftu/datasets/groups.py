@@ -73,7 +73,7 @@ def _warnings(
             f"({', '.join(columns)}); each is a group of its own: {some(lonely)}"
         )
     if pairs:
-        told.append(f"one picture twice among the training images, kept in one fold: {_listed(pairs)}")
+        told.append(f"one picture twice among the training images, of one group: {_listed(pairs)}")
     if across:
         told.append(
             "one picture in train and in test, which flatters scores on the test images; take it out of the "

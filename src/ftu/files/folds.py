@@ -28,9 +28,11 @@ def deal(images: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:
 
     Where the images have a column `group`, groups are dealt whole: of an organ whose groups hold no other,
     two folds differ by at most its largest group. Groups of one image are dealt as if there were none.
-    Raises InputError when there are fewer images, or groups, than folds.
+    Raises InputError when there are fewer images, or groups, than folds, or slices of a volume in several
+    groups.
     """
     grouped = ["group"] if "group" in images else []
+    _check_whole_volumes(images)
     groups = images["group"] if grouped else images["id"]
     _check_enough(groups, count, grouped=bool(grouped))
     order = pd.Series(np.random.default_rng(seed).permutation(len(images)))
@@ -42,7 +44,8 @@ def blocks(images: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:  # n
     """Cut each volume (`volume`, `z`) into `count` blocks of neighbouring slices, as even as can be.
 
     Block k is fold k. A block is a group: its slices are alike. Slices at the ends of two blocks are
-    neighbours all the same, so that other volumes may score lower.
+    neighbours all the same, so that other volumes may score lower. Raises InputError where a fold would be
+    empty, or one picture, which is in two volumes (`picture`), would be in two folds.
     """
     if "z" not in images:
         raise InputError("split.by z: data/images.csv has no column z; run `dvc repro -f -s decode`")
@@ -52,7 +55,15 @@ def blocks(images: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:  # n
     table = table.assign(fold=slices.cumcount() * count // slices.transform("size"))
     group = table.groupby([*volume, "fold"])["id"].transform("min")
     table = table.assign(group=group).sort_index()
-    _check_none_empty(table, count, "slices", "use fewer folds")
+    _check_none_empty(table, count, "slices")
+    if "picture" in table:
+        parted = table.groupby("picture")["fold"].nunique()
+        if (parted > 1).any():
+            ids = table.loc[table["picture"] == parted.index[parted > 1][0], "id"]
+            raise InputError(
+                f"split.by z: {' and '.join(sorted(ids))} are one picture, and would be in two folds; take "
+                "one of them out"
+            )
     return table[["id", "organ", "fold", "group"]]
 
 
@@ -62,7 +73,8 @@ def sources(images: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:  # 
     if len(found) != count:
         raise InputError(
             f"split.count: {count} folds by source, and the training images are of {len(found)} "
-            f"({', '.join(found)}); set split.count: {len(found)}"
+            f"({', '.join(found)}); "
+            + (f"set split.count: {len(found)}" if len(found) > 1 else "use another split.by")
         )
     if "group" in images:
         parted = images.groupby("group")["data_source"].nunique()
@@ -75,11 +87,29 @@ def sources(images: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:  # 
     return images.assign(fold=fold)[["id", "organ", "fold", *(["group"] if "group" in images else [])]]
 
 
-def _check_none_empty(table: pd.DataFrame, count: int, what: str, way_out: str) -> None:
+def _check_none_empty(table: pd.DataFrame, count: int, what: str) -> None:
     if empty := sorted(set(range(count)) - set(table["fold"])):
         raise InputError(
-            f"split.count: {count} folds, of which {empty} get no {what}, from {len(table)} images; {way_out}"
+            f"split.count: {count} folds, of which {empty} get no {what}, from {len(table)} images; "
+            f"{_way_out(count)}"
         )
+
+
+def _check_whole_volumes(images: pd.DataFrame) -> None:
+    """Raise InputError where slices of one volume, which are alike, are of several groups."""
+    if "volume" not in images or "group" not in images:
+        return
+    for (source, volume), slices in images.groupby(["data_source", "volume"]):
+        if len(found := sorted(set(slices["group"]))) > 1:
+            raise InputError(
+                f"data.group: volume {volume!r} of {source} has slices of {len(found)} groups "
+                f"({some(found)}), and slices of a volume are alike; name what they share in data.group"
+            )
+
+
+def _way_out(count: int) -> str:
+    """2 is the fewest."""
+    return "use fewer folds" if count > 2 else "add images, or use another split.by"
 
 
 def _deal(groups: pd.Series, organs: pd.Series, order: pd.Series, count: int) -> dict[str, int]:
@@ -105,11 +135,11 @@ def _check_enough(groups: pd.Series, count: int, *, grouped: bool) -> None:
         return
     if not grouped:
         raise InputError(
-            f"split.count: {count} folds need at least {count} images, got {len(groups)}; use fewer"
+            f"split.count: {count} folds need at least {count} images, got {len(groups)}; {_way_out(count)}"
         )
     raise InputError(
         f"split.count: {count} folds need at least {count} groups, got {len(sizes)}, the largest of "
-        f"{sizes.iloc[0]} of {len(groups)} images ({sizes.index[0]} and others); use fewer folds, or name "
+        f"{sizes.iloc[0]} of {len(groups)} images ({sizes.index[0]} and others); {_way_out(count)}, or name "
         "more columns in data.group"
     )
 

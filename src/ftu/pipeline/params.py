@@ -96,6 +96,11 @@ class Params(Section):
                 f"split.by image would put images of one group ({', '.join(group)}, of data.group) into "
                 "several folds; use by group, or data.group: [] where images are independent"
             )
+        if by == "image" and self.data.z:
+            raise ValueError(
+                "split.by image would put slices of one volume (data.z) into several folds; use by group "
+                "with data.group, by z for blocks of slices, or data.z: '' where slices are independent"
+            )
         if by == "z" and not self.data.z:
             raise ValueError("split.by z needs data.z, the number of a slice in its volume")
         return self
