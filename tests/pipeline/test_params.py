@@ -14,9 +14,9 @@ from ftu.errors import InputError
 from ftu.pipeline.params import RENAMED, Params, load_params
 from ftu.pipeline.sections.data import Sample
 from ftu.pipeline.sections.fields import Section
+from ftu.pipeline.sections.networks import FAMILIES, EncoderDecoder, Family, Model, Unet, Unetr
 from ftu.pipeline.sections.prediction import Predict
 from ftu.pipeline.sections.preprocessing import Stain, StainTarget
-from ftu.pipeline.sections.training import FAMILIES, EncoderDecoder, Family, Model
 from ftu.pipeline.sections.training import Train as TrainParams
 from imports import ROOT
 
@@ -66,9 +66,9 @@ def refused(path: Path, *parts: str) -> None:
 
 
 def fixed(path: Path) -> dict[str, Any]:
-    """The parameters without those by organ and source."""
+    """The parameters without those by organ and source, and by family of networks."""
     params = read(path)
-    del params["shift"]["pixel_size"], params["thresholds"]
+    del params["shift"]["pixel_size"], params["thresholds"], params["train"]["model"]
     return params
 
 
@@ -111,6 +111,15 @@ def test_parameters_cannot_be_changed():
         (Predict, "tta", "prediction.views", "VIEWS", set()),
         (EncoderDecoder, "decoder", "networks.encoder_decoder.segmenter", "DECODERS", set()),
         (EncoderDecoder, "fuse", "networks.encoder_decoder.daformer", "FUSES", set()),
+        (Unet, "encoder", "networks.unet.segmenter", "ENCODERS", set()),
+        (Unet, "decoder", "networks.unet.segmenter", "DECODERS", set()),
+        (Unet, "fuse", "networks.unet.decoders", "WEIGHED", set()),
+        (Unetr, "encoder", "networks.unetr.segmenter", "ENCODERS", set()),
+        (Unetr, "decoder", "networks.unetr.segmenter", "DECODERS", set()),
+        (Unet, "norm", "networks.common.convolutions", "NORMS", set()),
+        (Unet, "activation", "networks.common.convolutions", "ACTIVATIONS", set()),
+        (Unet, "dropout", "networks.common.convolutions", "DROPOUTS", set()),
+        (Unet, "init", "networks.common.convolutions", "INITS", set()),
         (TrainParams, "checkpoint", "training.checkpoints", "CHOICES", set()),
         (Sample, "kind", "datasets.sample", "SAMPLES", set()),
         (Stain, "backend", "preprocessing.normalization", "BACKENDS", {"none"}),
@@ -289,8 +298,37 @@ def test_half_precision_needs_a_gpu(tmp_path):
 
 def test_an_unknown_family_is_one_mistake_whatever_its_keys(tmp_path):
     path = changed(tmp_path, "train.model", {"family": "forest", "trees": 100})
-    known = " or ".join(repr(name) for name in FAMILIES)
+    *others, last = map(repr, FAMILIES)
+    known = f"{', '.join(others)} or {last}"
     refused(path, f"{path}: train.model.family: Input should be {known}, got 'forest'\nSee docs/")
+
+
+ELSEWHERE = {"norm": "batch", "activation": "elu", "dropout": "none", "init": "he"}
+
+
+@pytest.mark.parametrize(("key", "value"), ELSEWHERE.items())
+def test_a_key_of_another_family_is_refused_with_its_families(tmp_path, key, value):
+    path = changed(tmp_path, f"train.model.{key}", value)
+    refused(path, f"train.model.{key}: Extra", f"{value!r}; it is of train.model.family unet and unetr")
+
+
+UNETR = {"family": "unetr", "encoder": "vit-mini", "decoder": "unetr", "width": 8}
+UNETR |= {"norm": "batch", "activation": "relu", "dropout": "none", "init": "he"}
+
+
+@pytest.mark.parametrize(("decoder", "encoder", "way_out"), [
+    ("unetr", "yvit-small", "vit-small"), ("ynetr", "vit-base", "yvit-base"),
+])  # fmt: skip
+def test_a_decoder_reads_its_own_transformer(tmp_path, decoder, encoder, way_out):
+    path = changed(tmp_path, "train.model", UNETR | {"decoder": decoder, "encoder": encoder})
+    refused(path, "train.model: decoder", f"{decoder} does not read {encoder}; use encoder {way_out}")
+
+
+def test_nobody_has_imagenet_weights_of_the_second_papers_networks(tmp_path):
+    path = changed(tmp_path, "train.model", UNETR)
+    path = changed(tmp_path, "train.weights", "imagenet", path)
+    refused(path, "train: weights imagenet", "vit-mini of family unetr", "use none, or the path")
+    load_params(changed(tmp_path, "train.weights", "none", path))
 
 
 def test_every_mistake_is_told_at_once(tmp_path):

@@ -26,6 +26,8 @@ EDITS = {
     "src/ftu/networks/common/contract.py": NETWORK,
     "src/ftu/networks/encoder_decoder/daformer.py": NETWORK,
     "src/ftu/networks/another/segmenter.py": set(),  # a family that the parameters do not name
+    "src/ftu/networks/unet/segmenter.py": set(),
+    "src/ftu/networks/unetr/segmenter.py": set(),
     "src/ftu/training/loop.py": {"train"},
     "src/ftu/training/augmentation/compose.py": {"train"},
     "src/ftu/training/losses/terms.py": {"train"},

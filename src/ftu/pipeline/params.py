@@ -11,6 +11,7 @@ from ftu.pipeline import paths
 from ftu.pipeline.sections.data import Data, Sample, Split
 from ftu.pipeline.sections.fields import Cores, Section, Share, Text
 from ftu.pipeline.sections.masks import Calibrate, Evaluate, Postprocess
+from ftu.pipeline.sections.networks import families_with
 from ftu.pipeline.sections.prediction import Ensemble, Predict
 from ftu.pipeline.sections.preprocessing import Resize, Shift, Stain
 from ftu.pipeline.sections.training import Augment, Train
@@ -258,6 +259,8 @@ def _describe(key: str, detail: dict) -> str:
     found = "" if detail["type"] in ("missing", "value_error") else f", got {_short(detail['input'])}"
     if detail["type"] == "string_type" and not isinstance(detail["input"], list | dict):
         found += "; put it in quotes, as it is no text in YAML without"
+    if detail["type"] == "extra_forbidden" and (families := families_with(key)):
+        found += f"; it is of train.model.family {' and '.join(families)}"
     return f"{key}: {message}{found}" if key else f"{message}{found}"
 
 

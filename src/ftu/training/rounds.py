@@ -82,15 +82,15 @@ class Rounds:
 def _step(architecture: Mapping[str, Any], images: int, built_on: str, device: str) -> None:
     """Build the network, and let `images` images of zeros go forward and back.
 
-    Raises InputError for other strides than those of the four blocks.
+    Raises InputError for other strides than the encoder states for its four blocks.
     """
     with torch.device(built_on):
         network, size = build.build(architecture).train(), architecture["size"]
     with torch.device(device):  # also what the forward pass makes
         output = network.to(device)(torch.zeros(images, network.encoder.inputs, size, size))
     padded = size + -size % network.encoder.stride
-    strides = [padded // aux.shape[-1] for aux in output.aux_logits]
-    if strides[:3] != [4, 8, 16] or strides[3] not in (16, 32):
+    strides, stated = [padded // aux.shape[-1] for aux in output.aux_logits], [*network.encoder.strides]
+    if strides[:3] != stated[:3] or strides[3] not in stated[2:]:
         raise InputError(
             f"train.model.encoder: its blocks have strides {strides} at {size} px, and training needs 4, 8, "
             "16 and 32 (16 where the last is dilated); use another encoder"

@@ -21,7 +21,7 @@ from ftu.errors import InputError
 from ftu.files import yamlfile
 from ftu.pipeline.params import Params, load_params
 from ftu.pipeline.sections.fields import Section
-from ftu.pipeline.sections.training import Model
+from ftu.pipeline.sections.networks import Model
 from ftu_tools.studies.switched_aux import Kind
 
 State = Literal["done", "cached", "failed", "not run"]

@@ -1,8 +1,9 @@
 """What every network is to those who train it and predict with it. Shapes: B batch, S image size (px).
 
 A "block" is the part of the encoder that ends with the map at stride 4, 8, 16 or 32, counted from 1 (paper
-section 5). Of K outputs for a pixel there is one, a logit of the only class, or one for the background and
-one for each of two classes or more, whose softmax counts. An image has C channels, 3 (RGB) or 1 (grey).
+section 5); an encoder may state other strides for its four. Of K outputs for a pixel there is one, a logit of
+the only class, or one for the background and one for each of two classes or more, whose softmax counts. An
+image has C channels, 3 (RGB) or 1 (grey).
 """
 
 from typing import Literal, NamedTuple
@@ -20,7 +21,7 @@ class Features(NamedTuple):
     """What an encoder gives, finest first."""
 
     maps: list[Tensor]  # what a decoder reads, each (B, channels, P/stride, P/stride)
-    blocks: list[Tensor]  # the four of them at strides 4, 8, 16, 32
+    blocks: list[Tensor]  # the four of them at the strides that the encoder states
     serial: list[Tensor]  # where each block ends before later blocks are mixed into its map; else `blocks`
 
 
@@ -28,18 +29,27 @@ class Segmentation(NamedTuple):
     """What the network gives while it trains."""
 
     logits: Tensor  # (B, K, S, S)
-    aux_logits: list[Tensor]  # four of (B, K, s, s), s = P/4 to P/32; P = S padded (pad_to_stride)
+    aux_logits: list[Tensor]  # four of (B, K, s, s), s = P/stride of the block; P = S padded (pad_to_stride)
+    reconstruction: Tensor | None = None  # (B, C, S, S), of a network with a decoder for it
 
 
 class Encoder(nn.Module):
     """A network that gives maps, each coarser than the one before, and the channels of these maps.
 
-    `coarser` is how many of them are coarser than block 4, `inputs` the channels of an image.
+    `coarser` is how many of them are coarser than block 4, `inputs` the channels of an image, `strides` those
+    of the blocks; a dilated last stage keeps that of the third.
     """
 
-    def __init__(self, net: nn.Module, channels: list[int], coarser: int = 0, inputs: int = 3) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        channels: list[int],
+        coarser: int = 0,
+        inputs: int = 3,
+        strides: tuple[int, int, int, int] = (4, 8, 16, 32),
+    ) -> None:
         super().__init__()
-        self.net, self.channels, self.inputs = net, channels, inputs
+        self.net, self.channels, self.inputs, self.strides = net, channels, inputs, strides
         self.stride = COARSEST_STRIDE << coarser  # px, of which a side of what it sees is a multiple
         first = len(channels) - coarser - BLOCKS
         self.blocks = slice(first, first + BLOCKS)  # which of its maps end blocks 1 to 4
@@ -53,11 +63,20 @@ class Segmenter(nn.Module):
     """The network. All four auxiliary heads always exist, so that every checkpoint has one layout.
 
     They read what `aux_source` says: the maps that the decoder sees, or the ends of the serial blocks.
+    `reconstruction` is a second decoder, of the same maps, which gives images back; nothing predicts with it.
     """
 
-    def __init__(self, encoder: Encoder, decoder: nn.Module, head: nn.Module, outputs: int = 1) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: nn.Module,
+        head: nn.Module,
+        outputs: int = 1,
+        reconstruction: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.encoder, self.decoder, self.head, self.outputs = encoder, decoder, head, outputs
+        self.reconstruction = reconstruction
         self.aux_heads = nn.ModuleList(nn.Conv2d(c, outputs, 1) for c in encoder.channels[encoder.blocks])
         self.aux_source: AuxSource = "map"
 
@@ -65,7 +84,10 @@ class Segmenter(nn.Module):
         features = self.encoder(pad_to_stride(images, self.encoder.stride))
         logits = crop(self.head(self.decoder(features.maps)), images)
         blocks = features.serial if self.aux_source == "serial" else features.blocks
-        return Segmentation(logits, [head(block) for head, block in zip(self.aux_heads, blocks, strict=True)])
+        aux_logits = [head(block) for head, block in zip(self.aux_heads, blocks, strict=True)]
+        if self.reconstruction is None:
+            return Segmentation(logits, aux_logits)
+        return Segmentation(logits, aux_logits, crop(self.reconstruction(features.maps), images))
 
 
 class Probabilities(nn.Module):

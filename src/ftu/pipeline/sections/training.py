@@ -1,8 +1,8 @@
-"""The network, its training, and the augmentation of its images."""
+"""The training of a network, and the augmentation of its images."""
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ftu.pipeline.sections.fields import (
     Block,
@@ -16,52 +16,7 @@ from ftu.pipeline.sections.fields import (
     Seed,
     Share,
 )
-
-
-class EncoderDecoder(Section):
-    family: Literal["encoder_decoder"]
-    """What kind of network: an encoder by name, and a decoder on its maps."""
-    encoder: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # a name, not a place in a hub
-    """Any `coat_*` of timm (with daformer), any encoder of segmentation-models-pytorch, `tu-<name>` for
-    timm's. The paper's seven networks stand in [models.md](models.md)."""
-    decoder: Literal["unet", "deeplabv3plus", "daformer"]
-    """What makes masks of the encoder's maps."""
-    width: Annotated[int, Field(ge=1, le=8192)]
-    """Channels of the decoder's widest map."""
-    fuse: Literal["conv1x1", "conv3x3", "aspp"]
-    """How daformer joins its maps: the authors' ways, or the original's. The others do not read it."""
-    drop_path: Annotated[float, Field(ge=0, lt=1)]
-    """Rate of stochastic depth: the largest probability that training leaves out a layer of the encoder. 0:
-    none; what has no stochastic depth takes 0 alone."""
-
-    @model_validator(mode="after")
-    def _decoder_can_read_the_encoder(self) -> Self:
-        if self.encoder.startswith("coat_") and self.decoder != "daformer":
-            raise ValueError(
-                f"decoder {self.decoder} needs maps at strides 1 and 2, which {self.encoder} lacks; "
-                "use daformer"
-            )
-        return self
-
-
-class Family(Section):
-    """The one key of `train.model` that says whose the others are."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    family: Literal["encoder_decoder"]
-
-
-FAMILIES = {"encoder_decoder": EncoderDecoder}
-
-
-def _of_its_family(raw: object) -> Section:
-    """What `raw` says, read by the class of its family alone: no error is of another family's keys."""
-    return FAMILIES[Family.model_validate(raw).family].model_validate(raw)
-
-
-# Another family is a class of its own; its name joins Family and FAMILIES, and by | the class this line.
-Model = Annotated[EncoderDecoder, BeforeValidator(_of_its_family)]
+from ftu.pipeline.sections.networks import EncoderDecoder, Model
 
 
 class Scheduler(Section):
@@ -105,7 +60,8 @@ class Train(Section):
 
     model: Model
     weights: Annotated[PathText, Field(min_length=1)]
-    """The encoder's first weights: `none`, `imagenet`, or the path of a file, which has to fit."""
+    """The encoder's first weights: `none`, `imagenet` (family encoder_decoder), or the path of a file, which
+    has to fit."""
     seed: Seed
     """First weights, order of images, augmentation."""
     epochs: Annotated[int, Field(ge=2)]
@@ -152,7 +108,8 @@ class Train(Section):
     """What of a block the auxiliary loss reads. `map`: the map that the decoder sees. `serial`: the end of
     its serial block, which differs for `coat_*` with parallel blocks; elsewhere the two are the same."""
     aux_blocks: Annotated[list[Block], Field(min_length=2, max_length=2)]
-    """Encoder blocks, before and after the switch; 1 to 4 have strides 4, 8, 16, 32."""
+    """Encoder blocks, before and after the switch; 1 to 4 have strides 4, 8, 16, 32 (families unet and unetr:
+    [models.md](models.md))."""
     aux_weight: NotNegative
     """Weight of the auxiliary loss beside the main one."""
     aux_target: Literal["exact", "area", "nearest"]
@@ -197,6 +154,15 @@ class Train(Section):
             raise ValueError("recompute and compile do not work together; set one of them to false")
         if self.precision == "fp16" and self.device == "cpu":
             raise ValueError("precision fp16 needs device cuda; use fp32 or bf16 on cpu")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_there(self) -> Self:
+        if self.weights == "imagenet" and not isinstance(self.model, EncoderDecoder):
+            raise ValueError(
+                f"weights imagenet: nobody trained {self.model.encoder} of family {self.model.family} on it; "
+                "use none, or the path of a file"
+            )
         return self
 
     @model_validator(mode="after")
