@@ -139,6 +139,10 @@ table2: env ## the paper's Table 2: MODELS="CoaT,PVTv2" MODES="none switched" SE
 	PYTHONPATH=src python -m ftu_tools.studies.run_table2 --models="$$MODELS" --modes="$$MODES" --seeds="$$SEEDS" \
 	  --folds="$$FOLDS" --set="$$SET" --grid="$$GRID"
 
+.PHONY: models
+models: env ## every network of the papers: parameters, buffers, multiplications, licence of weights; JSON=1 as data
+	@PYTHONPATH=src python -m ftu_tools.studies.networks $${JSON:+--json}
+
 export PROFILE ?=
 export ROOT ?=
 export CLASSES ?=

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-import counts
 from ftu.networks.common.contract import Probabilities, Segmenter
 from ftu.networks.common.convolutions import INITS, NORMS, DoubleConvolution, Recipe
 from ftu.networks.unet.decoders import WEIGHED, Gate
 from ftu.networks.unet.segmenter import DECODERS, build_segmenter
+from ftu_tools.studies.networks import numbers, parameters
 
 PLAIN: dict[str, Any] = {
     "encoder": "plain", "decoder": "unet2d", "width": 16, "fuse": "skip", "norm": "none",
@@ -54,7 +54,9 @@ def drawn(*shape: int) -> Tensor:
     ids=str,
 )
 def test_parameters_are_those_of_the_paper(changes, count):
-    assert counts.of_paper(built("meta", **changes)) == count
+    _, auxiliary, _ = found = numbers(built("meta", **changes))
+    assert (found.parameters, found.buffers) == count
+    assert auxiliary == changes.get("outputs", 1) * (4 + (2 + 4 + 8 + 16) * changes.get("width", 16))
 
 
 @pytest.mark.parametrize(
@@ -67,9 +69,9 @@ def test_the_parts_of_the_y_net_have_the_papers_parameters(
     """Its third step freezes the encoder down to the last pooling: all levels but the coarsest."""
     network = built("meta", decoder="attunet", width=width, reconstruct=True)
     *levels, coarsest = network.encoder.net.levels
-    assert counts.trainable(network.encoder, network.decoder, network.head) == segmentation
-    assert counts.trainable(network.reconstruction) == reconstruction
-    assert (counts.trainable(*levels), counts.trainable(coarsest)) == (frozen, bottleneck)
+    assert sum(map(parameters, (network.encoder, network.decoder, network.head))) == segmentation
+    assert parameters(network.reconstruction) == reconstruction
+    assert (sum(map(parameters, levels)), parameters(coarsest)) == (frozen, bottleneck)
 
 
 # ------------------------------------------------------------------ gates
@@ -128,8 +130,8 @@ def test_without_gates_the_decoder_joins_what_comes_up_and_the_whole_skip():
 
 def gradients(network: Segmenter, loss: Tensor) -> dict[str, Tensor]:
     """Of the parameters that the loss reaches."""
-    names, parameters = zip(*network.named_parameters(), strict=True)
-    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    names, learnt = zip(*network.named_parameters(), strict=True)
+    found = torch.autograd.grad(loss, learnt, retain_graph=True, allow_unused=True)
     return {name: each for name, each in zip(names, found, strict=True) if each is not None}
 
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import counts
 from ftu.errors import InputError
 from ftu.networks.common.contract import Probabilities
 from ftu.networks.common.convolutions import DoubleConvolution
 from ftu.networks.unetr.segmenter import ENCODERS, build_segmenter, takes_one_size
 from ftu.networks.unetr.transformer import VARIANTS, Attention, Layer, Transformer, Variant
+from ftu_tools.studies.networks import numbers, parameters
 
 PLAIN: dict[str, Any] = {
     "encoder": "vit-mini", "decoder": "unetr", "width": 32, "norm": "batch",
@@ -64,15 +64,16 @@ def drawn(*shape: int) -> Tensor:
     ids=str,
 )
 def test_parameters_are_those_of_the_paper(encoder, changes, count):
-    assert counts.of_paper(built("meta", encoder=encoder, **changes)) == count
+    found = numbers(built("meta", encoder=encoder, **changes))
+    assert (found.parameters, found.buffers) == count
 
 
 def test_the_transformer_of_the_base_has_heads_of_its_full_width():
     """Heads of a share of it would leave 9.6 million of 44.3: the paper's count tells."""
     with torch.device("meta"):
         transformer = Transformer(1, 256, VARIANTS["base"])
-    assert counts.trainable(transformer) == 44_312_832
-    assert counts.trainable(transformer.layers[0]) == 3_681_792
+    assert parameters(transformer) == 44_312_832
+    assert parameters(transformer.layers[0]) == 3_681_792
 
 
 # ------------------------------------------------------------------ the transformer
@@ -141,9 +142,9 @@ def test_it_begins_with_places_between_a_twentieth_below_and_above():
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_the_logits_reach_every_parameter_but_the_auxiliary_heads(encoder, norm):
     network = built(encoder=encoder, width=2, size=64, norm=norm, channels=3, outputs=2).eval()
-    names, parameters = zip(*network.named_parameters(), strict=True)
+    names, learnt = zip(*network.named_parameters(), strict=True)
     loss = (network(drawn(2, 3, 64, 64)).logits * drawn(2, 2, 64, 64)).sum()
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    gradients = torch.autograd.grad(loss, learnt, allow_unused=True)
     for name, gradient in zip(names, gradients, strict=True):
         assert (gradient is None) == name.startswith("aux_heads."), name
         assert gradient is None or gradient.isfinite().all(), name

@@ -196,7 +196,7 @@ def test_nothing_asked_for_is_everything_and_nothing_twice():
         (f"a: {ROW % 'resnet18'}".replace("cnn", "tree"), "model a: kind: Input should be"),
         (f"a: {ROW % 'resnet18'}".replace("width", "depth"), "model a: model.width: Field required"),
         (
-            f"a: {ROW % 'resnet18'}".replace("encoder_decoder", "unet"),
+            f"a: {ROW % 'resnet18'}".replace("encoder_decoder", "forest"),
             "model a: model.family: Input should be",
         ),
         ("'a,b': {}", "model 'a,b': a name is text without commas"),
@@ -218,6 +218,16 @@ def test_a_cell_trains_the_network_of_its_row(name):
     assert grid.effective(ROOT / "params.yaml", cell.overrides).train.model == GRID[name].model
     for key, value in GRID[name].model.model_dump().items():
         assert f"train.model.{key}={value}" in cell.overrides  # whatever params.yaml says
+
+
+@pytest.mark.parametrize("name", ["Attention U-Net", "YNETR Small"])
+def test_a_cell_of_another_family_has_its_keys_alone(name):
+    rows = grid.read_grid(run_table2.GRIDS / "em-networks.yaml")
+    (cell,) = grid.make_cells(
+        ROOT / "params.yaml", rows, models=[name], modes=["none"], seeds=[1], folds=[0], settings=[]
+    )
+    assert {"+train.model.norm=" + rows[name].model.norm, "~train.model.drop_path"} < {*cell.overrides}
+    assert grid.effective(ROOT / "params.yaml", cell.overrides).train.model == rows[name].model
 
 
 def test_a_row_may_start_from_weights_of_its_own(tmp_path):

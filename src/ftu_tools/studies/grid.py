@@ -90,12 +90,13 @@ def make_cells(
     Raises InputError for settings that DVC or the parameters' own checks refuse, before anything runs.
     """
     check_settings(settings)
+    present = load_params(params).train.model.model_dump()
     cells = []
     for model, mode, seed in itertools.product(models, modes, seeds):
         row = grid[model]
         overrides = (
             *settings,
-            *(f"train.model.{key}={value}" for key, value in row.model.model_dump().items()),
+            *model_overrides(present, row.model.model_dump()),
             *([f"train.weights={row.weights}"] if row.weights else []),
             f"train.aux_loss={mode}",
             f"train.seed={seed}",
@@ -104,6 +105,12 @@ def make_cells(
         digest = digest_of(effective(params, overrides))
         cells.append(Cell(model, mode, seed, cell_name("table2", f"{model} {mode}", seed, digest), overrides))
     return cells
+
+
+def model_overrides(present: Collection[str], model: Mapping[str, object]) -> Iterator[str]:
+    """What makes `model` of a train.model with the keys `present`, which may be those of another family."""
+    yield from (f"{'' if key in present else '+'}train.model.{key}={value}" for key, value in model.items())
+    yield from (f"~train.model.{key}" for key in present if key not in model)
 
 
 def with_last_epoch(settings: Sequence[str]) -> list[str]:
