@@ -12,6 +12,8 @@ import toy
 from ftu.errors import InputError
 from ftu.networks.common import build, saved
 from ftu.networks.common.contract import BLOCKS, Segmenter
+from ftu.prediction.sliding_window import window_side
+from ftu.prediction.views import groups
 from ftu.training import fold
 from ftu.training.gradient_norms import block_parameters
 from ftu.training.recompute import forget_between
@@ -88,6 +90,20 @@ def test_an_auxiliary_loss_reaches_the_blocks_up_to_its_own_and_nothing_else(arc
         reached = {id(each) for each, value in zip(parameters, found, strict=True) if value is not None}
         own = [each for block in blocks[:number] for each in block]
         assert reached == {id(each) for each in (*own, *head.parameters())}, number
+
+
+def test_windows_of_another_size_are_refused_where_the_network_has_one(architecture):
+    one, scaled = {"flips": groups("flips", [])}, {"flips_scales": groups("flips_scales", [0.5])}
+    if architecture["family"] == "unet":
+        assert window_side(64, architecture, scaled) == 64
+        return
+    with pytest.raises(
+        InputError, match=r"^predict\.window\.side: y?vit-mini was built for 32 px and takes no"
+    ):
+        window_side(64, architecture, one)
+    with pytest.raises(InputError, match=r"flips_scales resizes windows, but y?vit-mini takes 32 px only"):
+        window_side(0, architecture, scaled)
+    assert window_side(0, architecture, one) == 32
 
 
 def test_it_comes_back_from_disk_as_it_was(architecture, tmp_path):

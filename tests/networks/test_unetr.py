@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ftu.errors import InputError
-from ftu.networks.common.contract import Probabilities
+from ftu.networks.common.contract import BLOCKS, Probabilities
 from ftu.networks.common.convolutions import DoubleConvolution
 from ftu.networks.unetr.segmenter import ENCODERS, build_segmenter, takes_one_size
 from ftu.networks.unetr.transformer import VARIANTS, Attention, Layer, Transformer, Variant
@@ -193,6 +193,17 @@ def test_maps_of_the_transformer_are_enlarged_to_their_levels():
         recipe_of = decoder.levels[0].join.first
         assert [type(part) for part in chains[0][1]] == [type(part) for part in recipe_of]
     assert [level.enlarge.out_channels for level in decoder.levels] == [256, 128, 64, 32]
+
+
+@pytest.mark.parametrize("encoder", BOTH)
+def test_deeper_layers_join_at_coarser_levels(encoder):
+    network, read = built(encoder=encoder, width=2, size=64).eval(), []
+    for level in network.decoder.levels:
+        level.side.register_forward_pre_hook(lambda _, maps: read.extend(maps))
+    maps = network.encoder(drawn(1, 1, 64, 64)).maps
+    network.decoder(maps)
+    z_1, z_2, z_3, _ = maps[-BLOCKS:]
+    assert [id(each) for each in read] == [id(each) for each in (z_3, z_2, z_1, maps[0])]
 
 
 @pytest.mark.parametrize("encoder", BOTH)
