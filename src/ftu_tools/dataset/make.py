@@ -184,8 +184,8 @@ def main() -> str:
     with tempfile.TemporaryDirectory() as scratch:
         done = make(options, Path(scratch))
     if options.classes and not options.dry_run:
-        named = shlex.quote(options.classes)
-        sys.stdout.write(f"go on with `make new PROFILE=NAME ROOT={options.to} CLASSES={named}`\n")
+        root, named = (shlex.quote(str(value)) for value in (options.to, options.classes))
+        sys.stdout.write(f"go on with `make new PROFILE=NAME ROOT={root} CLASSES={named}`\n")
     return done
 
 

@@ -1,5 +1,6 @@
 """Laws of what is written: all or nothing, nothing over what is there, files that fit as they are."""
 
+import shlex
 import sys
 from contextlib import suppress
 
@@ -130,7 +131,13 @@ def test_a_place_that_does_not_exist_is_named(tmp_path):
         run(tmp_path / "s", tmp_path / "none", "--dry-run")
 
 
-def test_the_command_says_what_it_wrote_and_how_to_go_on(tmp_path, given, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["make", *map(str, given("001", "NA"))])
-    assert make.main() == f"2 images and 2 masks in {tmp_path / 'root'}"
-    assert f"ROOT={tmp_path / 'root'} CLASSES=a`" in capsys.readouterr().out
+def test_the_command_says_what_it_wrote_and_how_to_go_on_in_words_that_a_shell_takes(
+    tmp_path, given, monkeypatch, capsys
+):
+    root = tmp_path / "my set's; $1"
+    words = (*given("001", "NA")[:2], "--classes", "a,b c", "--to", root)
+    monkeypatch.setattr(sys, "argv", ["make", *map(str, words)])
+    assert make.main() == f"2 images and 2 masks in {root}"
+    line = capsys.readouterr().out.splitlines()[-1]
+    command = line.removeprefix("go on with `").removesuffix("`")
+    assert shlex.split(command) == ["make", "new", "PROFILE=NAME", f"ROOT={root}", "CLASSES=a,b c"]
