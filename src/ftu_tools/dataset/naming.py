@@ -2,6 +2,7 @@
 guess."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,6 +18,11 @@ class Naming(NamedTuple):
     group: str
     z: str
     groups: Counter[str]  # how many images each group has
+
+
+def composed(name: str) -> str:
+    """The name with its accents as one letter each: some systems write e and an accent."""
+    return unicodedata.normalize("NFC", name)
 
 
 def guess(train: Sequence[str], test: Sequence[str] = ()) -> Naming:

@@ -1,7 +1,6 @@
 """Which mask or annotation belongs to which image: by its stem, never by its place in a list."""
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ftu.errors import InputError, some
-from ftu_tools.dataset import rasters
+from ftu_tools.dataset import naming, rasters
 from ftu_tools.dataset.drawn import annotations, coco, labelme, qupath
 from ftu_tools.dataset.labels import Labels
 
@@ -20,7 +19,7 @@ Draw = Callable[[tuple[int, int]], Labels]  # annotations at (height, width)
 class Pair(NamedTuple):
     """An image, or a volume, and at most one of what says what is where in it."""
 
-    name: str
+    name: str  # its stem, composed
     image: Path
     labels: Path | None = None
     draw: Draw | None = None  # how, where these are annotations; otherwise they are a mask
@@ -93,9 +92,9 @@ def _of_files(images: Path, masks: Path | None) -> Found:
         if (whole := coco.of(content)) is not None:
             listing = _listed(images) if images.is_dir() else _Listing([images], [], Counter())
             drawn = coco.paired(masks, whole, listing.rasters)
-            named = _by_stem(listing.rasters, "images").values()
+            named = _by_stem(listing.rasters, "images").items()
             pairs = [
-                Pair(path.stem, path, masks if path in drawn else None, drawn.get(path)) for path in named
+                Pair(stem, path, masks if path in drawn else None, drawn.get(path)) for stem, path in named
             ]
             others = [path for path in listing.annotations if not path.samefile(masks)]
             return Found(pairs, listing.left_out + Counter({"other annotations": len(others)}))
@@ -168,14 +167,14 @@ def _joined(images: Sequence[Path], masks: Sequence[Path], scratch: Path) -> lis
 
 def _pair(stem: str, image: Path, mask: Path | None) -> Pair:
     if mask is not None and mask.suffix.lower() in annotations.SUFFIXES:
-        return Pair(image.stem, image, mask, partial(draw, mask, stem))
-    return Pair(image.stem, image, mask)
+        return Pair(stem, image, mask, partial(draw, mask, stem))
+    return Pair(stem, image, mask)
 
 
 def _owner(mask: Path, images: Mapping[str, Path]) -> str | None:
     """The stem of the image that a mask or annotation is of: its own, perhaps without a mark of masks."""
     stem = _stem(mask)
-    whole = {_composed(path.name): name for name, path in images.items()}  # a.tif.geojson is of a.tif
+    whole = {naming.composed(path.name): name for name, path in images.items()}  # a.tif.geojson is of a.tif
     marked = MARK.fullmatch(stem)
     candidates = [stem, whole.get(stem), marked[1] if marked else None]
     return next((name for name in candidates if name in images), None)
@@ -209,9 +208,4 @@ def _embedded(path: Path, scratch: Path) -> Path | None:
 
 
 def _stem(path: Path) -> str:
-    return _composed(path.stem)
-
-
-def _composed(name: str) -> str:
-    """The name with its accents as one letter each: some systems write e and an accent."""
-    return unicodedata.normalize("NFC", name)
+    return naming.composed(path.stem)

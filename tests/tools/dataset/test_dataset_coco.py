@@ -1,6 +1,7 @@
 """Laws of COCO's annotations: what pycocotools says of them, and nothing that it would believe unseen."""
 
 import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -95,6 +96,17 @@ def test_the_public_case_of_a_ring_in_a_ring(tmp_path):
         "gland,vessel",
     )
     assert mask_of(tmp_path / "root", "a").sum() == 90_000
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_file_is_known_whichever_way_its_accents_are_written(tmp_path, forms):
+    said, stored = (unicodedata.normalize(form, "größe.png") for form in forms)
+    save(tmp_path / "images" / stored, picture((HEIGHT, WIDTH)))
+    found = content((1, [ring(2, 22)]))
+    found["images"] = [{"id": 7, "file_name": said, "height": HEIGHT, "width": WIDTH}]
+    path = write_json(tmp_path / "coco.json", found)
+    run(tmp_path / "s", tmp_path / "images", path, "--to", tmp_path / "root", "--classes", "gland,vessel")
+    assert mask_of(tmp_path / "root", unicodedata.normalize("NFC", "größe")).sum() == 800
 
 
 @pytest.mark.parametrize("form", [compressed, uncompressed])

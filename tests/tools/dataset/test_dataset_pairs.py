@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ftu.errors import InputError
+from ftu.files import csvfile
 from ftu_tools.dataset import layout
 from own_data import SHAPE, everything, labelled, mask_of, picture, run, save
 
@@ -80,8 +81,8 @@ def test_two_files_of_one_stem_are_refused(tmp_path, names, whose):
         run(tmp_path / "s", tmp_path / "images", tmp_path / "masks", "--dry-run")
 
 
-def test_names_are_kept_whatever_they_are(tmp_path):
-    """A mask whose accents another system has written is of the same image."""
+def test_names_are_kept_whatever_they_are_but_for_how_accents_are_written(tmp_path):
+    """A mask whose accents another system has written is of the same image; what is written has one way."""
     for value, name in enumerate(NAMES, start=1):
         save(tmp_path / "images" / f"{name}.TIF", picture())
         form = "NFD" if unicodedata.is_normalized("NFC", name) else "NFC"
@@ -94,11 +95,20 @@ def test_names_are_kept_whatever_they_are(tmp_path):
         tmp_path / "root",
         "--classes",
         "a,b,c,d,e,f",
+        "--um",
+        "0.5",
     )
+    written = [unicodedata.normalize("NFC", name) for name in NAMES]
     assert {path.name for path in (tmp_path / "root/train/images").iterdir()} == {
-        f"{name}.tif" for name in NAMES
+        f"{name}.tif" for name in written
     }
-    assert [mask_of(tmp_path / "root", name).max() for name in NAMES] == [1, 2, 3, 4, 5, 6]
+    assert [mask_of(tmp_path / "root", name).max() for name in written] == [1, 2, 3, 4, 5, 6]
+    ids = csvfile.read_csv(tmp_path / "root/images.csv")["id"]
+    assert sorted(ids) == sorted(written)
+    there = tmp_path / "root/train/images" / f"{written[-1]}.tif"
+    there.rename(there.with_name(f"{NAMES[-1]}.tif"))  # as by another system
+    with pytest.raises(InputError, match=r"is there already"):
+        layout.check_names(tmp_path / "root", written[-1:])
 
 
 @pytest.mark.parametrize("name", ["a\nb", "x" * 201, "a.tmp-1"])

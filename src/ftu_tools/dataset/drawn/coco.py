@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ftu.errors import InputError, some
+from ftu_tools.dataset import naming
 from ftu_tools.dataset.drawn import annotations
 from ftu_tools.dataset.labels import Labels
 
@@ -24,7 +25,7 @@ INSIDE = "have a ring inside another, which COCO takes for one area with it and 
 class Entry(NamedTuple):
     """An image of the file, and what is said of it."""
 
-    name: str  # its file's, without folders
+    name: str  # its file's, composed, without folders
     height: int
     width: int
     objects: list[tuple[str, dict[str, Any]]]  # category, annotation; in the order of the file
@@ -51,11 +52,13 @@ def entries(path: Path, content: dict[str, Any]) -> list[Entry]:
                 )
             found[each["image_id"]].append((str(categories[each["category_id"]]), each))
         return [
-            Entry(
-                PureWindowsPath(image["file_name"]).name, image["height"], image["width"], found[image["id"]]
-            )
+            Entry(_named(image["file_name"]), image["height"], image["width"], found[image["id"]])
             for image in images
         ]
+
+
+def _named(file: str) -> str:
+    return naming.composed(PureWindowsPath(file).name)  # of / and \
 
 
 def draw(path: Path, entry: Entry, shape: tuple[int, int]) -> Labels:
@@ -150,7 +153,7 @@ def paired(path: Path, content: dict[str, Any], images: Sequence[Path]) -> dict[
     named = entries(path, content)
     if twice := [name for name, times in Counter(entry.name for entry in named).items() if times > 1]:
         raise InputError(f"{path}: names {some(twice)} more than once; keep one entry of each image")
-    there = {image.name: image for image in images}
+    there = {naming.composed(image.name): image for image in images}
     if missing := [entry.name for entry in named if entry.name not in there]:
         raise InputError(
             f"{path}: {len(missing)} of {len(named)} images are not in the folder: {some(missing)}; put them "
