@@ -10,6 +10,7 @@ from ftu.errors import InputError
 from ftu.pipeline.sections.data import CLASS_NAME, MOST_CLASSES
 
 BACKGROUND = "background"  # the class of what has none
+MEAN = "mean"  # what reports call the mean over classes
 UNCLASSIFIED = "unclassified"  # the name of an annotation that has none
 BLACK = "#000000"  # background, unless --labels says of another colour that it is
 COLOUR = re.compile(r"#[0-9a-f]{6}")
@@ -29,9 +30,8 @@ class Meaning:
     """Which class a label stands for."""
 
     def __init__(self, classes: Sequence[str], labels: Mapping[str, str]) -> None:
-        """`labels` are label -> class, as --labels says; InputError where names cannot be told apart."""
+        """`labels` are label -> class, as --labels says; InputError where that is no class."""
         self.classes, self.labels = list(classes), dict(labels)
-        _check_classes(self.classes)
         for label, name in labels.items():
             if name not in (*classes, BACKGROUND):
                 raise InputError(
@@ -76,21 +76,26 @@ def parsed(classes: str, labels: str) -> Meaning:
         for spelt in {label, str(int(label))} if label.isdecimal() else {label}:  # 01 is 1 in a mask
             if pairs.setdefault(spelt, name.strip()) != name.strip():
                 raise InputError(f"--labels: {spelt} is {pairs[spelt]} and {name.strip()}; keep one")
-    return Meaning([name.strip() for name in classes.split(",")] if classes else [], pairs)
+    return Meaning(named(classes, "--classes"), pairs)
 
 
-def _check_classes(classes: Sequence[str]) -> None:
+def named(text: str, key: str) -> list[str]:
+    """The classes that `key` names, as in "gland,vessel"; InputError, of that key, for what is no such name."""
+    classes = [name.strip() for name in text.split(",")] if text else []
     for name in classes:
+        if name == MEAN:
+            raise InputError(f"{key}: {MEAN!r} is what reports call the mean over classes; use another name")
         odd = name.isdecimal() or name in (BACKGROUND, UNCLASSIFIED)
         if odd or not re.fullmatch(CLASS_NAME, name):
             raise InputError(
-                f"--classes: {name!r} is no name of a class; write for example gland,vessel, in plain "
+                f"{key}: {name!r} is no name of a class; write for example gland,vessel, in plain "
                 f"letters (of the foreground alone: {BACKGROUND} is always there)"
             )
     if len(set(classes)) < len(classes):
-        raise InputError(f"--classes: {', '.join(classes)} names one twice; keep one")
+        raise InputError(f"{key}: {', '.join(classes)} names one twice; keep one")
     if len(classes) > MOST_CLASSES:
-        raise InputError(f"--classes: names {len(classes)}; a mask has room for {MOST_CLASSES}")
+        raise InputError(f"{key}: names {len(classes)}; a mask has room for {MOST_CLASSES}")
+    return classes
 
 
 def counts(values: np.ndarray) -> dict[int, int]:

@@ -30,16 +30,19 @@ KNOWN = {"id", "organ", "data_source", "pixel_size", "group", "z", "set"}  # col
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m ftu_tools.dataset.new", description=__doc__)
-    parser.add_argument("root", type=Path, help="the data set: train/images, train/masks, ...")
+    parser.add_argument("root", help="the data set: train/images, train/masks, ...")
     parser.add_argument("profile", help="the name of the profile that is written")
     parser.add_argument("--classes", default="", help="names, the first is 1 in the masks: gland,vessel")
     arguments = parser.parse_args()
+    for variable, value in (("PROFILE", arguments.profile), ("ROOT", arguments.root)):
+        if not value:
+            raise InputError(f"{variable}: is missing; say `make new PROFILE=mine ROOT=data/mine`")
     if fault := limits.name_fault(arguments.profile):
         raise InputError(f"PROFILE: {fault}")
     path = Path("profiles") / f"{arguments.profile}.yaml"
     if path.exists():
         raise InputError(f"{path}: is there already; give another PROFILE, or remove it")
-    guess = guessed(arguments.root, labels.parsed(arguments.classes, "").classes)
+    guess = guessed(Path(arguments.root), labels.named(arguments.classes, "CLASSES"))
     write(path, guess)
     lines = [*guess.words, f"{path} is written; go on with `cp {path} params.yaml && dvc repro`"]
     sys.stdout.write("".join(f"{line}\n" for line in lines))

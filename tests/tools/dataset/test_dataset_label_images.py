@@ -185,6 +185,7 @@ def test_a_mask_where_0_is_white_is_refused(tmp_path, made):
         (["--classes", "a,a"], "twice"),
         (["--classes", "1,2"], "no name of a class"),
         (["--classes", "background,a"], "no name of a class"),
+        (["--classes", "a,mean"], "--classes: 'mean' is what reports call"),
         (["--classes", "a", "--labels", "1"], "LABEL=CLASS"),
         (["--classes", "a", "--labels", "#ff=a"], "LABEL=CLASS"),
         (["--classes", "a", "--labels", "1=b"], "'b' is no class"),

@@ -1,5 +1,6 @@
 """A profile for a data set in folders: values as found there, and a file that is whole or not at all."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -141,6 +142,24 @@ def test_grey_and_colour_in_one_data_set_are_refused(tmp_path):
     save(tmp_path / "train/images/NA.png", np.zeros(SHAPE, np.uint8))
     with pytest.raises(InputError, match=r"NA.png is grey, and .*\.png RGB; .*convert"):
         new.guessed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["", "mine"], "ROOT: is missing"),
+        (["data", ""], "PROFILE: is missing"),
+        (["data", "../mine"], "PROFILE: .* is no file name"),
+        (["data", "mine", "--classes=a,,b"], "CLASSES: '' is no name"),
+        (["data", "mine", "--classes=a,mean"], "CLASSES: 'mean' is what reports call"),
+        (["data", "mine", "--classes=a,a"], "CLASSES: a, a names one twice"),
+    ],
+)
+def test_an_error_names_the_variable_that_make_was_given(tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["new", *words])
+    with pytest.raises(InputError, match=f"^{said}"):
+        new.main()
 
 
 # ------------------------------------------------------------------ who belongs together
