@@ -1,9 +1,10 @@
 """Guesses at parameters from the files and names of a data set in folders, each with a sentence."""
 
 import math
+import shlex
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,16 +64,15 @@ def channels(paths: Sequence[Path]) -> Guess:
 def classes(paths: Sequence[Path], said: Sequence[str]) -> Guess:
     """A class for each number up to the largest in masks, called as `said`, or class_1, class_2, ...
 
-    InputError where the numbers are rather levels of grey, or `said` names fewer.
+    InputError where the numbers are rather levels of grey, or `said` names fewer: for all that decode would
+    refuse (ftu.datasets.folders).
     """
-    holds: dict[int, Path] = {}
-    for path in paths:
-        for value in np.unique(image_files.read_labels(path)).tolist():
-            holds.setdefault(value, path)
-    numbers = sorted(holds.keys() - {0})
-    if set(numbers) <= {1, 255}:
+    holds = {path: np.unique(image_files.read_labels(path)).tolist() for path in paths}
+    numbers = sorted({number for values in holds.values() for number in values} - {0})
+    if len(said) < 2 and all(set(values) <= {0, 1} or set(values) <= {0, 255} for values in holds.values()):
         numbers = [1] if numbers else []
-    _check_numbers(numbers, holds, said)
+    elif numbers:
+        _check_numbers(numbers, holds, said)
     count = max([1, len(said), *numbers])
     called = list(said) or [f"class_{number}" for number in range(1, count + 1)]
     numbered = "all that is not 0 in masks" if count == 1 else f"the numbers 1 to {count} in masks"
@@ -97,21 +97,24 @@ def classes(paths: Sequence[Path], said: Sequence[str]) -> Guess:
     return Guess(sections, words)
 
 
-def _check_numbers(numbers: Sequence[int], holds: dict[int, Path], said: Sequence[str]) -> None:
-    if not numbers:
-        return
+def _check_numbers(numbers: Sequence[int], holds: Mapping[Path, list[int]], said: Sequence[str]) -> None:
+    """Raise InputError unless these are numbers of classes, of those `said` where some are."""
     largest = numbers[-1]
+    path = next(path for path, values in holds.items() if largest in values)
+    called = shlex.quote(",".join(said)) if said else "NAME,NAME"
+    mapped = ",".join(f"{number}=NAME" for number in numbers[:3])
+    make = f"make such masks: `{MAKE} IMAGES MASKS --to NEW --classes {called} --labels {mapped}`"
     if said and largest > len(said):
+        one = "one class has 0 and 1, or 0 and 255"
+        expected = one if len(said) == 1 else f"{len(said)} classes has 0 to {len(said)}"
         raise InputError(
-            f"{holds[largest]}: holds {largest}, and CLASSES names {len(said)} ({', '.join(said)}); name "
-            "all, the first is 1"
+            f"{path}: has the values {some(holds[path])}; a mask of {expected}, and CLASSES names "
+            f"{', '.join(said)}; name all, the first is 1, or {make}"
         )
     if largest > MOST_CLASSES or (not said and largest > max(MANY_CLASSES, 2 * len(numbers))):
-        mapped = ",".join(f"{number}=NAME" for number in numbers[:3])
         raise InputError(
-            f"{holds[largest]}: holds {largest}; masks hold {some(map(str, numbers), 6)}, and classes are "
-            f"numbered from 1 on; make such masks: `{MAKE} IMAGES MASKS --to NEW --classes NAME,NAME "
-            f"--labels {mapped}`"
+            f"{path}: holds {largest}; masks hold {some(map(str, numbers), 6)}, and classes are numbered "
+            f"from 1 on; {make}"
         )
 
 

@@ -80,7 +80,7 @@ def parsed(classes: str, labels: str) -> Meaning:
 
 
 def named(text: str, key: str) -> list[str]:
-    """The classes that `key` names, as in "gland,vessel"; InputError, of that key, for what is no such name."""
+    """The classes that `key` names, as in "gland,vessel"; InputError, of that key, for what is no name."""
     classes = [name.strip() for name in text.split(",")] if text else []
     for name in classes:
         if name == MEAN:

@@ -2,12 +2,15 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from ftu.datasets import folders
 from ftu.errors import InputError
 from ftu.files import names as told
 from ftu.pipeline.params import Params, load_params
@@ -117,8 +120,34 @@ def test_classes_may_be_named_and_a_number_without_a_name_is_refused(tmp_path, p
     root = data_set(tmp_path / "data", values=(0, 1, 2))
     assert profile(new.guessed(root, ["gland", "vessel"])).data.classes == ["gland", "vessel"]
     assert profile(new.guessed(root, ["a", "b", "c"])).data.classes == ["a", "b", "c"]
-    with pytest.raises(InputError, match=r"001.png: holds 2, and CLASSES names 1 \(gland\)"):
+    with pytest.raises(InputError, match=r"001.png: has the values 0, 1, 2; a mask of one class .*CLASSES"):
         new.guessed(root, ["gland"])
+
+
+def test_255_is_no_number_of_two_classes(tmp_path):
+    root = data_set(tmp_path / "data", values=(0, 255))
+    assert new.guessed(root, ["gland"]).sections["data"]["classes"] == ["gland"]
+    words = r"001.png: has the values 0, 255; a mask of 2 classes .*--classes 'a b,c' --labels 255="
+    with pytest.raises(InputError, match=words):
+        new.guessed(root, ["a b", "c"])
+
+
+@pytest.mark.parametrize("said", [[], ["a"], ["a", "b"], list("abcdef")])
+def test_what_decode_refuses_of_masks_is_refused(tmp_path, said):
+    """And of classes that are named nothing else."""
+    stored = [(0,), (255,), (0, 1), (0, 255), (1, 255), (0, 3), (0, 1, 3, 6), (0, 250), (0, 251)]
+    paths = [tmp_path / f"{number}.png" for number in range(len(stored))]
+    for path, values in zip(paths, stored, strict=True):
+        save(path, np.resize(np.array(values, np.uint8), SHAPE))
+    for two in combinations_with_replacement(paths, 2):
+        try:
+            found = guesses.classes(two, said).sections["data"]["classes"]
+        except InputError:
+            found = []
+        if found or said:
+            with nullcontext() if found else pytest.raises(InputError):
+                for path in two:
+                    folders.decode_mask_file(path, tmp_path / "decoded.png", SHAPE, len(found or said))
 
 
 @pytest.mark.parametrize("values", [(0, 128, 255), (0, 50), (0, 1, 255, 2)])
