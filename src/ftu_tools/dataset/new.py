@@ -5,7 +5,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,17 +13,18 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from ftu.datasets import folders
-from ftu.errors import InputError
+from ftu.errors import InputError, some
 from ftu.files import csvfile, limits, yamlfile
 from ftu.pipeline.atomic import whole_file
 from ftu.pipeline.params import load_params
 from ftu.pipeline.stage import run
-from ftu_tools.dataset import guesses, labels
+from ftu_tools.dataset import guesses, labels, naming
 from ftu_tools.dataset.guesses import THRESHOLD, Guess
 
 START = Path("profiles/laptop.yaml")
 ORGAN, SOURCE = "tissue", "own"
 WEIGHTS = "train.weights: imagenet, fetched once; without a network give the path of a file, or none"
+OF_NO_SOURCE = 3  # parts of the path of an image in no source's folder: train/images/NAME.png
 KNOWN = {"id", "organ", "data_source", "pixel_size", "group", "z", "set"}  # columns of images.csv
 
 
@@ -56,7 +57,7 @@ def guessed(root: Path, classes: Sequence[str] = ()) -> Guess:
     folders.check_root(root)
     said = csvfile.read_csv(root / folders.TABLE) if (root / folders.TABLE).exists() else pd.DataFrame()
     organs = _values(said, "organ") or [ORGAN]
-    deeper = {path.parent.parent.name for path in root.glob("*/train/images")}
+    deeper = {path.parent.parent.name for name in folders.SETS for path in root.glob(f"*/{name}/images")}
     sources = sorted(deeper | set(_values(said, "data_source"))) or [SOURCE]
     told = [column for column in ("group", "z") if column in said]
     train, test = folders.read_both(root, organs=organs, sources=sources, pixel_size=1.0, told=told)
@@ -64,13 +65,14 @@ def guessed(root: Path, classes: Sequence[str] = ()) -> Guess:
     scale = guesses.pixel_size(root, train, said)
     belonging = guesses.belonging(root, train, test, said)
     folds = belonging.sections["split"]["count"]
+    taken = {"organ": organs[0], "data_source": sources[0], "pixel_size": f"{scale:g}"}
     masks = guesses.classes([root / mask for mask in both["mask"] if mask], classes)
     one = len(masks.sections["data"]["classes"]) == 1
     return guesses.together(
         [
             _found(root, train, test),
             _named(organs, sources, scale or 1.0, thresholds=one),
-            Guess({}, [_scale_in_words(scale)]),
+            Guess({}, [_scale_in_words(scale), *_unsaid(both, said, taken)]),
             guesses.channels([root / image for image in both["image"]]),
             masks,
             belonging,
@@ -129,6 +131,24 @@ def _named(organs: Sequence[str], sources: Sequence[str], scale: float, *, thres
 def _scale_in_words(scale: float) -> str:
     unknown = "unknown, so 1: sizes in um2 are px, and resize.microns are px of an image"
     return f"data.pixel_size: {f'{scale:g} um per px' if scale else unknown}"
+
+
+def _unsaid(both: pd.DataFrame, said: pd.DataFrame, taken: Mapping[str, str]) -> list[str]:
+    """A sentence on each column that images.csv fills for some images alone; others have what is `taken`."""
+    lines = []
+    for column in [name for name in taken if name in said]:
+        key = ["name", "set"] if "set" in said else ["name"]
+        told = said.assign(name=said["id"].map(naming.composed)).loc[said[column] != "", key]
+        others = both.merge(told, on=key, how="left", indicator=True).query("_merge == 'left_only'")
+        if column == "data_source":  # a folder names it, too
+            others = others[[len(Path(image).parts) == OF_NO_SOURCE for image in others["image"]]]
+        if len(told) and len(others):
+            names = some(others["name"])
+            lines.append(
+                f"images.csv has no {column} for {len(others)} of {len(both)} images ({names}), which so "
+                f"have {taken[column]}; where that is wrong, fill these cells, and make the profile again"
+            )
+    return lines
 
 
 def _left(said: pd.DataFrame) -> list[str]:

@@ -211,6 +211,32 @@ def test_the_table_and_folders_of_sources_are_heard(tmp_path, profile):
     assert any("images.csv has sex, too" in sentence for sentence in guess.words)
 
 
+def test_what_the_table_says_of_some_images_alone_is_told_of_the_others(tmp_path):
+    """An image that a folder gives a source lacks none."""
+    names = ["0", "1", "größe", "2", "3"]
+    data_set(tmp_path, names[:3])
+    data_set(tmp_path / "lab", names[3:])
+    rows = "0,kidney,,0.5\n1,,clinic,\ngröße,skin,clinic,0.5\n2,skin,,\n"
+    (tmp_path / "images.csv").write_text(f"id,organ,data_source,pixel_size\n{rows}", encoding="utf-8")
+    words = "\n".join(new.guessed(tmp_path).words)
+    assert "no organ for 2 of 5 images (1, 3), which so have kidney;" in words
+    assert "no data_source for 1 of 5 images (0), which so have clinic;" in words
+    assert "no pixel_size for 3 of 5 images (1, 2, 3), which so have 0.5;" in words
+
+
+def test_a_table_that_says_all_or_nothing_needs_no_word(tmp_path):
+    data_set(tmp_path, ["0", "1"])
+    for rows in ("0,skin,\n1,skin,\n", "0,,\n1,,\n"):
+        (tmp_path / "images.csv").write_text(f"id,organ,data_source\n{rows}", encoding="utf-8")
+        assert not any("which so have" in sentence for sentence in new.guessed(tmp_path).words)
+
+
+def test_a_source_may_have_test_images_alone(tmp_path, profile):
+    data_set(tmp_path / "data" / "a")
+    data_set(tmp_path / "data" / "b", ["t"], part="test")
+    assert profile(new.guessed(tmp_path / "data")).data.sources == ["a", "b"]
+
+
 def test_patients_in_names_are_groups_that_no_fold_parts(tmp_path, profile):
     found = [
         f"patient{patient:03}_frame{frame}_slice_{z}"
