@@ -23,7 +23,7 @@ ALIKE = 1.5  # times by which sizes of images, or of their pixels, may differ to
 MOST_WINDOWS = 400  # in an epoch: minutes on a laptop
 MANY_CLASSES = 20  # so many are rather the numbers of objects
 THRESHOLD = 0.5
-MAKE = "python -m ftu_tools.dataset.make"
+MAKE = "PYTHONPATH=src python -m ftu_tools.dataset.make"
 
 Sections = dict[str, dict[str, Any]]
 

@@ -1,15 +1,18 @@
 """Laws of volumes and of values that are not 8 bits: axes and ranges are said, never guessed."""
 
 import csv
+from collections import Counter
 from contextlib import suppress
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
 
+from ftu.datasets import folders, volumes
 from ftu.errors import InputError
-from ftu_tools.dataset import make, rasters
+from ftu_tools.dataset import make, new, rasters
 from own_data import SHAPE, everything, image_of, labelled, mask_of, picture, run, save
 
 SLICES, HEIGHT, WIDTH = 4, *SHAPE
@@ -76,6 +79,22 @@ def test_an_array_may_be_one_image(tmp_path, axes, shape):
     shown = stored if axes == "yx" else np.moveaxis(stored, axes.index("c"), -1)
     np.testing.assert_array_equal(image_of(tmp_path / "root", "v"), shown)
     assert not (tmp_path / "root/images.csv").exists()  # nothing is known but the id
+
+
+@pytest.mark.parametrize(("train", "by", "count"), [(("1e5", "001"), "group", 2), (("NA",), "z", SLICES)])
+def test_a_profile_of_volumes_takes_volume_and_slice_from_the_table(tmp_path, train, by, count):
+    """Of files brought in one after the other, as each row of the docs' table says; decode finds them."""
+    root = tmp_path / "root"
+    for name, part in [*((name, "train") for name in train), ("test", "test")]:
+        image, mask = store(tmp_path / f"{name}.tif", VOLUME), store(tmp_path / "m.tif", LABELS)
+        run(tmp_path / "s", image, mask, "--to", root, "--classes", "a,b,c,d,e,f", "--set", part)
+    guess = new.guessed(root, list("abcdef")).sections
+    assert (guess["data"]["group"], guess["data"]["z"]) == (["group"], "z")
+    assert (guess["split"]["by"], guess["split"]["count"]) == (by, count)
+    tables = folders.read_both(root, organs=["a"], sources=["b"], pixel_size=1.0, told=["group", "z"])
+    both = pd.concat(tables, ignore_index=True)
+    found = volumes.located(both, *tables, guess["data"]["z"])
+    assert Counter(found["volume"]) == dict.fromkeys([*train, "test"], SLICES)
 
 
 def test_colour_slices_have_masks_without_bands(tmp_path):
