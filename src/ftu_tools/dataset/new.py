@@ -137,12 +137,14 @@ def _unsaid(both: pd.DataFrame, said: pd.DataFrame, taken: Mapping[str, str]) ->
     """A sentence on each column that images.csv fills for some images alone; others have what is `taken`."""
     lines = []
     for column in [name for name in taken if name in said]:
-        key = ["name", "set"] if "set" in said else ["name"]
-        told = said.assign(name=said["id"].map(naming.composed)).loc[said[column] != "", key]
-        others = both.merge(told, on=key, how="left", indicator=True).query("_merge == 'left_only'")
+        filled = said[said[column] != ""]
+        sets = filled["set"] if "set" in said else [""] * len(filled)  # a row may be about both, or either
+        told = set(zip(map(naming.composed, filled["id"]), sets, strict=True))
+        which = zip(both["name"], both["set"], strict=True)
+        others = both[[not told & {(name, part), (name, "")} for name, part in which]]
         if column == "data_source":  # a folder names it, too
             others = others[[len(Path(image).parts) == OF_NO_SOURCE for image in others["image"]]]
-        if len(told) and len(others):
+        if told and len(others):
             names = some(others["name"])
             lines.append(
                 f"images.csv has no {column} for {len(others)} of {len(both)} images ({names}), which so "

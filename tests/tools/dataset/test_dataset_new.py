@@ -224,6 +224,15 @@ def test_what_the_table_says_of_some_images_alone_is_told_of_the_others(tmp_path
     assert "no pixel_size for 3 of 5 images (1, 2, 3), which so have 0.5;" in words
 
 
+def test_a_name_in_both_sets_lacks_what_the_row_of_its_own_set_does_not_say(tmp_path):
+    data_set(tmp_path, ["0", "1"])
+    data_set(tmp_path, ["0"], part="test")
+    (tmp_path / "images.csv").write_text(
+        "id,set,organ\n0,train,skin\n0,test,\n1,train,skin\n", encoding="utf-8"
+    )
+    assert any("no organ for 1 of 3 images (0)" in sentence for sentence in new.guessed(tmp_path).words)
+
+
 def test_a_table_that_says_all_or_nothing_needs_no_word(tmp_path):
     data_set(tmp_path, ["0", "1"])
     for rows in ("0,skin,\n1,skin,\n", "0,,\n1,,\n"):
