@@ -43,7 +43,10 @@ def main() -> None:
     path = Path("profiles") / f"{arguments.profile}.yaml"
     if path.exists():
         raise InputError(f"{path}: is there already; give another PROFILE, or remove it")
-    guess = guessed(Path(arguments.root), labels.named(arguments.classes, "CLASSES"))
+    root, classes = Path(arguments.root), labels.named(arguments.classes, "CLASSES")
+    if not root.is_dir():
+        raise InputError(f"ROOT: {root} is no folder; name the one that holds {folders.EXPECTED}")
+    guess = guessed(root, classes)
     write(path, guess)
     lines = [*guess.words, f"{path} is written; go on with `cp {path} params.yaml && dvc repro`"]
     sys.stdout.write("".join(f"{line}\n" for line in lines))

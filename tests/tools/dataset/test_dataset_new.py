@@ -178,6 +178,7 @@ def test_grey_and_colour_in_one_data_set_are_refused(tmp_path):
     [
         (["", "mine"], "ROOT: is missing"),
         (["data", ""], "PROFILE: is missing"),
+        (["data", "mine"], "ROOT: data is no folder"),
         (["data", "../mine"], "PROFILE: .* is no file name"),
         (["data", "mine", "--classes=a,,b"], "CLASSES: '' is no name"),
         (["data", "mine", "--classes=a,mean"], "CLASSES: 'mean' is what reports call"),
