@@ -1,5 +1,6 @@
 """What was found in images, masks and annotations, in words."""
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -83,10 +84,11 @@ class Findings:
             return
         listed = some((f"{label!r} ({self._many(label)})" for label in self.unknown), MOST)
         label, place = next(iter(self.unknown.items()))
+        meant = shlex.quote(f"{label}={self.meaning.classes[0]}")
         raise InputError(
             f"{place}: label {label!r} has no class; {len(self.unknown)} have none: {listed}. Name each in "
-            f"--labels, as a class ({', '.join(self.meaning.classes)}) or as {meanings.BACKGROUND}: --labels "
-            f"'{label}={self.meaning.classes[0]}'"
+            f"--labels, as a class ({', '.join(self.meaning.classes)}) or as {meanings.BACKGROUND}: "
+            f"--labels={meant}"
         )
 
     def _many(self, label: str) -> str:

@@ -1,6 +1,7 @@
 """Laws of masks that are images: which class a value or a colour is, and that none is guessed."""
 
 import re
+import shlex
 
 import cv2
 import numpy as np
@@ -171,6 +172,15 @@ def test_what_is_no_label_is_refused(tmp_path, made, array, said):
     tifffile.imwrite(tmp_path / "m.tif", array, photometric="minisblack", planarconfig="contig")
     with pytest.raises(InputError, match=said):
         made(tmp_path / "m.tif", "--classes", "a")
+
+
+@pytest.mark.parametrize("classes", ["a,c", "a b,c"])  # argparse takes -1=a for an option
+def test_the_words_that_a_label_without_a_class_asks_for_are_taken(tmp_path, made, classes):
+    tifffile.imwrite(tmp_path / "m.tif", -NUMBERS.astype(np.int16) * (NUMBERS == 1), photometric="minisblack")
+    with pytest.raises(InputError, match="'-1' has no class") as refused:
+        made(tmp_path / "m.tif", "--classes", classes)
+    words = shlex.split(str(refused.value).rpartition(": ")[2])
+    np.testing.assert_array_equal(made(tmp_path / "m.tif", "--classes", classes, *words), NUMBERS == 1)
 
 
 def test_a_mask_where_0_is_white_is_refused(tmp_path, made):
