@@ -593,12 +593,35 @@ def test_several_classes_and_grey_are_read(tmp_path):
         ({"postprocess": {"largest_hole": {"axon": 1.0}}}, "postprocess.largest_hole: axon is not in data"),
         ({"data": {"classes": ["a", "a"]}}, "classes must have different names"),
         ({"data": {"classes": ["a", "background"]}}, "names background"),
+        ({"data": {"classes": ["a", "mean"]}}, "data: classes names mean, as reports call the mean of all"),
         ({"data": {"classes": ["a", "b,c"]}}, "data.classes.1"),
         ({"data": {"layout": "competition", "pixel_size": 0}}, "use layout: folders"),
     ],
 )
 def test_what_several_classes_do_not_have_is_refused(tmp_path, change, words):
     refused(with_sections(tmp_path, SEVERAL, change, thresholds=False), words)
+
+
+@pytest.mark.parametrize("key", ["organs", "sources"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("lab", "must have different names, got ['lab', 'lab']"),
+        (".", "'.' is a place"),
+        ("..", "'..' is a place"),
+        ("", "'' is a place"),
+        ("../other", "'../other' is a place"),
+        ("/data/lab", "'/data/lab' is a place"),
+        ("lab ", "'lab ' has blanks around it; write 'lab'"),
+    ],
+)
+def test_organs_and_sources_have_plain_and_different_names(tmp_path, key, name, words):
+    refused(with_sections(tmp_path, SEVERAL, {"data": {key: ["lab", name]}}, thresholds=False), key, words)
+
+
+def test_no_organ_is_called_as_the_mean_of_all(tmp_path):
+    changes = {"data": {"organs": ["lung", "mean"]}}
+    refused(with_sections(tmp_path, SEVERAL, changes, thresholds=False), "data: organs names mean")
 
 
 def test_several_classes_have_no_thresholds_and_one_has_no_argmax(tmp_path):

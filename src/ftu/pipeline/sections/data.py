@@ -14,10 +14,20 @@ def _column_or_pattern(text: str) -> str:
     return text
 
 
+def _plain(name: str) -> str:
+    """A name that may be that of a folder: those of sources are."""
+    if name != name.strip():
+        raise ValueError(f"{name!r} has blanks around it; write {name.strip()!r}")
+    if name in ("", ".", "..") or "/" in name:
+        raise ValueError(f"{name!r} is a place, not a name; write a plain name, without /")
+    return name
+
+
 MOST_SLICES = 400  # of the sample: 1 GB of memory
 Told = Annotated[Text, AfterValidator(_column_or_pattern)]
+Name = Annotated[Text, AfterValidator(_plain)]
 
-
+MEAN = "mean"  # a key beside the names of classes and organs in reports
 CLASS_NAME, MOST_CLASSES = r"^[A-Za-z0-9][A-Za-z0-9_. -]{0,39}$", 250
 ClassName = Annotated[str, Field(pattern=CLASS_NAME)]
 
@@ -29,9 +39,10 @@ class Data(Section):
     """`competition`: its tables and TIFFs. `folders`: `train` and `test`, each with `images` and `masks`."""
     root: Annotated[PathText, Field(min_length=1)]
     """Folder of the data set: `data/sample`, which the first stage draws, or `data/raw`."""
-    organs: Annotated[list[Text], Field(min_length=1)]
-    """The organs that the tables may contain. Each pair of organ and source needs a threshold."""
-    sources: Annotated[list[Text], Field(min_length=1)]
+    organs: Annotated[list[Name], Field(min_length=1)]
+    """The organs that the tables may contain; none is called `mean`. Each pair of organ and source needs a
+    threshold."""
+    sources: Annotated[list[Name], Field(min_length=1)]
     """The values of `data_source` that the tables may contain."""
     pixel_size: NotNegative
     """folders: um per px, where `images.csv` does not say; 1 where nobody knows. competition: 0, its
@@ -46,12 +57,21 @@ class Data(Section):
     """Of an image: 3 (RGB), or 1 (grey)."""
     classes: Annotated[list[ClassName], Field(min_length=1, max_length=MOST_CLASSES)]
     """What masks tell apart, besides the background: the first has the number 1 in them, and so on. Of one
-    class masks hold 0 and 1, or 0 and 255."""
+    class masks hold 0 and 1, or 0 and 255. None is called `background` or `mean`."""
 
     @model_validator(mode="after")
-    def _classes_can_be_told_apart(self) -> Self:
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError(f"classes must have different names, got {self.classes}")
+    def _names_can_be_told_apart(self) -> Self:
+        for key in ("organs", "sources", "classes"):
+            names = getattr(self, key)
+            if len(set(names)) < len(names):
+                raise ValueError(f"{key} must have different names, got {names}")
+        for key in ("organs", "classes"):
+            if MEAN in getattr(self, key):
+                raise ValueError(f"{key} names {MEAN}, as reports call the mean of all; use another name")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_those_of_the_layout(self) -> Self:
         if "background" in self.classes:
             raise ValueError("classes names background, which is 0 in every mask; leave it out")
         if self.layout == "competition" and (self.channels != 3 or len(self.classes) > 1):
