@@ -201,6 +201,56 @@ def test_a_tiff_without_a_number_of_bits_has_1_as_its_standard_says(tmp_path):
     refused(tmp_path / "a.tiff", "bands of 1 bits", "convert it: `magick ")
 
 
+def in_pages(path: Path, *sizes: tuple[int, int], kind: int | None, big: bool = False) -> None:
+    """A TIFF of grey pages of these (height, width); of all behind the first NewSubfileType is `kind`."""
+    first, *others = (Image.new("L", (w, h), number) for number, (h, w) in enumerate(sizes, start=1))
+    for other in others:
+        if kind is not None:
+            other.encoderinfo = {"tiffinfo": {tiff.SUBFILE: kind}}  # pyright: ignore[reportAttributeAccessIssue]
+    first.save(path, format="TIFF", save_all=True, append_images=others, big_tiff=big)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("kind", [None, 0, 2])  # one of many pages, 2, is no copy
+def test_pages_as_large_as_the_first_are_refused_as_slices_and_not_passed_over(tmp_path, kind, big):
+    path, sizes = tmp_path / "a.tiff", [(20, 30), (10, 15), (20, 30)]
+    in_pages(path, *sizes, kind=kind, big=big)
+    words = ("several pages of 20 x 30 px (height x width)", "ftu_tools.dataset.make")
+    refused(path, *words)
+    with pytest.raises(InputError, match="several pages of 20 x 30 px"):
+        image_files.read_labels(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        (None, [(20, 30), (10, 15), (20, 15), (30, 20), (40, 60)]),  # a thumbnail, a label, a whole slide
+        (1, [(20, 30), (10, 15), (20, 30)]),
+        (4, [(20, 30), (20, 30)]),
+        (5, [(20, 30), (20, 30), (10, 15)]),
+    ],
+)
+def test_copies_masks_and_pages_of_other_sizes_leave_the_first_page_the_image(tmp_path, kind, sizes):
+    in_pages(tmp_path / "a.tiff", *sizes, kind=kind)
+    assert (image_files.read_image(tmp_path / "a.tiff") == 1).all()
+    assert image_files.read_labels(tmp_path / "a.tiff").shape == (20, 30)
+
+
+def test_pages_are_followed_to_the_last_and_never_in_a_circle(tmp_path):
+    path = tmp_path / "a.tiff"
+    in_pages(path, (20, 30), (10, 15), (8, 9), kind=None)
+    content = path.read_bytes()
+    shapes = [
+        (int(tags[tiff.HEIGHT][0]), int(tags[tiff.WIDTH][0])) for tags in tiff.pages(io.BytesIO(content))
+    ]
+    assert shapes == [(20, 30), (10, 15), (8, 9)]
+    first = struct.unpack_from("<I", content, 4)[0]
+    place = first + 2 + 12 * struct.unpack_from("<H", content, first)[0]
+    for leads_to, words in ((first, "lead in a circle"), (len(content), "behind its end")):
+        path.write_bytes(content[:place] + struct.pack("<I", leads_to) + content[place + 4 :])
+        refused(path, words, "fetch it again")
+
+
 @pytest.mark.parametrize("mode", ["CMYK", "LAB", "YCbCr", "LA", "P", "1", "RGBA"])
 def test_other_colours_are_refused_with_the_way_out(tmp_path, mode):
     Image.fromarray(picture()).convert(mode).save(tmp_path / "a.tiff")

@@ -1,4 +1,5 @@
-"""What an image's file must not be: another format, in part missing, shown turned, or of other colours."""
+"""What an image's file must not be: another format, in part missing, shown turned, of other colours, or of
+several pages."""
 
 import io
 import os
@@ -72,6 +73,27 @@ def check_whole(path: Path, image: DatasetReader) -> None:
         )
 
 
+def check_one_page(path: Path) -> None:
+    """Raise InputError for a TIFF that has another page as large as its first: a slice, a channel.
+
+    What says that it is a copy or a mask of another page passes, and so does a page of another size: a
+    reduced copy, a thumbnail, the label of a slide.
+    """
+    with path.open("rb") as file:
+        try:
+            pages = tiff.pages(file)
+            shape = _shape(next(pages, {}))
+            alike = any(_shape(tags) == shape and not _of_another(tags) for tags in pages)
+        except ValueError as error:
+            raise InputError(f"{path}: cannot be read as an image ({error}); fetch it again") from error
+    if alike:
+        raise InputError(
+            f"{path}: has several pages of {shape[0]} x {shape[1]} px (height x width), and an image is one; "
+            "cut a volume into its slices with `python -m ftu_tools.dataset.make`, or save the page that is "
+            "meant in a file of its own"
+        )
+
+
 def check_colours(path: Path, image: DatasetReader) -> None:
     """Raise InputError unless the numbers of an open image, whose file is whole, are RGB or grey."""
     convert = f"convert it: `{CONVERT.format(path)}`"
@@ -115,6 +137,16 @@ def _turned_by_text(image: DatasetReader) -> int:
                 return turned
     found = XMP_ORIENTATION.search(image.tags(ns="xml:XMP").get("xml:XMP", ""))
     return int(found[1]) if found else 1
+
+
+def _shape(tags: tiff.Tags) -> tuple[int, int]:
+    """(height, width) of a page in px."""
+    return _first(tags, tiff.HEIGHT), _first(tags, tiff.WIDTH)
+
+
+def _of_another(tags: tiff.Tags) -> bool:
+    """Whether a page says that it is a reduced copy or a mask of another."""
+    return bool(int(tags.get(tiff.SUBFILE, [0])[0]) & (tiff.REDUCED | tiff.MASK))
 
 
 def _first(tags: tiff.Tags, tag: int) -> int:

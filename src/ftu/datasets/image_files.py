@@ -28,6 +28,7 @@ def _open(path: Path) -> Iterator[DatasetReader]:
     with _opened(path, "image") as image:
         image_checks.check_bands(path, image)
         image_checks.check_whole(path, image)
+        image_checks.check_one_page(path)
         image_checks.check_colours(path, image)
         yield image
 
@@ -114,6 +115,7 @@ def read_labels(path: Path) -> np.ndarray:
                 "make it with `python -m ftu_tools.dataset.make`"
             )
         image_checks.check_whole(path, image)
+        image_checks.check_one_page(path)
         labels = image.read(1)
     if labels.max(initial=0) > 255:
         raise InputError(

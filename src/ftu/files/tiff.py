@@ -1,49 +1,85 @@
-"""What the first directory of a TIFF says of how its pixels lie and are to be shown: GDAL does not tell.
+"""What the directories of a TIFF say of how its pixels lie and are to be shown: GDAL does not tell.
 
 EXIF, in a JPEG or a PNG, is a TIFF without pixels.
 Sources: TIFF 6.0, sections 2 and 8; BigTIFF (https://libtiff.gitlab.io/libtiff/specification/bigtiff.html).
 """
 
 import os
-from typing import BinaryIO
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 ORIENTATION, BITS, PHOTOMETRIC, COMPRESSION = 274, 258, 262, 259
 WIDTH, HEIGHT, ROWS, TILE_WIDTH, TILE_HEIGHT, SAMPLES, PLANES = 256, 257, 278, 322, 323, 277, 284
+SUBFILE, REDUCED, MASK = 254, 1, 4  # what a page is of another: a smaller copy, what is to be seen of it
 PLACES, LENGTHS = (273, 324), (279, 325)  # of strips, of tiles
 # Of whole numbers: libtiff takes each where the standard names another.
 TYPES = {1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8", 18: "u8"}
 Tags = dict[int, np.ndarray]
 
 
-def tags(file: BinaryIO, start: int = 0) -> Tags:
-    """The tags of whole numbers, 1 or more each, of the TIFF that begins at `start`; none for another file.
+class _Form(NamedTuple):
+    """How a TIFF writes numbers."""
 
-    Raises ValueError when a directory, or what it names, is not all there.
+    order: str  # of bytes, as numpy has it
+    place: np.dtype  # of a place in the file, and of how many values a tag has
+    number: np.dtype  # of how many tags there are
+    entry: int  # bytes of a tag
+
+
+def tags(file: BinaryIO, start: int = 0) -> Tags:
+    """The tags of whole numbers, 1 or more each, of the first page of the TIFF that begins at `start`; none
+    for another file.
+
+    Raises ValueError when its directory, or what that names, is not all there.
+    """
+    return next(pages(file, start), {})
+
+
+def pages(file: BinaryIO, start: int = 0) -> Iterator[Tags]:
+    """As `tags`, of each page that the one before leads to; pages in SubIFDs are none of these.
+
+    Raises ValueError as `tags` does, and where pages lead in a circle.
     """
     head = _read(file, start, min(16, file.seek(0, os.SEEK_END) - start))
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     version = int(np.frombuffer(head[2:4], f"{order}u2")[0]) if order and len(head) >= 8 else 0
     if version not in (42, 43):
-        return {}
-    big = version == 43
-    word, counts, entry = (f"{order}u8", f"{order}u8", 20) if big else (f"{order}u4", f"{order}u2", 12)
-    inline = np.dtype(word).itemsize
-    directory = start + int(np.frombuffer(head, word, 1, 8 if big else 4)[0])
-    width = np.dtype(counts).itemsize
-    number = int(np.frombuffer(_read(file, directory, width), counts)[0])
-    entries, found = _read(file, directory + width, number * entry), {}
-    for place in range(0, len(entries), entry):
-        tag, kind = (int(value) for value in np.frombuffer(entries, f"{order}u2", 2, place))
-        count = int(np.frombuffer(entries, word, 1, place + 4)[0])
+        return
+    place, count, entry = ("u8", "u8", 20) if version == 43 else ("u4", "u2", 12)
+    form = _Form(str(order), np.dtype(f"{order}{place}"), np.dtype(f"{order}{count}"), entry)
+    directory, seen = int(np.frombuffer(head, form.place, 1, form.place.itemsize)[0]), set()
+    while directory not in seen:
+        seen.add(directory)
+        entries = _entries(file, start + directory, form)
+        yield _whole_numbers(file, start, entries, form)
+        behind = start + directory + form.number.itemsize + len(entries)
+        directory = int(np.frombuffer(_read(file, behind, form.place.itemsize), form.place)[0])
+        if not directory:
+            return
+    raise ValueError("its pages lead in a circle")
+
+
+def _entries(file: BinaryIO, directory: int, form: _Form) -> bytes:
+    """The tags of a directory as they lie in the file."""
+    number = int(np.frombuffer(_read(file, directory, form.number.itemsize), form.number)[0])
+    return _read(file, directory + form.number.itemsize, number * form.entry)
+
+
+def _whole_numbers(file: BinaryIO, start: int, entries: bytes, form: _Form) -> Tags:
+    """The values of those tags that are whole numbers; `start` is where the TIFF begins."""
+    found, inline = {}, form.place.itemsize
+    for place in range(0, len(entries), form.entry):
+        tag, kind = (int(value) for value in np.frombuffer(entries, f"{form.order}u2", 2, place))
+        count = int(np.frombuffer(entries, form.place, 1, place + 4)[0])
         if kind not in TYPES or not count or tag in found:  # of two, the first counts
             continue
-        form, value = np.dtype(f"{order}{TYPES[kind]}"), place + 4 + inline
+        dtype, value = np.dtype(f"{form.order}{TYPES[kind]}"), place + 4 + inline
         content = entries[value : value + inline]
-        if count * form.itemsize > inline:
-            content = _read(file, start + int(np.frombuffer(content, word)[0]), count * form.itemsize)
-        found[tag] = np.frombuffer(content, form, count).astype(np.uint64)
+        if count * dtype.itemsize > inline:
+            content = _read(file, start + int(np.frombuffer(content, form.place)[0]), count * dtype.itemsize)
+        found[tag] = np.frombuffer(content, dtype, count).astype(np.uint64)
     return found
 
 
