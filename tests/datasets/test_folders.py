@@ -125,8 +125,8 @@ def test_what_does_not_pair_is_named(root, files, words):
     [
         ("id,organ\nNA,islet\nNA,gland\n", "id NA stands in more than one row"),
         ("id,organ\nxyz,islet\n", "id xyz names no image"),
-        ("id,organ\nNA,lung\n", "id NA: organ 'lung' has no threshold"),
-        ("id,data_source\nNA,home\n", "id NA: data_source 'home' has no threshold"),
+        ("id,organ\nNA,lung\n", "id NA: organ 'lung' is not in data.organs (gland, islet); correct the row"),
+        ("id,data_source\nNA,home\n", "id NA: data_source 'home' is not in data.sources (clinic, lab)"),
         ("id,pixel_size\nNA,0\n", "id NA: pixel_size '0' is not a positive number"),
         ("id,organ\nNA,islet\n", "has no column patient"),
     ],

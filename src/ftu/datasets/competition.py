@@ -22,6 +22,7 @@ class Decoding(NamedTuple):
 
 
 TEST_COLUMNS = ["id", "organ", "data_source", "img_height", "img_width", "pixel_size"]
+NAMED_IN = {"organ": "data.organs", "data_source": "data.sources"}  # what knows the values of a column
 TRAIN_COLUMNS = [*TEST_COLUMNS, "rle"]
 
 
@@ -134,8 +135,9 @@ def check_named(path: Path, table: pd.DataFrame, column: str, known: Collection[
     if len(unknown):
         row = unknown.iloc[0]
         raise InputError(
-            f"{path}: id {row['id']}: {column} {row[column][:40]!r} has no threshold in params.yaml, which "
-            f"knows {', '.join(sorted(known))}; correct the row, or name it in data and thresholds"
+            f"{path}: id {row['id']}: {column} {row[column][:40]!r} is not in {NAMED_IN[column]} "
+            f"({', '.join(sorted(known))}); correct the row, or name it there, and of one class in "
+            "thresholds"
         )
 
 

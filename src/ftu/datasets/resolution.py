@@ -16,8 +16,8 @@ def check(path: Path, tags: dict[str, str], pixel_size: float) -> None:
     for axis, size in stated(tags).items():
         if not pixel_size / AGREE <= size <= pixel_size * AGREE:
             raise InputError(
-                f"{path}: states {size:.4g} um per px ({axis}) but its row says pixel_size {pixel_size:g}; "
-                "correct the table or the image's tags"
+                f"{path}: states {size:.4g} um per px ({axis}) and is taken for pixel_size {pixel_size:g}; "
+                "correct pixel_size in its table, or data.pixel_size where no table says it, or the image's tags"
             )
 
 
