@@ -23,7 +23,7 @@ def main() -> str:
     root, keep = Path(params.data.root), per_image.keeper(paths.items())
     layout, told = LAYOUTS[params.data.layout], [*params.data.group, *filter(None, [params.data.z])]
     train, test = layout.read_both(root, **params.data.model_dump(include=FACTS), told=told)
-    warn(layout.without_rows(root, (train, test)))
+    warn(layout.left_out(root, (train, test), told))
     index = pd.concat([train[test.columns], test], ignore_index=True)
     rows = image_rows(index)
     files = [root / row.image for row in rows]

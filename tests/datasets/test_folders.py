@@ -1,5 +1,6 @@
 """Own data sets in folders: what is found there, what names and the table say, and what is refused."""
 
+import tempfile
 import unicodedata
 from pathlib import Path
 
@@ -7,11 +8,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ftu.datasets import folders, volumes
+from ftu.datasets import folders, image_table, volumes
 from ftu.errors import InputError
 from ftu.files import limits, names, png
 
@@ -105,6 +106,8 @@ def test_one_name_spelt_in_two_ways_is_one_name(root):
         (["train/images/NA.tif"], "NA.png has the same name; keep one"),
         (["train/images/notes.txt"], "notes.txt: ends in none of .jpeg, .jpg, .png, .tif, .tiff"),
         (["train/masks/NA.jpg"], "NA.jpg: ends in none of .png, .tif, .tiff"),
+        (["test/images/a.tmp-1.png"], "the file 'a.tmp-1.png' holds '.tmp-', which marks unfinished files"),
+        (["test/images/p\udce4t.png"], r"the file 'p\udce4t.png' has a name that is not UTF-8; rename it"),
         ([], ""),
     ],
 )
@@ -144,14 +147,108 @@ def test_one_name_in_train_and_test_is_told_apart_by_a_column(root):
     table = root / "images.csv"
     table.write_text("id,pixel_size\nNA,3\n", encoding="utf-8")
     with pytest.raises(
-        InputError, match="id NA names more than one image; rename the files, or add a column"
+        InputError, match=r"id NA names more than one image \(train/.*, test/.*; rename .* its column set$"
     ):
         read(root)
     table.write_text("id,set,pixel_size\nNA,test,3\n", encoding="utf-8")
     train, test = (rows.set_index("id")["pixel_size"] for rows in read(root))
     assert (train["NA"], test["test-NA"]) == (0.5, 3)
     table.write_text("id,set,pixel_size\n001,test,3\n", encoding="utf-8")
-    with pytest.raises(InputError, match="id 001 names no image"):
+    with pytest.raises(InputError, match="id 001 names no image of its set; "):
+        read(root)
+
+
+def test_a_blank_set_says_nothing_and_an_unknown_one_is_named(root):
+    table = root / "images.csv"
+    table.write_text("id,set,pixel_size\nNA,,3\nb 1,,4\n001,train,5\n", encoding="utf-8")
+    train, test = (rows.set_index("name")["pixel_size"].to_dict() for rows in read(root))
+    assert (train, test) == ({"001": 5, "NA": 3, "1e5": 0.5}, {"b 1": 4})
+    table.write_text("id,set\nNA,Train\n", encoding="utf-8")
+    with pytest.raises(InputError, match="id NA: set 'Train' is not train or test; correct the row"):
+        read(root)
+
+
+def in_sources(root: Path, *files: str) -> None:
+    """These training images, SOURCE/NAME, each with its mask."""
+    for seed, file in enumerate(files):
+        source, name = file.split("/")
+        write(root / f"{source}/train/images/{name}.png", image((32, 40), seed))
+        write(root / f"{source}/train/masks/{name}.png", np.zeros((32, 40), np.uint8))
+
+
+def test_one_name_in_two_sources_is_told_apart_by_the_column_data_source(root):
+    in_sources(root, "lab/x", "clinic/x")
+    table = root / "images.csv"
+    table.write_text("id,pixel_size\nx,3\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"id x names more than one image .*clinic.*its column data_source$"):
+        read(root)
+    table.write_text("id,data_source,pixel_size\nx,clinic,3\nx,lab,4\n", encoding="utf-8")
+    sizes = read(root)[0].set_index("id")["pixel_size"]
+    assert (sizes["clinic-x"], sizes["lab-x"], sizes["NA"]) == (3, 4, 0.5)
+    table.write_text("id,data_source\nx,lab\nx,lab\n", encoding="utf-8")
+    with pytest.raises(InputError, match="id x stands in more than one row"):
+        read(root)
+    in_sources(root, "lab/NA")  # of the first source, as NA in no source's folder is
+    table.write_text("id,data_source\nNA,lab\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"id NA names more than one image .*; rename the files$"):
+        read(root)
+
+
+@settings(max_examples=20)
+@given(rows=st.data())
+def test_a_row_says_what_it_says_of_its_image_alone_in_any_order(rows):
+    images = pd.DataFrame({"name": ["a", "b", "a", "c"], "set": ["train", "train", "test", "test"]})
+    images = images.assign(image=images["set"] + "/" + images["name"], organ="gland", data_source="lab")
+    images = images.assign(pixel_size=["1.0"] * 4)
+    chosen = rows.draw(st.permutations(range(4)))[: rows.draw(st.integers(0, 4))]
+    said = images.loc[chosen, ["name", "set"]].assign(organ=[f"of {place}" for place in chosen])
+    blank = rows.draw(st.booleans())
+    said.loc[said["name"].isin(["b", "c"]) & blank, "set"] = ""
+    with tempfile.TemporaryDirectory() as folder:
+        said.rename(columns={"name": "id"}).to_csv(Path(folder) / "images.csv", index=False)
+        found = image_table.with_table(Path(folder), images, [])
+    expected = [f"of {place}" if place in chosen else "gland" for place in range(4)]
+    assert found["organ"].tolist() == expected
+    assert found.drop(columns="organ").equals(images.drop(columns="organ"))
+
+
+def test_a_name_in_the_table_may_be_spelt_in_either_way(root):
+    composed, parted = (unicodedata.normalize(form, "pät") for form in ("NFC", "NFD"))
+    write(root / f"test/images/{composed}.png", image((20, 30)))
+    (root / "images.csv").write_text(f"id,pixel_size\n{parted},3\n", encoding="utf-8")
+    assert read(root)[1].set_index("name")["pixel_size"][composed] == 3
+
+
+# ------------------------------------------------------------------ columns
+
+
+@pytest.mark.parametrize("column", ["id", "name", "image", "mask", "img_height", "img_width", "pixel_size"])
+def test_what_each_image_has_of_its_own_groups_nothing(root, column):
+    table = "id,name,image,mask,img_height,img_width,pixel_size\nNA,a,b,c,1,2,3\n"
+    (root / "images.csv").write_text(table, encoding="utf-8")
+    with pytest.raises(InputError, match=rf"images.csv: data.group or data.z names {column}, which is each"):
+        read(root, told=[column])
+
+
+def test_columns_that_nothing_reads_change_nothing_and_are_named(root):
+    table = root / "images.csv"
+    assert folders.left_out(root, (), []) == ""
+    table.write_text("id,organ,patient,z\nNA,islet,7,1\n", encoding="utf-8")
+    before = read(root, told=["patient"])
+    assert folders.left_out(root, before, ["patient"]) == ""
+    table.write_text(
+        "id,organ,patient,z,name,image,mask,sex,pixelsize\nNA,islet,7,1,x,y,q,f,9\n", encoding="utf-8"
+    )
+    for one, other in zip(before, read(root, told=["patient"]), strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    assert folders.left_out(root, before, ["patient"]).startswith(
+        f"{table}: nothing reads name, image, mask, sex, pixelsize (is pixel_size meant?); correct the name"
+    )
+
+
+def test_a_column_with_blanks_around_its_name_is_refused(root):
+    (root / "images.csv").write_text("id, pixel_size\nNA,3\n", encoding="utf-8")
+    with pytest.raises(InputError, match="column ' pixel_size' has blanks around it; write 'pixel_size'"):
         read(root)
 
 
@@ -166,6 +263,14 @@ def test_another_place_is_refused_with_what_is_wanted(tmp_path):
     for place in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(InputError, match=r"wants train/images/NAME.png and train/masks/NAME.png"):
             folders.check_root(place)
+
+
+def test_a_link_to_nothing_is_named_with_what_it_leads_to(root):
+    (root / "test/images/far.png").symlink_to("../nowhere.png")
+    with pytest.raises(
+        InputError, match=r"far.png: is a link to ../nowhere.png, which is not there; put the"
+    ):
+        read(root)
 
 
 # ------------------------------------------------------------------ masks
@@ -222,6 +327,33 @@ def test_any_name_becomes_an_id_that_names_a_file(name):
 @given(st.sets(st.text(alphabet="aä .-_", min_size=1, max_size=6), min_size=2, max_size=20))
 def test_different_names_have_different_ids(some):
     assert len({names.as_id(name) for name in some}) == len(some)
+
+
+def test_two_images_of_one_id_are_named(root):
+    in_sources(root, "lab/b-x", "clinic/x")
+    known = {"sources": ["lab", "clinic", "lab-b"]}
+    assert len(read(root, **known)[0]) == len(SHAPES) + 2
+    in_sources(root, "lab-b/x")
+    with pytest.raises(InputError) as caught:
+        read(root, **known)
+    both = "lab/train/images/b-x.png and lab-b/train/images/x.png would both have the id lab-b-x; rename one"
+    assert both in str(caught.value)
+
+
+def test_an_id_that_a_prefix_makes_is_as_plain_as_any(root):
+    name = "x" * limits.LONGEST_NAME
+    for part in ("train/images", "train/masks", "test/images"):
+        write(root / part / f"{name}.png", np.zeros((20, 30), np.uint8))
+    ids = [rows.set_index("name")["id"][name] for rows in read(root)]
+    assert ids[0] == name
+    assert ids[1].startswith("test-x")
+    assert not limits.name_fault(ids[1])
+    write(root / "test/images/NA.png", image((20, 30)))
+    write(root / "test/images/test-NA.png", image((20, 30)))
+    with pytest.raises(
+        InputError, match=r"test/images/NA.png and test/images/test-NA.png would both have the"
+    ):
+        read(root)
 
 
 def test_a_pattern_finds_what_its_bracket_holds():

@@ -394,10 +394,10 @@ def test_images_without_a_row_are_told(tmp_path):
     (tmp_path / "train_images").mkdir()
     for name in [*table["id"], "more"]:
         (tmp_path / "train_images" / f"{name}.tiff").touch()
-    words = competition.without_rows(tmp_path, [table])
+    words = competition.left_out(tmp_path, [table])
     assert "train_images: 1 of 4 images have no row in train.csv and are left out: more.tiff; " in words
     (tmp_path / "train_images" / "more.tiff").unlink()
-    assert competition.without_rows(tmp_path, [table]) == ""
+    assert competition.left_out(tmp_path, [table]) == ""
 
 
 def test_a_file_in_place_of_the_data_set_is_called_one(tmp_path):

@@ -84,7 +84,7 @@ def located(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table.assign(set=name, image=[f"{name}_images/{image_id}.tiff" for image_id in table["id"]])
 
 
-def without_rows(root: Path, tables: Iterable[pd.DataFrame]) -> str:
+def left_out(root: Path, tables: Iterable[pd.DataFrame], told: Sequence[str] = ()) -> str:  # noqa: ARG001
     """A warning where image files have no row in their `located` table, empty where all have.
 
     A table that was cut off between two lines is a smaller table; the images tell.

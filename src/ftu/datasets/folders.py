@@ -14,17 +14,15 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ftu.datasets import image_files
+from ftu.datasets import image_files, image_table
 from ftu.datasets.competition import Decoding, check_named
+from ftu.datasets.image_table import SETS, TABLE
 from ftu.errors import InputError, some
-from ftu.files import csvfile, names
+from ftu.files import csvfile, limits, names
 from ftu.files.png import write_mask
 
-SETS = ("train", "test")
 IMAGES = {".tif", ".tiff", ".png", ".jpg", ".jpeg"}
 MASKS = {".tif", ".tiff", ".png"}
-TABLE = "images.csv"
-SAYS = ("organ", "data_source", "pixel_size")  # what the table may say of an image
 EXPECTED = "train/images/NAME.png and train/masks/NAME.png, and test/images/NAME.png"
 
 
@@ -58,12 +56,12 @@ def read_both(
     _check_sources(root, sources)
     found = pd.DataFrame(_found(root, sources), columns=["name", "set", "data_source", "image", "mask"])
     _check_paired(root, found)
-    table = _with_table(root, found.assign(organ=organs[0], pixel_size=str(pixel_size)), told)
+    table = image_table.with_table(root, found.assign(organ=organs[0], pixel_size=str(pixel_size)), told)
     named = table.assign(id=table["name"])  # as the table names them
     for column, known in (("organ", organs), ("data_source", sources)):
         check_named(root / TABLE, named, column, known)
     sizes = csvfile.numbers(root / TABLE, named, "pixel_size", float)
-    table = table.assign(id=_ids(table), pixel_size=sizes)
+    table = table.assign(id=_ids(root, table), pixel_size=sizes)
     shapes = [image_files.image_shape(root / image) for image in table["image"]]
     table = table.assign(
         img_height=[height for height, _ in shapes], img_width=[width for _, width in shapes]
@@ -74,9 +72,9 @@ def read_both(
     return train, test
 
 
-def without_rows(root: Path, tables: Sequence[pd.DataFrame]) -> str:  # noqa: ARG001
-    """Nothing: there is no image without a row."""
-    return ""
+def left_out(root: Path, tables: Sequence[pd.DataFrame], told: Sequence[str]) -> str:  # noqa: ARG001
+    """A warning where the table has columns that nothing reads, empty where it has none."""
+    return image_table.unread(root, told)
 
 
 def labelled(test: pd.DataFrame) -> pd.DataFrame:
@@ -145,7 +143,8 @@ def _found(root: Path, sources: Sequence[str]) -> Iterator[tuple[str, str, str, 
 def _by_name(folder: Path, endings: Collection[str]) -> dict[str, Path]:
     """The files of a folder by their names without the ending; none where there is no folder.
 
-    What begins with a dot is no image. InputError for another ending, a folder, or one name twice.
+    What begins with a dot is no image. InputError for another ending, a folder, one name twice, or a name
+    that tables cannot hold or DVC does not see.
     """
     if not folder.is_dir():
         return {}
@@ -153,6 +152,10 @@ def _by_name(folder: Path, endings: Collection[str]) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
+        if fault := _name_fault(path.name):
+            raise InputError(
+                f"{folder}: the file {path.name[:80]!r} {fault}; rename it, and its mask or image"
+            )
         if path.suffix.lower() not in endings:
             raise InputError(
                 f"{path}: ends in none of {', '.join(sorted(endings))}; convert it, or take it away"
@@ -162,6 +165,17 @@ def _by_name(folder: Path, endings: Collection[str]) -> dict[str, Path]:
             raise InputError(f"{path}: {found[name].name} has the same name; keep one of them")
         found[name] = path
     return found
+
+
+def _name_fault(name: str) -> str:
+    """What is wrong with the name of a file, '' if nothing: it may have any letters of a language."""
+    if limits.RESERVED in name:
+        return f"holds {limits.RESERVED!r}, which marks unfinished files, so that DVC would not see it"
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes of another encoding
+        return "has a name that is not UTF-8"
+    return ""
 
 
 def _check_paired(root: Path, table: pd.DataFrame) -> None:
@@ -176,50 +190,21 @@ def _check_paired(root: Path, table: pd.DataFrame) -> None:
         )
 
 
-def _with_table(root: Path, images: pd.DataFrame, told: Sequence[str]) -> pd.DataFrame:
-    """The images with what images.csv says of them, where there is one; empty cells say nothing."""
-    path = root / TABLE
-    columns = [name for name in told if not names.is_pattern(name)]
-    if not path.exists():
-        if columns:
-            raise InputError(
-                f"{path}: does not exist, and data.group or data.z names its column {', '.join(columns)}; "
-                "add it, or give a regular expression with a bracket"
-            )
-        return images
-    table = csvfile.read_csv(path)
-    csvfile.check_columns(path, table, ["id", *columns])
-    key = ["name", "set"] if "set" in table else ["name"]
-    table = table.rename(columns={"id": "name"})
-    repeated = table.loc[table.duplicated(key), "name"]
-    if len(repeated):
-        raise InputError(f"{path}: id {some(repeated)} stands in more than one row; keep one")
-    there = images.groupby(key, as_index=False).size()
-    found = table[key].merge(there, on=key, how="left")["size"]
-    if found.isna().any():
-        raise InputError(
-            f"{path}: id {some(table.loc[found.isna(), 'name'])} names no image; an id is the file's name "
-            "without its ending"
-        )
-    if (found > 1).any():
-        raise InputError(
-            f"{path}: id {some(table.loc[found > 1, 'name'])} names more than one image; rename the files, "
-            "or add a column set (train or test)"
-        )
-    said = images[key].merge(table, on=key, how="left").fillna("")
-    for column in SAYS:
-        if column in said:
-            images = images.assign(**{column: said[column].where(said[column] != "", images[column])})
-    return images.assign(**{column: said[column] for column in columns if column not in SAYS})
-
-
-def _ids(table: pd.DataFrame) -> list[str]:
+def _ids(root: Path, table: pd.DataFrame) -> list[str]:
     """An id for each image: its name, with the source's where sources have folders.
 
-    Where a training image has the id of a test image, that is test-ID.
+    Where a training image has the id of a test image, that is test-ID. InputError where two have one id.
     """
     folders = [Path(image).parts[:-3] for image in table["image"]]
     made = [names.as_id("-".join([*parts, name])) for parts, name in zip(folders, table["name"], strict=True)]
     sets = list(zip(made, table["set"], strict=True))
     trained = {name for name, part in sets if part == "train"}
-    return [f"test-{name}" if part == "test" and name in trained else name for name, part in sets]
+    ids = [names.as_id(f"test-{name}") if part == "test" and name in trained else name for name, part in sets]
+    first: dict[str, str] = {}
+    for image_id, image in zip(ids, table["image"], strict=True):
+        if image_id in first:
+            raise InputError(
+                f"{root}: {first[image_id]} and {image} would both have the id {image_id}; rename one of them"
+            )
+        first[image_id] = image
+    return ids

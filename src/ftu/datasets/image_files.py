@@ -36,6 +36,8 @@ def _open(path: Path) -> Iterator[DatasetReader]:
 @contextmanager
 def _opened(path: Path, what: str) -> Iterator[DatasetReader]:
     """Open a TIFF, PNG or JPEG; anything else is an InputError that names the file and calls it `what`."""
+    if path.is_symlink() and not path.exists():
+        raise InputError(f"{path}: is a link to {path.readlink()}, which is not there; put the {what} there")
     if not path.exists():
         raise InputError(f"{path}: {what} is missing; restore it or remove its row from the table")
     if fault := limits.file_fault(path):

@@ -17,7 +17,7 @@ def check(path: Path, tags: dict[str, str], pixel_size: float) -> None:
         if not pixel_size / AGREE <= size <= pixel_size * AGREE:
             raise InputError(
                 f"{path}: states {size:.4g} um per px ({axis}) and is taken for pixel_size {pixel_size:g}; "
-                "correct pixel_size in its table, or data.pixel_size where no table says it, or the image's tags"
+                "correct pixel_size in its table, data.pixel_size where no table says it, or the image's tags"
             )
 
 
