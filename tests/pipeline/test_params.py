@@ -612,6 +612,7 @@ def test_what_several_classes_do_not_have_is_refused(tmp_path, change, words):
         ("", "'' is a place"),
         ("../other", "'../other' is a place"),
         ("/data/lab", "'/data/lab' is a place"),
+        ("lab.tmp-1", "'lab.tmp-1' holds '.tmp-'"),
         ("lab ", "'lab ' has blanks around it; write 'lab'"),
     ],
 )

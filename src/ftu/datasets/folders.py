@@ -1,8 +1,8 @@
 """Images and masks in folders: the layout of own data sets; errors name file and value.
 
 ROOT/{train,test}/{images,masks}/NAME.EXT, or one level more, ROOT/SOURCE/..., with SOURCE in data.sources.
-A table ROOT/images.csv may say more of them. Masks hold 0 and the numbers of classes; of one class, 0 and 1,
-or 0 and 255.
+A table ROOT/images.csv may say more of them (ftu.datasets.image_table). Masks hold 0 and the numbers of
+classes; of one class, 0 and 1, or 0 and 255.
 """
 
 import unicodedata

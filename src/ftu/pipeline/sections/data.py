@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ftu.files import names
+from ftu.files import limits, names
 from ftu.pipeline.sections.fields import NotNegative, PathText, Section, Seed, Text
 
 
@@ -20,6 +20,10 @@ def _plain(name: str) -> str:
         raise ValueError(f"{name!r} has blanks around it; write {name.strip()!r}")
     if name in ("", ".", "..") or "/" in name:
         raise ValueError(f"{name!r} is a place, not a name; write a plain name, without /")
+    if limits.RESERVED in name:
+        raise ValueError(
+            f"{name!r} holds {limits.RESERVED!r}, which marks unfinished files; use another name"
+        )
     return name
 
 
