@@ -8,7 +8,8 @@ from ftu.masks.scores import overlap
 from ftu.reports import class_scores
 
 NAMES = ["membrane", "vesicle", "axon"]
-INDEX = pd.DataFrame({"id": ["001", "NA", "1e5"], "data_source": "EM", "volume": ["a", "a", "b"]})
+SLICES = {"volume": ["a", "a", "b"], "z": list("120")}
+INDEX = pd.DataFrame({"id": ["001", "NA", "1e5"], "data_source": "EM", **SLICES})
 
 
 def table(pairs) -> pd.DataFrame:
@@ -63,8 +64,11 @@ def test_what_is_not_defined_is_none_and_a_missed_class_is_counted(pairs):
 
 
 def test_without_volumes_there_are_no_scores_by_volume(pairs):
-    facts = class_scores.Detail(NAMES, INDEX.drop(columns="volume"), {"oof": table(pairs)}).facts["oof"]
-    assert "iou_volume" not in facts["mean"]
+    """Nor where a column of the user's is called volume, and nothing says which slice an image is."""
+    for lacking in (["volume", "z"], ["z"]):
+        index = INDEX.drop(columns=lacking)
+        facts = class_scores.Detail(NAMES, index, {"oof": table(pairs)}).facts["oof"]
+        assert "iou_volume" not in facts["mean"]
     said = class_scores.Detail(NAMES, INDEX, {"oof": table(pairs)}).words()
     assert "IoU by volume" in said
 

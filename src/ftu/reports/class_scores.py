@@ -83,7 +83,7 @@ class Detail:
         """`index` is data/images.csv, which knows the volumes; a table without rows is left out."""
         self.classes, self.tables = classes, {part: one for part, one in tables.items() if len(one)}
         volume = dict.fromkeys(index["id"], "")
-        if "volume" in index:
+        if {"volume", "z"} <= set(index):  # a column of the user may be called volume, too
             volume = dict(zip(index["id"], index["data_source"] + "/" + index["volume"], strict=True))
         self.facts = {}
         for part, one in self.tables.items():

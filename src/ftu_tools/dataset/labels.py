@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ftu.errors import InputError
-from ftu.pipeline.sections.data import CLASS_NAME, MOST_CLASSES
+from ftu.pipeline.sections.data import CLASS_NAME, MEAN, MOST_CLASSES
 
 BACKGROUND = "background"  # the class of what has none
-MEAN = "mean"  # what reports call the mean over classes
 UNCLASSIFIED = "unclassified"  # the name of an annotation that has none
 BLACK = "#000000"  # background, unless --labels says of another colour that it is
 COLOUR = re.compile(r"#[0-9a-f]{6}")
