@@ -226,7 +226,8 @@ def test_a_cell_of_another_family_has_its_keys_alone(name):
     (cell,) = grid.make_cells(
         ROOT / "params.yaml", rows, models=[name], modes=["none"], seeds=[1], folds=[0], settings=[]
     )
-    assert {"+train.model.norm=" + rows[name].model.norm, "~train.model.drop_path"} < {*cell.overrides}
+    norm = rows[name].model.model_dump()["norm"]
+    assert {f"+train.model.norm={norm}", "~train.model.drop_path"} < {*cell.overrides}
     assert grid.effective(ROOT / "params.yaml", cell.overrides).train.model == rows[name].model
 
 

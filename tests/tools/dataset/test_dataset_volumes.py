@@ -93,7 +93,7 @@ def test_a_profile_of_volumes_takes_volume_and_slice_from_the_table(tmp_path, tr
     assert (guess["split"]["by"], guess["split"]["count"]) == (by, count)
     tables = folders.read_both(root, organs=["a"], sources=["b"], pixel_size=1.0, told=["group", "z"])
     both = pd.concat(tables, ignore_index=True)
-    found = volumes.located(both, *tables, guess["data"]["z"])
+    found = volumes.located(both, *tables, guess["data"]["z"], guess["data"]["group"])
     assert Counter(found["volume"]) == dict.fromkeys([*train, "test"], SLICES)
 
 
