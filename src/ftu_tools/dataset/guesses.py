@@ -23,9 +23,10 @@ ALIKE = 1.5  # times by which sizes of images, or of their pixels, may differ to
 MOST_WINDOWS = 400  # in an epoch: minutes on a laptop
 MANY_CLASSES = 20  # so many are rather the numbers of objects
 THRESHOLD = 0.5
+WIDTH = 256  # of a U-Net of several classes, whose last map has a sixteenth of the channels, as smp's
 MAKE = "PYTHONPATH=src python -m ftu_tools.dataset.make"
 
-Sections = dict[str, dict[str, Any]]
+Sections = dict[str, dict[str, Any]]  # train.model is a section, too
 
 
 class Guess(NamedTuple):
@@ -90,6 +91,11 @@ def classes(paths: Sequence[Path], said: Sequence[str]) -> Guess:
         "ensemble": {"mean": "probability"},
     }
     if not one:
+        sections["train.model"] = {"width": WIDTH}
+        words.append(
+            f"train.model.width: {WIDTH}, so that the {WIDTH // 16} channels of the last map tell "
+            f"{count + 1} classes apart"
+        )
         words.append(
             "several classes: each pixel is of the likeliest (postprocess.method argmax), so that there are "
             "no thresholds, and calibrate, shift and the mean of logits are off"

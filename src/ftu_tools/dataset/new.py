@@ -89,7 +89,9 @@ def write(path: Path, guess: Guess) -> None:
     """The profile START with these values, checked whole before it takes its place."""
     params = cast(dict[str, Any], yamlfile.read(START, "run from the project's folder"))
     for section, values in guess.sections.items():
-        params[section] = values if section == "thresholds" else params[section] | values
+        outer, _, name = section.rpartition(".")
+        place = params[outer] if outer else params
+        place[name] = values if name == "thresholds" else place[name] | values
     yaml = YAML(typ="safe")
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]

@@ -106,6 +106,8 @@ def test_grey_images_of_several_classes_get_what_follows(tmp_path, profile):
     params = profile(guess)
     assert (params.data.channels, params.data.classes) == (1, [f"class_{n}" for n in range(1, 7)])
     assert (params.postprocess.method, params.thresholds) == ("argmax", {})
+    start = load_params(ROOT / new.START).train.model
+    assert params.train.model == start.model_copy(update={"width": 256})  # 16 channels before the logits
     assert (params.stain.backend, params.augment.hue, params.augment.stain) == ("none", 0, 0)
     assert (params.calibrate.enabled, params.ensemble.mean, params.shift.enabled) == (
         False,
