@@ -438,7 +438,9 @@ def test_a_tiff_that_states_other_pixels_than_its_row_is_refused(tmp_path, pixel
     if taken:
         image_files.check_image(path, (4, 4), pixel_size)
         return
-    words = rf"a\.tiff: states 0\.4 um per px \(x\).*pixel_size {pixel_size}; correct .*, or data\.pixel_size"
+    words = (
+        rf"a\.tiff: states 0\.4 um per px \(x\).*pixel_size {pixel_size}; correct .*, data\.pixel_size where"
+    )
     with pytest.raises(InputError, match=words):
         image_files.check_image(path, (4, 4), pixel_size)
 

@@ -111,7 +111,7 @@ def test_every_network_takes_grey_and_gives_classes(encoder, decoder, channels, 
     how = {"encoder": encoder, "decoder": decoder, "width": 8, "fuse": "conv1x1", "size": 64}
     network = build_segmenter(**how, channels=channels, outputs=outputs).eval()
     images = torch.randn(2, channels, 64, 64)
-    logits, aux = network(images)
+    logits, aux, _ = network(images)
     assert logits.shape == (2, outputs, 64, 64)
     assert [each.shape[1] for each in aux] == [outputs] * 4
     found = Probabilities(network)(images)
