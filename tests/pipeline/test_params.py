@@ -20,7 +20,7 @@ from ftu.pipeline.sections.preprocessing import Stain, StainTarget
 from ftu.pipeline.sections.training import Train as TrainParams
 from imports import ROOT
 
-PROFILES = [*(ROOT / "profiles").glob("*.yaml"), *(ROOT / "benchmarks/ftu-real").rglob("params*.yaml")]
+PROFILES = [*(ROOT / "profiles").glob("*.yaml"), *(ROOT / "benchmarks").rglob("params*.yaml")]
 
 
 def read(path: Path) -> dict[str, Any]:
