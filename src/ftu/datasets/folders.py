@@ -5,7 +5,6 @@ A table ROOT/images.csv may say more of them (ftu.datasets.image_table). Masks h
 classes; of one class, 0 and 1, or 0 and 255.
 """
 
-import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -160,7 +159,7 @@ def _by_name(folder: Path, endings: Collection[str]) -> dict[str, Path]:
             raise InputError(
                 f"{path}: ends in none of {', '.join(sorted(endings))}; convert it, or take it away"
             )
-        name = unicodedata.normalize("NFC", path.stem)  # systems spell ä in two ways
+        name = names.composed(path.stem)
         if name in found:
             raise InputError(f"{path}: {found[name].name} has the same name; keep one of them")
         found[name] = path

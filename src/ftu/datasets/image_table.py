@@ -1,6 +1,5 @@
 """images.csv: what a data set in folders may say of its images, and which image a row is about."""
 
-import unicodedata
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -66,7 +65,7 @@ def unread(root: Path, told: Sequence[str]) -> str:
 def _places(path: Path, images: pd.DataFrame, table: pd.DataFrame) -> list[int]:
     """Of each row the number of the image that it is about: of its name, and of its set where it says one;
     where more are, of its data_source."""
-    ids = [unicodedata.normalize("NFC", name) for name in table["id"]]  # systems spell ä in two ways
+    ids = [names.composed(name) for name in table["id"]]
     sets, sources = (table.get(column, pd.Series("", table.index)) for column in ("set", "data_source"))
     for name, part in zip(ids, sets, strict=True):
         if part not in ("", *SETS):

@@ -52,6 +52,11 @@ def without(name: str, told: str) -> str:
     return re.sub(told, "", name, count=1)
 
 
+def composed(name: str) -> str:
+    """The name with its accents as one letter each: some systems write e and an accent."""
+    return unicodedata.normalize("NFC", name)
+
+
 def as_id(name: str) -> str:
     """The name where it may be part of a path as it is; or else what can stay of it, and a hash of it."""
     if not limits.name_fault(name):

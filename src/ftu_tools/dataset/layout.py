@@ -17,8 +17,8 @@ import pandas as pd
 
 from ftu.errors import InputError, some
 from ftu.files import csvfile, limits
+from ftu.files.names import composed
 from ftu.pipeline.atomic import whole_folder
-from ftu_tools.dataset import naming
 
 SETS, PARTS, TABLE = ("train", "test"), ("images", "masks"), "images.csv"
 COLUMNS = ["id", "organ", "data_source", "pixel_size", "group", "z"]
@@ -72,9 +72,7 @@ def check_names(root: Path, names: Sequence[str]) -> None:
         raise InputError(
             f"two images would be called {twice[0]!r}, one of them a slice; rename the image or volume"
         )
-    there = {
-        naming.composed(path.stem): path for depth in ("*", "*/*") for path in root.glob(f"{depth}/images/*")
-    }
+    there = {composed(path.stem): path for depth in ("*", "*/*") for path in root.glob(f"{depth}/images/*")}
     if taken := [there[name] for name in names if name in there]:
         raise InputError(
             f"{taken[0]}: is there already, and {len(taken)} of {len(names)} images have such a stem; rename "

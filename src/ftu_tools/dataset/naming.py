@@ -2,7 +2,6 @@
 guess."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,11 +17,6 @@ class Naming(NamedTuple):
     group: str
     z: str
     groups: Counter[str]  # how many images each group has
-
-
-def composed(name: str) -> str:
-    """The name with its accents as one letter each: some systems write e and an accent."""
-    return unicodedata.normalize("NFC", name)
 
 
 def guess(train: Sequence[str], test: Sequence[str] = ()) -> Naming:

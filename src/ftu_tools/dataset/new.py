@@ -15,10 +15,11 @@ from ruamel.yaml import YAML
 from ftu.datasets import folders
 from ftu.errors import InputError, some
 from ftu.files import csvfile, limits, yamlfile
+from ftu.files.names import composed
 from ftu.pipeline.atomic import whole_file
 from ftu.pipeline.params import load_params
 from ftu.pipeline.stage import run
-from ftu_tools.dataset import guesses, labels, naming
+from ftu_tools.dataset import guesses, labels
 from ftu_tools.dataset.guesses import THRESHOLD, Guess
 
 START = Path("profiles/laptop.yaml")
@@ -144,7 +145,7 @@ def _unsaid(both: pd.DataFrame, said: pd.DataFrame, taken: Mapping[str, str]) ->
     for column in [name for name in taken if name in said]:
         filled = said[said[column] != ""]
         sets = filled["set"] if "set" in said else [""] * len(filled)  # a row may be about both, or either
-        told = set(zip(map(naming.composed, filled["id"]), sets, strict=True))
+        told = set(zip(map(composed, filled["id"]), sets, strict=True))
         which = zip(both["name"], both["set"], strict=True)
         others = both[[not told & {(name, part), (name, "")} for name, part in which]]
         if column == "data_source":  # a folder names it, too

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ftu.errors import InputError, some
-from ftu_tools.dataset import naming, rasters
+from ftu.files.names import composed
+from ftu_tools.dataset import rasters
 from ftu_tools.dataset.drawn import annotations, coco, labelme, qupath
 from ftu_tools.dataset.labels import Labels
 
@@ -174,7 +175,7 @@ def _pair(stem: str, image: Path, mask: Path | None) -> Pair:
 def _owner(mask: Path, images: Mapping[str, Path]) -> str | None:
     """The stem of the image that a mask or annotation is of: its own, perhaps without a mark of masks."""
     stem = _stem(mask)
-    whole = {naming.composed(path.name): name for name, path in images.items()}  # a.tif.geojson is of a.tif
+    whole = {composed(path.name): name for name, path in images.items()}  # a.tif.geojson is of a.tif
     marked = MARK.fullmatch(stem)
     candidates = [stem, whole.get(stem), marked[1] if marked else None]
     return next((name for name in candidates if name in images), None)
@@ -208,4 +209,4 @@ def _embedded(path: Path, scratch: Path) -> Path | None:
 
 
 def _stem(path: Path) -> str:
-    return naming.composed(path.stem)
+    return composed(path.stem)

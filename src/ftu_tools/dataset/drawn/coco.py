@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ftu.errors import InputError, some
-from ftu_tools.dataset import naming
+from ftu.files.names import composed
 from ftu_tools.dataset.drawn import annotations
 from ftu_tools.dataset.labels import Labels
 
@@ -58,7 +58,7 @@ def entries(path: Path, content: dict[str, Any]) -> list[Entry]:
 
 
 def _named(file: str) -> str:
-    return naming.composed(PureWindowsPath(file).name)  # of / and \
+    return composed(PureWindowsPath(file).name)  # of / and \
 
 
 def draw(path: Path, entry: Entry, shape: tuple[int, int]) -> Labels:
@@ -153,7 +153,7 @@ def paired(path: Path, content: dict[str, Any], images: Sequence[Path]) -> dict[
     named = entries(path, content)
     if twice := [name for name, times in Counter(entry.name for entry in named).items() if times > 1]:
         raise InputError(f"{path}: names {some(twice)} more than once; keep one entry of each image")
-    there = {naming.composed(image.name): image for image in images}
+    there = {composed(image.name): image for image in images}
     if missing := [entry.name for entry in named if entry.name not in there]:
         raise InputError(
             f"{path}: {len(missing)} of {len(named)} images are not in the folder: {some(missing)}; put them "

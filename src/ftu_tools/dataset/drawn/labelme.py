@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ftu.errors import InputError
-from ftu_tools.dataset import naming
+from ftu.files.names import composed
 from ftu_tools.dataset.drawn import annotations
 from ftu_tools.dataset.labels import Labels
 
@@ -38,7 +38,7 @@ def embedded(path: Path, content: dict[str, Any]) -> bytes:
 
 def draw(path: Path, content: dict[str, Any], name: str, shape: tuple[int, int]) -> Labels:
     """The shapes of the image called `name`, drawn at (height, width), later ones over earlier ones."""
-    meant = naming.composed(PureWindowsPath(content["imagePath"]).stem)  # of / and \
+    meant = composed(PureWindowsPath(content["imagePath"]).stem)  # of / and \
     if meant != name:
         raise InputError(f"{path}: is of the image {meant!r} (imagePath), not {name!r}; name both alike")
     stated = (content.get("imageHeight") or shape[0], content.get("imageWidth") or shape[1])
