@@ -237,6 +237,7 @@ def engine_epoch(
         seed=0, epochs=1000, lr=1e-4, weight_decay=0.01, scheduler=recipe.train.scheduler.model_dump(),
         clip=0.0, ema=0.0, compile=bool(compiled), switch_epoch=500, restart_at_switch=False,
         checkpoint="last", decay_norms=True, lr_decoder=1.0, aux_target="exact", recompute=False,
+        optimizer={"kind": "adamw", "momentum": 0.9}, freeze=[], watch="dice",
     )  # fmt: skip
     weights = schedules.choose(words.aux, [2, 1], 0.2, 500, {"bce": 1.0})(0)
     return partial(loop.train_epoch, run, data(words, device, folder), 0, weights)

@@ -12,7 +12,8 @@ SAMPLING = {"seed", "cache", "balance", "organ_weights", "crops"}
 DEALING = {"batch_size", "accumulate", "processes"}
 RUNNING = {
     "seed", "epochs", "lr", "weight_decay", "decay_norms", "lr_decoder", "scheduler", "clip", "ema",
-    "compile", "recompute", "aux_target", "switch_epoch", "restart_at_switch", "checkpoint",
+    "compile", "recompute", "aux_target", "switch_epoch", "restart_at_switch", "checkpoint", "optimizer",
+    "freeze", "watch",
 }  # fmt: skip
 
 
@@ -24,8 +25,9 @@ def main() -> str:
 
 def train(number: int, params: Params) -> str:
     from ftu.networks.common import build, devices
-    from ftu.training import fold, resume
+    from ftu.training import fold, frozen, resume
     from ftu.training.accelerator import accelerate, explain_out_of_memory, usable_precision
+    from ftu.training.pretraining import kept
     from ftu.training.rounds import Rounds
     from ftu.training.run import Run
     from ftu.training.samples import batches
@@ -43,6 +45,8 @@ def train(number: int, params: Params) -> str:
     devices.fix_randomness(settings.seed, settings.threads, settings.device)
     first = {"encoder": settings.model.encoder, "weights": settings.weights}
     model, source = fold.network(architecture, **first, aux_source=settings.aux_source)
+    before = kept.take_over(model, paths.pretrained(number)) if params.pretrain.steps else {}
+    frozen.freeze(model, settings.freeze)
     if accelerator.is_main_process:
         tell(source, settings.precision, precision)
 
@@ -66,7 +70,7 @@ def train(number: int, params: Params) -> str:
     loaders = batches(*samples, accelerator, **settings.model_dump(include=LOADING))
     files = [paths.FOLDS, *samples[0].files(), *samples[1].files()]
     values = params.model_dump(include={"augment", "resize", "train"}) | {"architecture": architecture}
-    key = resume.run_key(files, fold=number, params=values, weights=source)
+    key = resume.run_key(files, fold=number, params=values, weights=source, pretrained=before)
     blocks, switch = settings.aux_blocks, settings.switch_epoch
     main = settings.loss.model_dump()
     schedule = schedules.choose(settings.aux_loss, blocks, settings.aux_weight, switch, main)
@@ -80,6 +84,7 @@ def train(number: int, params: Params) -> str:
             facts = {"fold": number, "seed": settings.seed, "precision": precision}
             facts |= {"encoder_weights": source, "mean": mean, "std": std}
             facts |= {"classes": classes} if len(classes) > 1 else {}
+            facts |= {"pretrained": before} if before else {}
             with whole_folder(paths.model(number)) as folder:
                 fold.save(folder, running, architecture, facts)
         state.remove()

@@ -17,6 +17,8 @@ from ftu.pipeline.sections.fields import Section
 from ftu.pipeline.sections.networks import FAMILIES, EncoderDecoder, Family, Model, Unet, Unetr
 from ftu.pipeline.sections.prediction import Predict
 from ftu.pipeline.sections.preprocessing import Stain, StainTarget
+from ftu.pipeline.sections.pretraining import Step
+from ftu.pipeline.sections.training import Optimizer
 from ftu.pipeline.sections.training import Train as TrainParams
 from imports import ROOT
 
@@ -120,6 +122,8 @@ def test_parameters_cannot_be_changed():
         (Unet, "activation", "networks.common.convolutions", "ACTIVATIONS", set()),
         (Unet, "dropout", "networks.common.convolutions", "DROPOUTS", set()),
         (Unet, "init", "networks.common.convolutions", "INITS", set()),
+        (Optimizer, "kind", "training.optimizer", "OPTIMIZERS", set()),
+        (Step, "corrupt", "training.pretraining.corruptions", "CORRUPTIONS", {"none"}),
         (TrainParams, "checkpoint", "training.checkpoints", "CHOICES", set()),
         (Sample, "kind", "datasets.sample", "SAMPLES", set()),
         (Stain, "backend", "preprocessing.normalization", "BACKENDS", {"none"}),

@@ -194,7 +194,8 @@ def prepare(
     switch = epochs // 2 if switch_epoch is None else switch_epoch
     settings: dict[str, Any] = {"lr": 1e-3, "weight_decay": 0.01, "clip": 0.0, "ema": 0.0, "compile": False}
     settings |= {"decay_norms": True, "lr_decoder": 1.0, "aux_target": "exact", "recompute": False}
-    settings |= {"restart_at_switch": False, "checkpoint": "best"}
+    settings |= {"restart_at_switch": False, "checkpoint": "best", "watch": "dice", "freeze": []}
+    settings |= {"optimizer": {"kind": "adamw", "momentum": 0.9}}
     run = Run(
         model,
         accelerator,

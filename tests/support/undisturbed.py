@@ -18,12 +18,30 @@ from commands import Command, wait_for
 from project import commit, copy_repository, set_params
 
 ENCODER = "tu-mobilenetv3_small_050"
+STEP = {
+    "name": "repair",
+    "epochs": 2,
+    "batch_size": 4,
+    "crops": 1,
+    "use": ["train", "test"],
+    "corrupt": "noise",
+    "terms": {"reconstruct": 1.0},
+    "lr": 1e-3,
+    "weight_decay": 0.0,
+    "optimizer": {"kind": "adamw", "momentum": 0.9},
+    "scheduler": {
+        "kind": "plateau", "min_lr": 1e-6, "factor": 0.7, "patience": 5, "threshold": 1e-3, "warmup": 0.1,
+    },
+    "patience": 0,
+    "freeze": [],
+}  # fmt: skip
 PARAMS = {
     "sample": {"train": 10, "test": 2},
     "compute": {"workers": 2},
     "resize": {"side": 64},
     "shift": {"enabled": True},
     "split": {"count": 2, "run": [0, 1]},
+    "pretrain": {"steps": [STEP]},
     "train": {
         "model": {
             "family": "encoder_decoder",
@@ -41,8 +59,8 @@ PARAMS = {
     "predict": {"tta": "none", "threads": 1},
 }
 STAGES = (
-    "sample", "decode", "resize", "normalize", "shift", "split", "train@0", "train@1",
-    "predict@0", "predict@1", "members", "calibrate", "evaluate", "submit",
+    "sample", "decode", "resize", "normalize", "shift", "split", "pretrain@0", "pretrain@1",
+    "train@0", "train@1", "predict@0", "predict@1", "members", "calibrate", "evaluate", "submit",
 )  # fmt: skip
 WRITTEN = ("data", "models", "reports", "submissions")
 SMALL_DISK = "512m"

@@ -291,7 +291,7 @@ def offered(dices, switch_epoch, ships="best"):
     model, checkpoints = nn.Linear(1, 1, bias=False), Checkpoints(switch_epoch, ships)
     for epoch, dice in enumerate(dices):
         nn.init.constant_(model.weight, epoch)
-        checkpoints.offer(model, epoch, dice)
+        checkpoints.offer(model, epoch, dice, dice)
     nn.init.constant_(model.weight, math.inf)  # what is kept must be a copy
     return checkpoints
 
@@ -330,9 +330,17 @@ def test_what_was_kept_can_be_put_away_and_taken_up_again():
     again.load_state_dict(kept.state_dict())
     assert again.scores() == kept.scores()
     for made in (kept, again):
-        made.offer(nn.Linear(1, 1), 4, 0.8)
+        made.offer(nn.Linear(1, 1), 4, 0.8, 0.8)
     assert again.scores() == kept.scores()
     assert again.scores()["best_after_switch"] == {"epoch": 4, "dice": 0.8}
+
+
+@pytest.mark.parametrize(("ema", "column"), [(0.0, "valid_main"), (0.5, "ema_main")])
+def test_the_best_epoch_by_loss_is_that_of_the_lowest(squares, ema, column):
+    made = prepare(squares, epochs=4, switch_epoch=1, watch="loss", ema=ema, lr=0.02).finish()
+    losses = made.history[column].tolist()
+    assert made.run.checkpoints.shipped.epoch == losses.index(min(losses))
+    assert [made.run.score(row) for row in made.run.rows] == [-loss for loss in losses]
 
 
 # ------------------------------------------------------------------ early stopping

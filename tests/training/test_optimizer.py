@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 
@@ -60,6 +61,61 @@ def test_a_parameter_without_a_gradient_is_not_decayed():
     optimizer.step()
     assert model.weight.item() == pytest.approx(before[0].item() / 2)
     assert torch.equal(model.bias, before[1])
+
+
+@pytest.mark.parametrize("lr", [1e-1, 1e-6])
+def test_a_fixed_decay_takes_the_same_share_whatever_the_rate(lr):
+    """Without a gradient's pull, as TensorFlow Addons does it; over the paper's 106,920 steps to 0.343."""
+    model = nn.Linear(1, 1)
+    before = model.weight.item()
+    how = {"weight_decay": 1e-5, "decay_norms": True, "lr_decoder": 1.0, "kind": "adamw_fixed"}
+    optimizer = build_optimizer(model, lr=lr, **how)
+    model.weight.grad = torch.zeros_like(model.weight)
+    for _ in range(100):
+        optimizer.step()
+    assert model.weight.item() / before == pytest.approx((1 - 1e-5) ** 100, abs=2e-5)
+    assert pytest.approx(0.343, abs=5e-4) == (1 - 1e-5) ** 106_920
+    assert model.bias.grad is None
+
+
+def test_the_fixed_decay_is_torchs_where_that_takes_the_rate_times_it():
+    """At one rate, the paper's 1e-4, a fixed decay of 1e-5 is torch's of 0.1, the text's 1e-5 is next to
+    none."""
+    states = []
+    for kind, decay in (("adamw_fixed", 1e-5), ("adamw", 0.1), ("adamw", 1e-5)):
+        torch.manual_seed(0)
+        model = nn.Linear(3, 2)
+        how = {"decay_norms": True, "lr_decoder": 1.0}
+        optimizer = build_optimizer(model, lr=1e-4, weight_decay=decay, kind=kind, **how)
+        for _ in range(50):
+            model(torch.ones(1, 3)).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        states.append(model.weight.detach())
+    torch.testing.assert_close(states[0], states[1], rtol=1e-6, atol=1e-8)
+    assert not torch.allclose(states[0], states[2], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(("kind", "torchs"), [("adam", Adam), ("sgd", SGD)])
+def test_adam_and_sgd_are_torchs(kind, torchs):
+    def last(make):
+        torch.manual_seed(0)
+        model = nn.Linear(3, 2)
+        optimizer = make(model)
+        for _ in range(20):
+            (model(torch.ones(1, 3)) ** 2).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return model.weight.detach()
+
+    settings = {"lr": 0.01, "weight_decay": 0.1}
+    more = {"momentum": 0.8} if kind == "sgd" else {}
+    ours = last(
+        lambda model: build_optimizer(
+            model, **settings, decay_norms=True, lr_decoder=1.0, kind=kind, momentum=0.8
+        )
+    )
+    assert torch.equal(ours, last(lambda model: torchs(model.parameters(), **settings, **more)))
 
 
 @given(st.lists(st.floats(0.01, 2), min_size=1, max_size=30), st.integers(0, 3), st.floats(0.1, 0.9))

@@ -32,6 +32,14 @@ RUNS: dict[str, dict[str, Any]] = {
     "in rounds, clipped": {"accumulate": 2, "clip": 0.05},
     "bfloat16": {"precision": "bf16", "ema": 0.5},
     "loader workers": {"workers": 1},
+    "a fixed decay, the lowest loss": {
+        "optimizer": {"kind": "adamw_fixed", "momentum": 0.0},
+        "watch": "loss",
+    },
+    "momentum, a frozen part": {
+        "optimizer": {"kind": "sgd", "momentum": 0.9},
+        "freeze": ["decoder"],
+    },
 }
 
 

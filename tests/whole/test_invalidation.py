@@ -13,7 +13,8 @@ from imports import ROOT
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 IMAGES = {"decode", "resize", "normalize", "shift"}
 SCORED = {"calibrate", "evaluate", "submit"}
-NETWORK = {"train", "predict"}
+NETWORK = {"pretrain", "train", "predict"}
+TRAINED = {"pretrain", "train"}
 EDITS = {
     "src/ftu/files/png.py": set(STAGES),
     "src/ftu/cache/entries.py": set(STAGES) - {"sample", "split"},
@@ -22,15 +23,16 @@ EDITS = {
     "src/ftu/pipeline/workers/pool.py": set(),
     "src/ftu/datasets/competition.py": IMAGES | {"sample", "evaluate"},
     "src/ftu/datasets/synthetic/cells.py": IMAGES | {"sample", "evaluate"},
-    "src/ftu/preprocessing/stain.py": IMAGES - {"decode"} | {"train"},  # which recolours
+    "src/ftu/preprocessing/stain.py": IMAGES - {"decode"} | TRAINED,  # which recolours
     "src/ftu/networks/common/contract.py": NETWORK,
     "src/ftu/networks/encoder_decoder/daformer.py": NETWORK,
     "src/ftu/networks/another/segmenter.py": set(),  # a family that the parameters do not name
     "src/ftu/networks/unet/segmenter.py": set(),
     "src/ftu/networks/unetr/segmenter.py": set(),
-    "src/ftu/training/loop.py": {"train"},
-    "src/ftu/training/augmentation/compose.py": {"train"},
-    "src/ftu/training/losses/terms.py": {"train"},
+    "src/ftu/training/loop.py": TRAINED,
+    "src/ftu/training/augmentation/compose.py": TRAINED,
+    "src/ftu/training/losses/terms.py": TRAINED,
+    "src/ftu/training/pretraining/corruptions.py": TRAINED,
     "src/ftu/probabilities/map_file.py": SCORED | {"predict", "members"},
     "src/ftu/prediction/windows.py": {"predict"},
     "src/ftu/masks/classes.py": SCORED,

@@ -57,7 +57,7 @@ def test_each_stage_ends_with_one_line_and_shows_no_bar_away_from_a_terminal(
 ) -> None:
     _, said = first_run
     ran = [stage.split("@")[0] for stage in stages_run(said)]
-    assert len(ran) == 14
+    assert len(ran) == 16
     assert sorted(SUMMARY.findall(said)) == sorted(ran)
     assert "\r" not in said
 

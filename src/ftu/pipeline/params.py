@@ -14,6 +14,7 @@ from ftu.pipeline.sections.masks import Calibrate, Evaluate, Postprocess
 from ftu.pipeline.sections.networks import families_with
 from ftu.pipeline.sections.prediction import Ensemble, Predict
 from ftu.pipeline.sections.preprocessing import Resize, Shift, Stain
+from ftu.pipeline.sections.pretraining import Pretrain
 from ftu.pipeline.sections.training import Augment, Train
 
 SHOWN, TOLD = 200, 50  # characters of a wrong value; lines of errors
@@ -47,6 +48,7 @@ class Params(Section):
     stain: Stain
     shift: Shift
     split: Split
+    pretrain: Pretrain
     train: Train
     augment: Augment
     predict: Predict
@@ -181,6 +183,28 @@ class Params(Section):
                 f"augment.scale_window {self.augment.scale_window} needs resize.mode microns; with fixed use "
                 "[1, 1], and augment.crop or rotate_scale"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _steps_fit_the_network_and_its_images(self) -> Self:
+        family = self.train.model.family
+        if self.pretrain.reconstruct == "decoder" and family != "unet":
+            raise ValueError(
+                f"pretrain.reconstruct decoder: family {family} has no decoder for images; use reconstruct: "
+                "head, or train.model.family unet"
+            )
+        for number, step in enumerate(self.pretrain.steps):
+            key = f"pretrain.steps.{number} ({step.name})"
+            if step.batch_size % self.train.processes:
+                raise ValueError(
+                    f"{key}: batch_size {step.batch_size} cannot be dealt to train.processes "
+                    f"{self.train.processes}; use a multiple"
+                )
+            if step.crops > 1 and self.resize.mode != "microns":
+                raise ValueError(
+                    f"{key}: crops {step.crops} draws windows of an image, and resize.mode fixed shows whole "
+                    "images; use mode microns, or crops: 1"
+                )
         return self
 
     @model_validator(mode="after")

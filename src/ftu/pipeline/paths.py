@@ -13,6 +13,7 @@ RESIZED = Path("data/resized")
 NORMALIZED = Path("data/normalized")
 SHIFTED = Path("data/shifted")
 FOLDS = Path("data/folds.csv")
+PRETRAINED = Path("data/pretrained")
 PREDICTIONS = Path("data/predictions")
 MEMBERS = Path("data/members")
 RULES = Path("data/rules.json")
@@ -36,6 +37,11 @@ def project() -> Path:
 def model(fold: int) -> Path:
     """The folder of the model that holds out `fold`."""
     return MODELS / f"fold_{fold}"
+
+
+def pretrained(fold: int) -> Path:
+    """The folder of what `fold`'s network learnt before its training."""
+    return PRETRAINED / f"fold_{fold}"
 
 
 def prediction(fold: int) -> Path:

@@ -52,8 +52,14 @@ def loss_scale(scaler: torch.amp.GradScaler | None) -> float:
 
 
 @contextmanager
-def explain_out_of_memory(batch: int, size: int, smaller: Callable[[], Sequence[int]]) -> Iterator[None]:
-    """Turn a GPU's lack of memory into an InputError that says what to change.
+def explain_out_of_memory(
+    batch: int,
+    size: int,
+    smaller: Callable[[], Sequence[int]] = list,
+    *,
+    lower: str = "train.batch_size, train.valid_batch_size",
+) -> Iterator[None]:
+    """Turn a GPU's lack of memory into an InputError that says what to change: parameters to `lower`.
 
     `smaller` says how many images a round may have instead; it is asked then, and not before.
     """
@@ -69,8 +75,8 @@ def explain_out_of_memory(batch: int, size: int, smaller: Callable[[], Sequence[
         )
         raise InputError(
             f"out of GPU memory with {batch} images of {size} x {size} px a step: {rounds}lower "
-            "train.batch_size, train.valid_batch_size or resize.side, or use train.recompute, "
-            "train.precision bf16 or fp16, or a smaller train.model"
+            f"{lower} or resize.side, or use train.recompute, train.precision bf16 or fp16, or a smaller "
+            "train.model"
         ) from error
 
 

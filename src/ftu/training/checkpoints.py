@@ -1,9 +1,11 @@
 """Which epoch's weights ship.
 
-All candidates are recorded. Two of them are chosen by the Dice of the held-out images, which flatters that
-Dice; and a "switched" model whose best epoch lies before the switch would be a phase-one model in disguise.
+All candidates are recorded. Two of them are chosen by the Dice or the loss of the held-out images, which
+flatters their Dice; and a "switched" model whose best epoch lies before the switch would be a phase-one model
+in disguise.
 """
 
+import math
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -13,10 +15,12 @@ CHOICES = ("last", "best", "best_after_switch")
 
 @dataclass
 class Checkpoint:
-    """An epoch, its validation Dice, and its weights where they had to be copied."""
+    """An epoch, its validation Dice, what it was chosen by (more is better), and its weights where they had
+    to be copied."""
 
     epoch: int = -1
     dice: float = -1.0
+    score: float = -math.inf
     state: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -36,13 +40,13 @@ class Checkpoints:
         """The epoch that ships, so far."""
         return self.kept[self.ships]
 
-    def offer(self, model: nn.Module, epoch: int, dice: float) -> None:
-        """Look at the weights that `model` has after `epoch`."""
+    def offer(self, model: nn.Module, epoch: int, dice: float, score: float) -> None:
+        """Look at the weights that `model` has after `epoch`; the higher `score` is, the better they are."""
         for choice in CHOICES:
-            if self._takes(choice, epoch, dice):
+            if self._takes(choice, epoch, score):
                 copied = model.state_dict() if choice == self.ships and choice != "last" else {}
                 state = {name: value.detach().cpu().clone() for name, value in copied.items()}
-                self.kept[choice] = Checkpoint(epoch, dice, state)
+                self.kept[choice] = Checkpoint(epoch, dice, score, state)
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
         """The weights that ship, of a training that ended with `model`."""
@@ -60,6 +64,6 @@ class Checkpoints:
         """Go on from what `state_dict` gave."""
         self.kept = {choice: Checkpoint(**kept) for choice, kept in state.items()}
 
-    def _takes(self, choice: str, epoch: int, dice: float) -> bool:
+    def _takes(self, choice: str, epoch: int, score: float) -> bool:
         first = self.switch_epoch if choice == "best_after_switch" else 0
-        return choice == "last" or (epoch >= first and dice > self.kept[choice].dice)
+        return choice == "last" or (epoch >= first and score > self.kept[choice].score)

@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from ftu.errors import InputError
 from ftu.networks.common.contract import Segmenter
+from ftu.training import frozen
 from ftu.training.gradient_norms import GradientNorms
-from ftu.training.losses.schedules import AUX_TERMS, MAIN_TERMS, active_block
+from ftu.training.losses.schedules import AUX_TERMS, MAIN_TERMS, RECONSTRUCT, active_block
 from ftu.training.losses.terms import loss_terms, main_loss, total_loss
 from ftu.training.optimizer import by_epoch
 from ftu.training.run import Row, Run
@@ -24,7 +25,7 @@ from ftu.training.samples import EpochBatches
 def fit(
     run: Run,
     train_batches: DataLoader,
-    valid_batches: DataLoader,
+    valid_batches: DataLoader | None,
     weights_at: Callable[[int], dict[str, float]],
     *,
     patience: int,
@@ -32,14 +33,15 @@ def fit(
     """Train from where `run` stands, and yield a row of history after each epoch; `run` has it already.
 
     `weights_at` is the loss schedule. Scheduler, checkpoints and patience watch the main validation loss
-    or Dice alone, so that schedules stay comparable. Weights are kept across a switch; so are moments and
-    learning rate, unless the run restarts them there, whatever the schedule. Progress is a bar on a terminal;
-    with FTU_PROGRESS=lines in the environment it is a line an epoch.
+    or Dice alone, so that schedules stay comparable; without `valid_batches`, the training loss. Weights are
+    kept across a switch; so are moments and learning rate, unless the run restarts them there, whatever the
+    schedule. Progress is a bar on a terminal; with FTU_PROGRESS=lines in the environment it is a line an
+    epoch.
     """
     start, quiet = len(run.rows), None if run.accelerator.is_main_process else True
     lines = os.environ.get("FTU_PROGRESS") == "lines" and not quiet
     for epoch in tqdm(range(start, run.epochs), "epochs", initial=start, total=run.epochs, disable=quiet):
-        if out_of_patience([row[run.shown_dice] for row in run.rows], patience, run.switch_epoch):
+        if out_of_patience([run.score(row) for row in run.rows], patience, run.switch_epoch):
             return
         if run.restart_at_switch and epoch == run.switch_epoch:
             run.restart()
@@ -51,14 +53,11 @@ def fit(
         }
         row |= train_epoch(run, train_batches, epoch, weights)
         run.share_statistics()
-        row |= validate(run.segmenter, valid_batches, run.accelerator, weights)
-        row |= {"ema_main": math.nan, "ema_dice": math.nan}
-        if run.average:
-            averaged = validate(run.shipped, valid_batches, run.accelerator, weights)
-            row |= {name.replace("valid", "ema"): value for name, value in averaged.items()}
-        refuse_divergence(row["valid_main"], row["lr"], f"epoch {epoch}: valid_main")
+        if valid_batches:
+            row |= validated(run, valid_batches, weights)
+            refuse_divergence(row["valid_main"], row["lr"], f"epoch {epoch}: valid_main")
         if by_epoch(run.scheduler):
-            run.scheduler.step(row["valid_main"])  # pyright: ignore[reportArgumentType]
+            run.scheduler.step(row["valid_main" if valid_batches else "train_total"])  # pyright: ignore[reportArgumentType]
         run.record(row)
         sys.stderr.write(f"{epoch_line(run, row)}\n" if lines else "")
         yield row
@@ -72,11 +71,13 @@ def train_epoch(run: Run, batches: DataLoader, epoch: int, weights: dict[str, fl
     sums, norms, accelerator = {}, GradientNorms(run.blocks), run.accelerator
     steps = []
     run.objective.train()
-    for images, masks, indices in batches:
+    frozen.hold(run.segmenter, run.frozen)
+    for images, masks, indices, *clean in batches:
         with accelerator.accumulate(run.objective):
             masks = masks.to(accelerator.device, non_blocking=True)
             counts = None if importance is None else importance[indices].to(accelerator.device)
-            terms = run.objective(channels_last(images, accelerator), masks, weights, counts)
+            clean = [each.to(accelerator.device, non_blocking=True) for each in clean]
+            terms = run.objective(channels_last(images, accelerator), masks, weights, counts, *clean)
             total = total_loss(terms, weights)
             accelerator.backward(total)
             if accelerator.sync_gradients:
@@ -88,17 +89,27 @@ def train_epoch(run: Run, batches: DataLoader, epoch: int, weights: dict[str, fl
             run.optimizer.zero_grad()
         if accelerator.sync_gradients:
             run.after_step()
-        for name, value in ({"total": total, "main": main_loss(terms, weights)} | terms).items():
+        main = {"main": main_loss(terms, weights)} if terms.keys() & {*MAIN_TERMS} else {}
+        for name, value in ({"total": total} | main | terms).items():
             sums[name] = sums.get(name, 0.0) + value.detach().double()
         steps.append((total.detach(), indices, run.optimizer.param_groups[0]["lr"]))
     losses = torch.stack([loss for loss, _, _ in steps]).tolist()  # once: each look waits for the GPU
     for number, (loss, (_, indices, lr)) in enumerate(zip(losses, steps, strict=True)):
         ids = [batches.dataset.ids[index] for index in indices]  # pyright: ignore[reportAttributeAccessIssue]
         refuse_divergence(loss, lr, f"epoch {epoch}, batch {number} (images {', '.join(ids)}): train_total")
-    names = ("total", "main", *MAIN_TERMS, *AUX_TERMS)
+    names = ("total", "main", *MAIN_TERMS, *AUX_TERMS, *({RECONSTRUCT} & weights.keys()))
     means = [float(sums.get(name, math.nan)) / len(batches) for name in names]
     means = mean_of_processes(means, accelerator)
     return dict(zip((f"train_{name}" for name in names), means, strict=True)) | norms.means()
+
+
+def validated(run: Run, batches: DataLoader, weights: Mapping[str, float]) -> Row:
+    """What `validate` says of the network and of its average, nan where there is none."""
+    row = validate(run.segmenter, batches, run.accelerator, weights)
+    if not run.average:
+        return row | {"ema_main": math.nan, "ema_dice": math.nan}
+    averaged = validate(run.shipped, batches, run.accelerator, weights)
+    return row | {name.replace("valid", "ema"): value for name, value in averaged.items()}
 
 
 @torch.no_grad()
@@ -132,15 +143,15 @@ def validate(
 
 def epoch_line(run: Run, row: Row) -> str:
     """What an epoch brought; epochs count from 1 here."""
-    loss, dice = row["train_total"], row[run.shown_dice]
-    return f"epoch {row['epoch'] + 1}/{run.epochs} | loss {loss:.4f} | Dice {dice:.4f}"
+    line = f"epoch {row['epoch'] + 1}/{run.epochs} | loss {row['train_total']:.4f}"
+    return line + (f" | Dice {row[run.shown_dice]:.4f}" if run.shown_dice in row else "")
 
 
-def out_of_patience(dices: Sequence[float], patience: int, switch_epoch: int) -> bool:
-    """Whether the last `patience` epochs, all from the switch on, brought no better Dice; 0: never."""
-    if not patience or len(dices) < switch_epoch + patience:
+def out_of_patience(scores: Sequence[float], patience: int, switch_epoch: int) -> bool:
+    """Whether the last `patience` epochs, all from the switch on, brought no better score; 0: never."""
+    if not patience or len(scores) < switch_epoch + patience:
         return False
-    return max(dices[-patience:]) <= max(dices[:-patience], default=-math.inf)
+    return max(scores[-patience:]) <= max(scores[:-patience], default=-math.inf)
 
 
 def refuse_divergence(loss: float, lr: float, where: str) -> None:

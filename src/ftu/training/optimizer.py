@@ -2,21 +2,73 @@
 
 from collections.abc import Callable
 
-from torch import nn
-from torch.optim import AdamW, Optimizer
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 
+class FixedDecay(AdamW):
+    """Adam whose weights lose `weight_decay` of themselves in each step, whatever the learning rate is.
+
+    So TensorFlow Addons' AdamW does it, with which the second paper was made; torch's takes the learning rate
+    times `weight_decay`. Over a run whose rate falls the two have no setting in common. Source:
+    https://www.tensorflow.org/addons/api_docs/python/tfa/optimizers/AdamW.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # pyright: ignore
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.mul_(1 - group["fixed_decay"])
+        return super().step(closure)  # pyright: ignore
+
+
+def adamw(groups: list[dict], lr: float, momentum: float) -> Optimizer:  # noqa: ARG001
+    """On a GPU in one kernel; on a CPU that would change the last bits, and gain little."""
+    fused = all(parameter.is_cuda for group in groups for parameter in group["params"])
+    return AdamW(groups, lr, fused=fused or None)
+
+
+def adamw_fixed(groups: list[dict], lr: float, momentum: float) -> Optimizer:  # noqa: ARG001
+    held = [group | {"weight_decay": 0.0, "fixed_decay": group["weight_decay"]} for group in groups]
+    return FixedDecay(held, lr)
+
+
+def adam(groups: list[dict], lr: float, momentum: float) -> Optimizer:  # noqa: ARG001
+    """The decay is part of the gradient, as torch has it."""
+    return Adam(groups, lr)
+
+
+def sgd(groups: list[dict], lr: float, momentum: float) -> Optimizer:
+    return SGD(groups, lr, momentum=momentum)
+
+
+OPTIMIZERS: dict[str, Callable[[list[dict], float, float], Optimizer]] = {
+    "adamw": adamw,
+    "adamw_fixed": adamw_fixed,
+    "adam": adam,
+    "sgd": sgd,
+}
+
+
 def build_optimizer(
-    model: nn.Module, *, lr: float, weight_decay: float, decay_norms: bool, lr_decoder: float
-) -> AdamW:
-    """AdamW over all parameters of a Segmenter; those without a gradient stay as they are, decay included.
+    model: nn.Module,
+    *,
+    lr: float,
+    weight_decay: float,
+    decay_norms: bool,
+    lr_decoder: float,
+    kind: str = "adamw",
+    momentum: float = 0.9,
+) -> Optimizer:
+    """The optimiser `kind` of all parameters of a Segmenter; those without a gradient stay as they are, decay
+    included.
 
     Vectors and scalars, which are biases and of norms, decay only with `decay_norms`. What is not the
-    encoder's has `lr` times `lr_decoder`. On a GPU in one kernel; on a CPU that would change the last bits,
-    and gain little.
+    encoder's has `lr` times `lr_decoder`. `momentum` is that of sgd.
     """
-    fused = all(parameter.is_cuda for parameter in model.parameters())
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         factor = 1.0 if name.startswith("encoder.") else lr_decoder
@@ -26,7 +78,7 @@ def build_optimizer(
         {"params": parameters, "lr": lr * factor, "weight_decay": decay}
         for (factor, decay), parameters in groups.items()
     ]
-    return AdamW(listed, lr, weight_decay=weight_decay, fused=fused or None)
+    return OPTIMIZERS[kind](listed, lr, momentum)
 
 
 def plateau(optimizer: Optimizer, steps: int, *, min_lr: float, **how: float) -> LRScheduler:  # noqa: ARG001

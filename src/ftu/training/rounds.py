@@ -25,6 +25,7 @@ class Rounds:
     batch_size: int
     accumulate: int
     processes: int
+    key: str = "train.batch_size"
 
     @property
     def images(self) -> int:
@@ -35,9 +36,9 @@ class Rounds:
         """Raise InputError where a round has one image and the network cannot train on it."""
         if self.images == 1 and not self.takes_one():
             raise InputError(
-                f"train.batch_size {self.batch_size}, train.accumulate {self.accumulate}, train.processes "
+                f"{self.key} {self.batch_size}, train.accumulate {self.accumulate}, train.processes "
                 f"{self.processes}: each process has one image a round, and the batch normalisation of this "
-                "train.model cannot train on one; raise train.batch_size, or lower train.accumulate or "
+                f"train.model cannot train on one; raise {self.key}, or lower train.accumulate or "
                 "train.processes, to two images or more"
             )
 

@@ -1,6 +1,7 @@
 """Everything that changes while a network trains, and can be put away and taken up again."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ftu.errors import InputError
 from ftu.networks.common.contract import Segmenter
+from ftu.training import frozen
 from ftu.training.accelerator import loss_scale, random_state, restore_random_state
 from ftu.training.checkpoints import Checkpoints
 from ftu.training.gradient_norms import block_parameters
@@ -50,17 +52,24 @@ class Run:
         recompute: bool,
         restart_at_switch: bool,
         checkpoint: str,
+        optimizer: dict[str, Any],
+        freeze: Sequence[str],
+        watch: str,
     ) -> None:
         """For images of `size` px and `steps` optimiser steps in an epoch.
 
         `clip` is the largest norm of the whole gradient, `ema` the decay of the average; 0 is without.
         `recompute` forgets what the encoder's blocks compute on the way, and computes it again to go back.
-        `checkpoint` is the one of checkpoints.CHOICES that ships.
+        `checkpoint` is the one of checkpoints.CHOICES that ships; best is an epoch by `watch`: the highest
+        dice or the lowest loss of the held-out images, or the lowest train loss. The parts in `freeze` stay
+        as they are.
         """
         self.accelerator, self.epochs, self.switch_epoch, self.clip = accelerator, epochs, switch_epoch, clip
         self.steps, self.restart_at_switch = steps, restart_at_switch
+        self.watch, self.frozen = watch, freeze
         self.segmenter = segmenter.to(accelerator.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.blocks = block_parameters(segmenter, size)
+        frozen.freeze(segmenter, freeze)
         if recompute:
             forget_between(segmenter.encoder)
         self.average = AveragedModel(segmenter, multi_avg_fn=average(ema), use_buffers=True) if ema else None
@@ -69,14 +78,13 @@ class Run:
         ):  # but the auxiliary heads: compiled, an idle one would get zeros for its gradient, not none
             for part in (segmenter.encoder, segmenter.decoder, segmenter.head):
                 part.compile()
-        optimizer = build_optimizer(
-            segmenter, lr=lr, weight_decay=weight_decay, decay_norms=decay_norms, lr_decoder=lr_decoder
-        )
-        self.unused = optimizer.state_dict()  # no moments, and the rates as no scheduler has touched them
-        self.new_scheduler = partial(build_scheduler, optimizer, **scheduler)
+        rates = {"lr": lr, "weight_decay": weight_decay, "decay_norms": decay_norms, "lr_decoder": lr_decoder}
+        built = build_optimizer(segmenter, **rates, **optimizer)
+        self.unused = built.state_dict()  # no moments, and the rates as no scheduler has touched them
+        self.new_scheduler = partial(build_scheduler, built, **scheduler)
         phase = switch_epoch if restart_at_switch else epochs
         self.scheduler: LRScheduler = self.new_scheduler(steps * phase)
-        self.objective, self.optimizer = accelerator.prepare(Objective(segmenter, aux_target), optimizer)
+        self.objective, self.optimizer = accelerator.prepare(Objective(segmenter, aux_target), built)
         self.scale = loss_scale(accelerator.scaler)
         self.rows: list[Row] = []
         self.checkpoints = Checkpoints(switch_epoch, checkpoint)
@@ -91,6 +99,17 @@ class Run:
     def shown_dice(self) -> str:
         """The column of the history that says how good the shipped network is."""
         return "ema_dice" if self.average else "valid_dice"
+
+    @property
+    def shown_loss(self) -> str:
+        """The column of the history with the loss of the shipped network on the held-out images."""
+        return "ema_main" if self.average else "valid_main"
+
+    def score(self, row: Row) -> float:
+        """How good an epoch was by what the run watches: more is better."""
+        if self.watch == "dice":
+            return row[self.shown_dice]
+        return -row[self.shown_loss if self.watch == "loss" else "train_total"]
 
     def after_step(self) -> None:
         """What follows each step of the optimiser, unless the loss scale was too high for one (fp16).
@@ -125,7 +144,8 @@ class Run:
         """Take the row of an epoch into the history, and its weights if they may ship."""
         self.rows.append(row)
         if self.accelerator.is_main_process:
-            self.checkpoints.offer(self.shipped, int(row["epoch"]), row[self.shown_dice])
+            dice = row.get(self.shown_dice, math.nan)
+            self.checkpoints.offer(self.shipped, int(row["epoch"]), dice, self.score(row))
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next epoch depends on. To be called by every process of the run."""

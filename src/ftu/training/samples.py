@@ -24,7 +24,7 @@ from ftu.preprocessing.dyes import own_stains
 from ftu.training.augmentation.compose import Augmentation, sample_seed
 
 
-class Samples(Dataset[tuple[Tensor, Tensor, int]]):
+class Samples(Dataset[tuple[Any, ...]]):
     """Samples: image (C, S, S) float32, mask (1, S, S) float32 of 0 and classes, and the index in `ids`.
 
     Images are standardised with `mean` and `std`, which the network's predictions have to be made with, too.
@@ -74,20 +74,24 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
         """Samples of an epoch of training."""
         return len(self) * self.crops
 
-    def __getitem__(self, key: tuple[int, ...]) -> tuple[Tensor, Tensor, int]:
+    def __getitem__(self, key: tuple[int, ...]) -> tuple[Any, ...]:
+        image, mask, index = self.arrays(key)
+        return self.as_input(image), as_target(mask), index
+
+    def arrays(self, key: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, int]:
+        """The sample as (S, S, C) and (S, S) uint8, and its index."""
         epoch, number, *again = key
         index, top, left = self.windows[number]
         image, mask = self._pair(index)
         if self.augment:
             seed = sample_seed(self.seed, epoch, index, *again)
-            image, mask = self.augment(image, mask, seed, self.stains.get(index))
-        else:
-            image, mask = (_window(array, top, left, self.size) for array in (image, mask))
-        return (
-            image_tensor(image, self.mean, self.std),
-            torch.from_numpy(mask[None].astype(np.float32)),
-            index,
-        )
+            return *self.augment(image, mask, seed, self.stains.get(index)), index
+        image, mask = (_window(array, top, left, self.size) for array in (image, mask))
+        return image, mask, index
+
+    def as_input(self, image: np.ndarray) -> Tensor:
+        """What the network gets of an image (S, S, C) uint8."""
+        return image_tensor(image, self.mean, self.std)
 
     def files(self) -> list[Path]:
         """Every file that the samples are read from."""
@@ -100,7 +104,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
             for top in starts(height, self.size):
                 yield from ((index, top, left) for left in starts(width, self.size))
 
-    def _paths(self, index: int) -> tuple[Path, Path]:
+    def _paths(self, index: int) -> tuple[Path, ...]:
         name = f"{self.ids[index]}.png"
         return self.image_folder / name, self.mask_folder / name
 
@@ -110,6 +114,10 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         image, mask = self._paths(index)
         return png.read_image(image), png.read_mask(mask)
+
+
+def as_target(mask: np.ndarray) -> Tensor:
+    return torch.from_numpy(mask[None].astype(np.float32))
 
 
 def _window(array: np.ndarray, top: int, left: int, size: int) -> np.ndarray:
@@ -221,17 +229,31 @@ def batches(
     `batch_size` is that of a step: B is its part for one process and round. Raises InputError when there are
     fewer images than one step takes.
     """
-    if train.drawn < batch_size:
+    share = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
+    passes = ValidBatches(len(valid), batch_size=valid_batch_size, **share)
+    shown = steps(train, accelerator, batch_size=batch_size, accumulate=accumulate, workers=workers)
+    return shown, loader(valid, passes, workers, accelerator.device.type == "cuda")
+
+
+def steps(
+    samples: Samples,
+    accelerator: Accelerator,
+    *,
+    batch_size: int,
+    accumulate: int = 1,
+    workers: int,
+    key: str = "train.batch_size",
+) -> DataLoader:
+    """The loader to train with alone, as of `batches`; `key` is the parameter of the size of a step."""
+    if samples.drawn < batch_size:
         raise InputError(
-            f"train.batch_size: a step of {batch_size} images is larger than the {train.drawn} training "
+            f"{key}: a step of {batch_size} images is larger than the {samples.drawn} training "
             "images of this fold; use a smaller one"
         )
     share = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
-    drawn = {"seed": train.seed, "shares": train.shares, "crops": train.crops}
-    steps = TrainBatches(len(train), batch_size=batch_size, accumulate=accumulate, **drawn, **share)
-    passes = ValidBatches(len(valid), batch_size=valid_batch_size, **share)
-    pin = accelerator.device.type == "cuda"
-    return loader(train, steps, workers, pin), loader(valid, passes, workers, pin)
+    drawn = {"seed": samples.seed, "shares": samples.shares, "crops": samples.crops}
+    dealt = TrainBatches(len(samples), batch_size=batch_size, accumulate=accumulate, **drawn, **share)
+    return loader(samples, dealt, workers, accelerator.device.type == "cuda")
 
 
 def loader(samples: Samples, batches: EpochBatches, workers: int, pin: bool) -> DataLoader:

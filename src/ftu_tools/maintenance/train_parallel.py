@@ -194,7 +194,9 @@ def main() -> str:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # for what a shell starts in the background
     try:
         prepare(folder)
-        statuses = train(params.split.run, chosen, folder, lambda fold: [*DVC, "-s", f"train@{fold}"])
+        statuses = train(
+            params.split.run, chosen, folder, lambda fold: [*DVC, "-s", f"pretrain@{fold}", f"train@{fold}"]
+        )
     except KeyboardInterrupt:
         say("interrupted; the same command goes on, each fold from its last whole epoch")
         sys.exit(128 + signal.SIGINT)

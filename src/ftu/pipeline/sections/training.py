@@ -15,6 +15,7 @@ from ftu.pipeline.sections.fields import (
     Section,
     Seed,
     Share,
+    Text,
 )
 from ftu.pipeline.sections.networks import EncoderDecoder, Model
 
@@ -34,6 +35,23 @@ class Scheduler(Section):
     """plateau: a share of the loss."""
     warmup: Annotated[float, Field(gt=0, lt=1)]
     """onecycle: the share of the steps in which the rate rises."""
+
+
+class Optimizer(Section):
+    kind: Literal["adamw", "adamw_fixed", "adam", "sgd"]
+    """`adamw`: weights lose the learning rate times `weight_decay` of themselves in a step. `adamw_fixed`:
+    `weight_decay`, whatever the rate, as with TensorFlow Addons. `adam` and `sgd`: the decay is part of the
+    gradient."""
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    """sgd: momentum."""
+
+
+def check_rate(scheduler: Scheduler, lr: float, factor: float = 1.0) -> None:
+    """Raise ValueError where the learning rate would end above `lr`, or `lr` times `factor`."""
+    if scheduler.min_lr > lr * min(1, factor):
+        raise ValueError(
+            f"scheduler.min_lr {scheduler.min_lr:g} lies above lr {lr:g}, or above lr x lr_decoder; lower it"
+        )
 
 
 class Loss(Section):
@@ -73,21 +91,28 @@ class Train(Section):
     valid_batch_size: Count
     """Images at a time in validation, in each process."""
     lr: Positive
-    """Learning rate of AdamW."""
+    """Learning rate."""
     weight_decay: NotNegative
-    """Weight decay of AdamW."""
+    """Weight decay."""
     decay_norms: bool
     """Weight decay also on norms and biases, as in the authors' code."""
     lr_decoder: Positive
     """Factor of the learning rate for what is not the encoder's."""
+    optimizer: Optimizer
     scheduler: Scheduler
+    freeze: list[Text]
+    """Parts of the network that stay as they are, by their names in torch: `encoder.net.levels.0`. They take
+    no dropout, and their running statistics do not move."""
     clip: NotNegative
     """Largest norm of the gradient; 0: any."""
     ema: Annotated[float, Field(ge=0, lt=1)]
     """Decay of the weights' average over the steps, which then ships; 0: none."""
     early_stopping: Annotated[int, Field(ge=0)]
-    """Epochs without a better Dice after which training ends, counted from `switch_epoch` at the earliest; 0:
-    never."""
+    """Epochs without a better Dice (or what `watch` says) after which training ends, counted from
+    `switch_epoch` at the earliest; 0: never."""
+    watch: Literal["dice", "loss"]
+    """What of the held-out images says which epoch is best, for `checkpoint` and `early_stopping`: the
+    highest Dice, or the lowest main loss."""
     loss: Loss
     organ_weights: dict[str, NotNegative]
     """`<organ>`: weight of the loss of its images; those not named count 1."""
@@ -145,11 +170,7 @@ class Train(Section):
             raise ValueError(
                 f"switch_epoch must lie in 1..epochs-1 = 1..{self.epochs - 1}, got {self.switch_epoch}"
             )
-        if self.scheduler.min_lr > self.lr * min(1, self.lr_decoder):
-            raise ValueError(
-                f"scheduler.min_lr {self.scheduler.min_lr:g} lies above lr {self.lr:g}, or above lr x "
-                "lr_decoder; lower it"
-            )
+        check_rate(self.scheduler, self.lr, self.lr_decoder)
         if self.recompute and self.compile:
             raise ValueError("recompute and compile do not work together; set one of them to false")
         if self.precision == "fp16" and self.device == "cpu":

@@ -1,8 +1,9 @@
 """Loss schedules: pure functions from the epoch to the weights of the named loss terms.
 
 Terms: `bce`, `dice`, `focal` and `lovasz` are losses of the full-resolution logits (the paper's is bce
-alone), `aux_1` .. `aux_4` those of the auxiliary heads on encoder blocks 1 to 4 (strides 4, 8, 16, 32).
-Epochs count from 0. A term that is not named has no gradient.
+alone), `aux_1` .. `aux_4` those of the auxiliary heads on encoder blocks 1 to 4 (strides 4, 8, 16, 32),
+`reconstruct` that of an image which the network gives back. Epochs count from 0. A term that is not named has
+no gradient.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ Schedule = Callable[..., dict[str, float]]
 
 MAIN_TERMS = ("bce", "dice", "focal", "lovasz")
 AUX_TERMS = ("aux_1", "aux_2", "aux_3", "aux_4")
+RECONSTRUCT = "reconstruct"
 
 
 def none(epoch: int, *, blocks: Sequence[int], weight: float, switch_epoch: int) -> dict[str, float]:  # noqa: ARG001

@@ -1,7 +1,8 @@
 """The loss: named terms of the logits, plus weighted BCE of auxiliary logits (paper, section 5).
 
 Of one class there is one logit a pixel. Of two classes or more there is one for the background, too: then
-cross-entropy takes the place of BCE, and probabilities are their softmax. Shapes: B batch, K logits.
+cross-entropy takes the place of BCE, and probabilities are their softmax. Beside these there is the error of
+a reconstructed image. Shapes: B batch, K logits, C channels of an image.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 from ftu.files.limits import COARSEST_STRIDE
 from ftu.networks.common.contract import Segmentation, Segmenter, pad_to_stride
-from ftu.training.losses.schedules import AUX_TERMS, MAIN_TERMS
+from ftu.training.losses.schedules import AUX_TERMS, MAIN_TERMS, RECONSTRUCT
 
 # (B, K, h, w) float32 logits, and as many shares of each pixel that its classes hold, 0 to 1 -> a scalar
 Term = Callable[[Tensor, Tensor], Tensor]
@@ -89,13 +90,19 @@ def loss_terms(
     *,
     target: str = "exact",
     importance: Tensor | None = None,
+    clean: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The unweighted terms that `weights` names with a weight other than 0, as scalars, in float32.
 
-    `target` is a key of TARGETS. `importance` (B,) weights the images of the batch; None: all count 1.
+    `target` is a key of TARGETS. `importance` (B,) weights the images of the batch in all terms of masks;
+    None: all count 1. `clean` (B, C, S, S), 0 to 1, is what `reconstruct` compares with.
     """
     logits, terms = output.logits.float(), {}
-    masks = shares(masks, logits.shape[1])
+    if weights.get(RECONSTRUCT):
+        assert clean is not None
+        terms[RECONSTRUCT] = reconstruct(output, clean)
+    if any(weights.get(name) for name in (*MAIN_TERMS, *AUX_TERMS)):
+        masks = shares(masks, logits.shape[1])
     for name in MAIN_TERMS:
         if weights.get(name):
             terms[name] = weighted(TERMS[name], logits, masks, importance)
@@ -104,6 +111,14 @@ def loss_terms(
             targets = aux_target(masks, coarse.shape, target, stride)
             terms[name] = weighted(bce, coarse.float(), targets, importance)
     return terms
+
+
+def reconstruct(output: Segmentation, clean: Tensor) -> Tensor:
+    """The mean squared error of the image that the network gives: of its decoder for images, or else of its
+    logits' sigmoid, which then are as many as an image has channels."""
+    if output.reconstruction is not None:
+        return F.mse_loss(output.reconstruction.float(), clean)
+    return F.mse_loss(output.logits.float().sigmoid(), clean)
 
 
 def weighted(term: Term, logits: Tensor, masks: Tensor, importance: Tensor | None) -> Tensor:
@@ -141,6 +156,8 @@ class Objective(nn.Module):
         masks: Tensor,
         weights: Mapping[str, float],
         importance: Tensor | None = None,
+        clean: Tensor | None = None,
     ) -> dict[str, Tensor]:
         output, stride = self.segmenter(images), self.segmenter.encoder.stride
-        return loss_terms(output, masks, weights, stride, target=self.target, importance=importance)
+        how = {"target": self.target, "importance": importance, "clean": clean}
+        return loss_terms(output, masks, weights, stride, **how)

@@ -1,0 +1,93 @@
+"""Let the network of a fold learn from images alone, or in steps of its own, before it is trained."""
+
+import sys
+
+from ftu.files import folds, jsonfile
+from ftu.files.index import read_index
+from ftu.pipeline import launch, paths
+from ftu.pipeline.atomic import whole_folder
+from ftu.pipeline.params import Params, load_params
+from ftu.pipeline.stage import fold_argument, run
+
+OFF = {"steps": []}  # the same bytes for any parameters: nothing trains anew for them
+
+
+def main() -> str:
+    number, params = fold_argument(), load_params(paths.PARAMS)
+    if params.pretrain.steps:
+        launch.launch(params.train.processes)
+        return pretrain(number, params)
+    with whole_folder(paths.pretrained(number)) as folder:
+        jsonfile.write(folder / "pretrain.json", OFF)
+    return "no steps"
+
+
+def pretrain(number: int, params: Params) -> str:
+    from ftu.networks.common import devices
+    from ftu.training import fold, frozen, resume
+    from ftu.training.accelerator import accelerate, usable_precision
+    from ftu.training.pretraining import kept, steps
+    from ftu.training.rounds import Rounds
+
+    model, seed, loss = params.train.model, params.train.seed, params.train.loss
+    side, channels, classes = params.resize.side, params.data.channels, len(params.data.classes)
+    chosen = {f"pretrain.steps.{place}": step for place, step in enumerate(params.pretrain.steps)}
+    device = devices.choose_device(params.train.device, launch.local(params.train.processes))
+    precision = usable_precision(device, params.train.precision)
+    accelerator = accelerate(device, precision, 1)
+    size = {"size": side, "channels": channels, "classes": classes}
+    architecture = steps.described(model.model_dump(), params.pretrain.reconstruct, **size)
+    for key, step in chosen.items():
+        rounds = Rounds(architecture, step.batch_size, 1, params.train.processes, f"{key}.batch_size")
+        rounds.check()
+        rounds.try_step()
+    devices.fix_randomness(seed, params.train.threads, params.train.device)
+    first = {"encoder": model.encoder, "weights": params.train.weights}
+    network, source = fold.network(architecture, **first, aux_source=params.train.aux_source)
+    for key, step in chosen.items():
+        frozen.freeze(network, step.freeze, f"{key}.freeze")
+
+    learnt, _ = folds.divide(folds.read_folds(paths.FOLDS), number)
+    index = read_index(paths.IMAGES)
+    test = list(index.loc[index["set"] == "test", "id"])
+    seen = [paths.NORMALIZED / "train" / f"{name}.png" for name in learnt]
+    mean, std = fold.statistics(params.train.standardize, **first, channels=channels, images=seen)
+    how = {"augment": params.augment.model_dump(), "mean": mean, "std": std, "channels": channels}
+    how |= params.resize.model_dump(include={"side", "mode"}) | {"cache": params.train.cache}
+    values = {"augment": how, "loss": loss.model_dump(), "aux_target": params.train.aux_target}
+    values |= {"architecture": architecture, "precision": precision, "steps": []}
+
+    rows, states, main_process = {}, [], accelerator.is_main_process
+    for place, (key, step) in enumerate(chosen.items()):
+        names, own = steps.shown(step.use, learnt, test), step.model_dump()
+        drawn = steps.samples(
+            paths.NORMALIZED, paths.RESIZED / "masks", names, **how,
+            seed=steps.seed_of(seed, place), crops=step.crops, corrupt=step.corrupt,
+        )  # fmt: skip
+        values["steps"].append(own)  # the states of later steps are of all before them, too
+        files = [paths.FOLDS, *drawn.files()]
+        run_key = resume.run_key(files, fold=number, params=values, weights=source)
+        states.append(resume.StateFile(paths.state(number, run_key), writes=main_process))
+        tell(f"pretrain: {step.name}, {len(names)} images" if main_process else "")
+        running = steps.learn(
+            network, accelerator, drawn, states[-1], step=own, loss=values["loss"],
+            aux_target=params.train.aux_target, workers=params.train.workers, key=key,
+        )  # fmt: skip
+        rows[step.name], network = running.rows, steps.renewed(architecture, running)
+    if main_process:
+        facts = steps.facts(values["steps"], learnt, test) | {"encoder_weights": source}
+        with whole_folder(paths.pretrained(number)) as folder:
+            kept.save(folder, network.state_dict(), facts | {"mean": mean, "std": std})
+            steps.history(rows).to_csv(folder / "history.csv", index=False)
+    for state in states:
+        state.remove()
+    return f"{sum(map(len, rows.values()))} epochs in {len(rows)} steps" if main_process else ""
+
+
+def tell(words: str) -> None:
+    if words:
+        sys.stderr.write(f"{words}\n")
+
+
+if __name__ == "__main__":
+    run(main)

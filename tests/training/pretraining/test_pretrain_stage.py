@@ -1,0 +1,213 @@
+"""The stage pretrain: what it may see, what it leaves, and what training makes of that."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import safetensors.torch
+import torch
+
+from ftu.errors import InputError
+from ftu.files import folds
+from ftu.networks.common import build
+from ftu.training.pretraining import kept
+from imports import ROOT
+from undisturbed import STEP
+from waiting import wait_until
+
+UNET = {
+    "family": "unet", "encoder": "plain", "decoder": "attunet", "width": 2, "fuse": "skip", "norm": "none",
+    "activation": "elu", "dropout": "spatial", "init": "he",
+}  # fmt: skip
+FAST = {"epochs": 2, "switch_epoch": 1, "threads": 1, "weights": "none", "standardize": "unit", "model": UNET}
+BEFORE = ("sample", "decode", "resize", "normalize", "shift", "split")
+
+
+def script(folder, name, *, status=0, **environment):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "stages" / f"{name}.py"), "--fold", "0"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    return done.stderr
+
+
+def prepared(new_project, **sections):
+    sections = {"sample": {"train": 10, "test": 2}, "stain": {"backend": "none"}} | sections
+    sections |= {"resize": {"side": 32}, "split": {"count": 2, "run": [0]}, "train": FAST}
+    project = new_project(**sections)
+    project.prepared(*BEFORE)
+    return project
+
+
+@pytest.fixture(scope="module")
+def project(new_project):
+    """After pre-training in two steps: repair without masks, and a second decoder beside the masks."""
+    steps = [STEP, STEP | {"name": "both", "terms": {"reconstruct": 0.98, "main": 0.02, "aux_2": 0.1}}]
+    made = prepared(new_project, pretrain={"reconstruct": "decoder", "steps": steps})
+    table = folds.read_folds(made.folder / "data/folds.csv")
+    for name in folds.divide(table, 0)[1]:  # who reads them fails
+        (made.folder / f"data/normalized/train/{name}.png").write_bytes(b"")
+        (made.folder / f"data/resized/masks/{name}.png").write_bytes(b"")
+    script(made.folder, "pretrain")
+    return made
+
+
+@pytest.mark.parametrize("changes", [{}, {"train": {"lr": 0.5}, "augment": {"flip": 0.0}}])
+def test_without_steps_it_leaves_the_same_bytes_and_reads_nothing(new_project, changes):
+    project = new_project(**changes)  # which has no data, and no torch
+    done = project.run("pretrain", "--fold", "3")
+    assert done.returncode == 0, done.stderr
+    (left,) = (project.folder / "data/pretrained/fold_3").iterdir()
+    assert left.name == "pretrain.json"
+    assert left.read_bytes() == b'{\n  "steps": []\n}\n'
+
+
+def test_it_sees_the_folds_own_images_and_what_use_names_alone(project):
+    """Those that the fold holds out cannot be read here."""
+    facts = json.loads((project.folder / "data/pretrained/fold_0/pretrain.json").read_text(encoding="utf-8"))
+    assert (facts["steps"], facts["images"]) == (["repair", "both"], {"train": 5, "test": 2})
+    assert facts["transductive"] is True
+    history = pd.read_csv(project.folder / "data/pretrained/fold_0/history.csv")
+    assert list(history["step"]) == ["repair"] * 2 + ["both"] * 2
+    assert history["train_reconstruct"].notna().all()
+    assert list(history["train_bce"].isna()) == [True] * 2 + [False] * 2
+
+
+def test_training_takes_it_over_and_says_so(project):
+    folder = project.folder
+    table = folds.read_folds(folder / "data/folds.csv")
+    for name in folds.divide(table, 0)[1]:  # training validates on them
+        for path in ("normalized/train", "resized/masks"):
+            other = folds.divide(table, 0)[0][0]
+            (folder / f"data/{path}/{name}.png").write_bytes(
+                (folder / f"data/{path}/{other}.png").read_bytes()
+            )
+    script(folder, "train")
+    facts = json.loads((folder / "models/fold_0/model.json").read_text(encoding="utf-8"))
+    found = facts["pretrained"]
+    assert (found["steps"], found["transductive"], found["at_random"]) == (["repair", "both"], True, [])
+    assert "reconstruct" not in facts["architecture"]
+    made = safetensors.torch.load_file(folder / "data/pretrained/fold_0/weights.safetensors")
+    ours = safetensors.torch.load_file(folder / "models/fold_0/weights.safetensors")
+    assert set(made) - set(ours) == {name for name in made if name.startswith("reconstruction.")}
+    assert set(made) - set(ours)
+
+
+def test_a_killed_pretraining_goes_on_and_ends_with_the_same_bytes(project):
+    """Killed in the second step; the first is not done again."""
+    folder = project.folder
+    target, states = folder / "data/pretrained/fold_0", folder / ".ftu/training"
+    expected = {path.name: path.read_bytes() for path in target.iterdir()}
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "stages/pretrain.py"), "--fold", "0"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: len(list(states.glob("fold_0-????????????????.state"))) == 2 or process.poll() is not None, 120)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == expected
+    said = script(folder, "pretrain", FTU_PROGRESS="lines")
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == expected
+    assert said.count("epoch ") <= 1, said
+    assert not list(states.glob("*.state"))
+
+
+# ------------------------------------------------------------------ what training takes over
+
+
+def saved(folder, network):
+    facts = {"steps": ["a"], "images": {"train": 1}, "transductive": False}
+    kept.save(folder, network.state_dict(), facts)
+    return folder
+
+
+def unet(**changes):
+    return build.build(UNET | {"size": 32, "channels": 1, "outputs": 1} | changes)
+
+
+def test_heads_of_another_shape_are_drawn_anew_and_all_else_is_taken_over(tmp_path):
+    before, network = unet(), unet(outputs=4)
+    own = {name: value.clone() for name, value in network.state_dict().items()}
+    facts = kept.take_over(network, saved(tmp_path, before))
+    assert facts["at_random"] == ["aux_heads", "head"]
+    for name, value in network.state_dict().items():
+        anew = name.startswith(("head.", "aux_heads."))
+        assert torch.equal(value, (own if anew else before.state_dict())[name])
+
+
+def test_where_the_head_fits_it_is_taken_over_and_the_second_decoder_is_left(tmp_path):
+    before, network = unet(reconstruct=True), unet()
+    assert kept.take_over(network, saved(tmp_path, before))["at_random"] == []
+    assert torch.equal(network.head.weight, before.head.weight)  # pyright: ignore
+
+
+@pytest.mark.parametrize("changes", [{"width": 4}, {"decoder": "unet2d"}, {"channels": 3}])
+def test_weights_of_another_network_are_refused(tmp_path, changes):
+    with pytest.raises(InputError, match=r"weights\.safetensors: are of another network than train\.model: "):
+        kept.take_over(unet(**changes), saved(tmp_path, unet()))
+
+
+def test_damaged_weights_are_refused(tmp_path):
+    saved(tmp_path, unet())
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match=r"are not those that pretrain\.json names; run `dvc repro`"):
+        kept.take_over(unet(), tmp_path)
+
+
+# ------------------------------------------------------------------ bad input
+
+
+@pytest.mark.parametrize(
+    ("reconstruct", "changes", "words"),
+    [
+        ("head", {"corrupt": "cutuot"}, "pretrain.steps.0.corrupt: Input should be 'none', 'cutout'"),
+        ("head", {"terms": {"reconstrct": 1.0}}, "pretrain.steps.0.terms.reconstrct"),
+        (
+            "head",
+            {"terms": {"main": 1.0}, "use": ["test"], "corrupt": "none"},
+            "is of masks, and use: ['test']",
+        ),
+        ("head", {"terms": {"main": 1.0}, "corrupt": "none"}, "terms.main needs the head that"),
+        ("head", {"terms": {"reconstruct": 0.0}}, "every weight is 0"),
+        ("decoder", {"terms": {"main": 1.0}}, "without terms.reconstruct: nothing would be repaired"),
+        ("head", {"use": []}, "pretrain.steps.0.use"),
+        ("head", {"crops": 2}, "crops 2 draws windows of an image, and resize.mode fixed"),
+        (
+            "head",
+            {"scheduler": STEP["scheduler"] | {"min_lr": 1.0}},
+            "scheduler.min_lr 1 lies above lr 0.001",
+        ),
+        ("decoder", {}, "pretrain.reconstruct decoder: family encoder_decoder has no decoder for images"),
+    ],
+)
+def test_a_step_that_cannot_work_is_refused_before_any_work(new_project, reconstruct, changes, words):
+    train = {} if words.startswith("pretrain.reconstruct") else {"model": UNET, "weights": "none"}
+    project = new_project(train=train, pretrain={"reconstruct": reconstruct, "steps": [STEP | changes]})
+    done = project.run("decode")
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_two_steps_have_two_names(new_project):
+    done = new_project(pretrain={"steps": [STEP, STEP]}).run("decode")
+    assert "steps: repair stands there twice" in done.stderr
+
+
+def test_a_part_to_freeze_that_is_not_there_is_refused_before_images_are_read(new_project):
+    step = STEP | {"freeze": ["encoder.net.level.0"]}
+    project = new_project(train=FAST, pretrain={"steps": [step]})  # without data
+    said = script(project.folder, "pretrain", status=2)
+    assert "pretrain.steps.0.freeze: 'encoder.net.level.0' is no part of this network" in said
+    assert "encoder.net.levels.0" in said
