@@ -109,6 +109,7 @@ docs: env ## write the parts of docs/ that are made from the code
 	PYTHONPATH=tests/support python tests/support/packages.py
 	PYTHONPATH=src python -m ftu_tools.maintenance.parameters_page
 	PYTHONPATH=src python -m ftu_tools.maintenance.augmentation_picture
+	PYTHONPATH=src python -m ftu_tools.maintenance.corruptions_picture
 
 export SECONDS_OF_FUZZING ?= 30
 

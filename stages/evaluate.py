@@ -15,7 +15,7 @@ from ftu.pipeline.stage import run
 from ftu.pipeline.workers.pool import Pool
 from ftu.probabilities import ensemble, fold_maps
 from ftu.probabilities.ensemble import Part
-from ftu.reports import class_scores, figures, optimism, scores
+from ftu.reports import class_scores, figures, optimism, pretraining, scores
 from ftu.reports.scores import Trial
 
 
@@ -35,7 +35,8 @@ def main() -> str:
     with jsonfile.facts(paths.REPORTS / "calibration.json", "run `dvc repro`") as facts:
         nested = scores.nested(facts)
     typical = scores.typical(table)
-    selection = fold_maps.selection(paths.model(fold) for fold in params.split.run)
+    models = [paths.model(fold) for fold in params.split.run]
+    selection = fold_maps.selection(models)
     histories = {fold: figures.read_history(paths.model(fold) / "history.csv") for fold in params.split.run}
     curves = [optimism.shown_dice(history) for history in histories.values()]
     detail = class_scores.Detail(
@@ -43,7 +44,7 @@ def main() -> str:
     )
     summary = scores.summary(table, shifted, nested) | detail.in_short()
     summary |= {"checkpoint": optimism.facts(curves, selection)}
-    told = optimism.words(curves, selection, nested=bool(nested))
+    told = optimism.words(curves, selection, nested=bool(nested)) + pretraining.words(models)
     report = f"{scores.report(table, shifted, nested)}\n{detail.words()}\n{told}"
     with whole_files(paths.REPORTS) as folder:
         table.to_csv(folder / "dice.csv", index=False)

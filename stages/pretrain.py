@@ -54,7 +54,12 @@ def pretrain(number: int, params: Params) -> str:
     mean, std = fold.statistics(params.train.standardize, **first, channels=channels, images=seen)
     how = {"augment": params.augment.model_dump(), "mean": mean, "std": std, "channels": channels}
     how |= params.resize.model_dump(include={"side", "mode"}) | {"cache": params.train.cache}
-    values = {"augment": how, "loss": loss.model_dump(), "aux_target": params.train.aux_target}
+    known = {"seed", "aux_source", "aux_target", "processes", "threads"}
+    values = {
+        "samples": how,
+        "loss": loss.model_dump(),
+        "train": {name: getattr(params.train, name) for name in known},
+    }
     values |= {"architecture": architecture, "precision": precision, "steps": []}
 
     rows, states, main_process = {}, [], accelerator.is_main_process

@@ -113,7 +113,8 @@ def test_a_killed_pretraining_goes_on_and_ends_with_the_same_bytes(project):
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         stderr=subprocess.DEVNULL,
     )
-    wait_until(lambda: len(list(states.glob("fold_0-????????????????.state"))) == 2 or process.poll() is not None, 120)
+    whole = "fold_0-????????????????.state"
+    wait_until(lambda: len(list(states.glob(whole))) == 2 or process.poll() is not None, 120)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert {path.name: path.read_bytes() for path in target.iterdir()} == expected
