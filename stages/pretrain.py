@@ -54,13 +54,10 @@ def pretrain(number: int, params: Params) -> str:
     mean, std = fold.statistics(params.train.standardize, **first, channels=channels, images=seen)
     how = {"augment": params.augment.model_dump(), "mean": mean, "std": std, "channels": channels}
     how |= params.resize.model_dump(include={"side", "mode"}) | {"cache": params.train.cache}
-    known = {"seed", "aux_source", "aux_target", "processes", "threads"}
-    values = {
-        "samples": how,
-        "loss": loss.model_dump(),
-        "train": {name: getattr(params.train, name) for name in known},
-    }
-    values |= {"architecture": architecture, "precision": precision, "steps": []}
+    values = {"samples": how, "loss": loss.model_dump(), "aux_source": params.train.aux_source}
+    values |= {"aux_target": params.train.aux_target, "seed": seed, "threads": params.train.threads}
+    values |= {"processes": params.train.processes, "precision": precision, "architecture": architecture}
+    values["steps"] = []
 
     rows, states, main_process = {}, [], accelerator.is_main_process
     for place, (key, step) in enumerate(chosen.items()):
