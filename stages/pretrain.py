@@ -52,22 +52,25 @@ def pretrain(number: int, params: Params) -> str:
     test = list(index.loc[index["set"] == "test", "id"])
     seen = [paths.NORMALIZED / "train" / f"{name}.png" for name in learnt]
     mean, std = fold.statistics(params.train.standardize, **first, channels=channels, images=seen)
-    how = {"augment": params.augment.model_dump(), "mean": mean, "std": std, "channels": channels}
-    how |= params.resize.model_dump(include={"side", "mode"}) | {"cache": params.train.cache}
-    values = {"samples": how, "loss": loss.model_dump(), "aux_source": params.train.aux_source}
-    values |= {"aux_target": params.train.aux_target, "seed": seed, "threads": params.train.threads}
-    values |= {"processes": params.train.processes, "precision": precision, "architecture": architecture}
+    matched = [paths.LEVELS] if any(step.match for step in params.pretrain.steps) else []
+    augment = params.augment.model_dump() | {"levels": fold.levels(matched)}
+    how = {"mean": mean, "std": std, "channels": channels, "cache": params.train.cache}
+    how |= params.resize.model_dump(include={"side", "mode"})
+    values = {"samples": how, "augment": params.augment.model_dump(), "loss": loss.model_dump()}
+    values |= {"aux_source": params.train.aux_source, "aux_target": params.train.aux_target, "seed": seed}
+    values |= {"threads": params.train.threads, "processes": params.train.processes}
+    values |= {"precision": precision, "architecture": architecture}
     values["steps"] = []
 
     rows, states, main_process = {}, [], accelerator.is_main_process
     for place, (key, step) in enumerate(chosen.items()):
         names, own = steps.shown(step.use, learnt, test), step.model_dump()
         drawn = steps.samples(
-            paths.NORMALIZED, paths.RESIZED / "masks", names, **how,
-            seed=steps.seed_of(seed, place), crops=step.crops, corrupt=step.corrupt,
+            paths.NORMALIZED, paths.RESIZED / "masks", names, **how, augment=augment,
+            seed=steps.seed_of(seed, place), crops=step.crops, corrupt=step.corrupt, match=step.match,
         )  # fmt: skip
         values["steps"].append(own)  # the states of later steps are of all before them, too
-        files = [paths.FOLDS, *drawn.files()]
+        files = [paths.FOLDS, *matched, *drawn.files()]
         run_key = resume.run_key(files, fold=number, params=values, weights=source)
         states.append(resume.StateFile(paths.state(number, run_key), writes=main_process))
         tell(f"pretrain: {step.name}, {len(names)} images" if main_process else "")

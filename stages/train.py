@@ -54,6 +54,8 @@ def train(number: int, params: Params) -> str:
     learnt, held_out = folds.divide(table, number)
     seen = [images / f"{name}.png" for name in learnt]
     mean, std = fold.statistics(settings.standardize, **first, channels=channels, images=seen)
+    matched = [paths.LEVELS] if params.augment.match else []
+    augment = params.augment.model_dump() | {"levels": fold.levels(matched)}
     samples = fold.samples(
         images,
         paths.RESIZED / "masks",
@@ -61,14 +63,14 @@ def train(number: int, params: Params) -> str:
         held_out,
         organs=dict(zip(table["id"], table["organ"], strict=True)),
         **params.resize.model_dump(include={"side", "mode"}),
-        augment=params.augment.model_dump(),
+        augment=augment,
         **settings.model_dump(include=SAMPLING),
         mean=mean,
         std=std,
         channels=channels,
     )
     loaders = batches(*samples, accelerator, **settings.model_dump(include=LOADING))
-    files = [paths.FOLDS, *samples[0].files(), *samples[1].files()]
+    files = [paths.FOLDS, *matched, *samples[0].files(), *samples[1].files()]
     values = params.model_dump(include={"augment", "resize", "train"}) | {"architecture": architecture}
     key = resume.run_key(files, fold=number, params=values, weights=source, pretrained=before)
     blocks, switch = settings.aux_blocks, settings.switch_epoch

@@ -197,7 +197,7 @@ def test_an_id_is_text_because_zeros_in_front_count(tmp_path):
         ("train.aux_loss", "swiched", "'none', 'single' or 'switched'"),
         ("train.model.decoder", "unet++", "'unet', 'deeplabv3plus' or 'daformer'"),
         ("predict.tta", "d8", "'none', 'flips', 'd4', 'flips_scales' or 'd4_scales'"),
-        ("stain.backend", "Exact", "'exact', 'staintools' or 'none'"),
+        ("stain.backend", "Exact", "'exact', 'staintools', 'histogram', 'clahe' or 'none'"),
         ("train.device", "gpu", "'cpu' or 'cuda'"),
     ],
 )
@@ -638,7 +638,7 @@ def test_several_classes_have_no_thresholds_and_one_has_no_argmax(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"stain": {"backend": "exact"}}, "stain.backend is of colours"),
+        ({"stain": {"backend": "exact"}}, "stain.backend exact is of colours"),
         ({"augment": {"stain": 0.1}}, "augment.stain is of colours"),
         ({"augment": {"hue": 0.1}}, "augment.hue is of colours"),
         ({"shift": {"enabled": True}}, "shift.enabled is of colours"),

@@ -25,6 +25,7 @@ STEP = {
     "crops": 1,
     "use": ["train", "test"],
     "corrupt": "noise",
+    "match": 0.0,
     "terms": {"reconstruct": 1.0},
     "lr": 1e-3,
     "weight_decay": 0.0,

@@ -52,6 +52,7 @@ DATA = {
     "pretrain": {"data/folds.csv", "data/images.csv", "data/normalized", "data/resized/masks"},
     "train": {
         "data/folds.csv",
+        "data/normalized/histogram.json",
         "data/normalized/train",
         "data/pretrained/fold_${item.fold}",
         "data/resized/masks",

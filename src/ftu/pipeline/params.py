@@ -153,7 +153,8 @@ class Params(Section):
         if self.data.channels == 3:
             return self
         refused = {
-            "stain.backend": self.stain.backend != "none" and "use none",
+            f"stain.backend {self.stain.backend}": self.stain.backend in ("exact", "staintools")
+            and "use histogram, clahe or none",
             "augment.stain": self.augment.stain and "set it to 0",
             "augment.hue": self.augment.hue and "set it to 0",
             "shift.enabled": self.shift.enabled and "set it to false",
@@ -162,6 +163,29 @@ class Params(Section):
             f"{key} is of colours, and data.channels is 1; {out}" for key, out in refused.items() if out
         ]:
             raise ValueError("\n".join(told))
+        return self
+
+    @model_validator(mode="after")
+    def _a_mean_histogram_is_of_a_known_source(self) -> Self:
+        target, backend = self.stain.target, self.stain.backend
+        matched = {f"pretrain.steps.{place}": step.match for place, step in enumerate(self.pretrain.steps)}
+        matched["augment"] = self.augment.match
+        if target.kind != "source":
+            if on := [key for key, share in matched.items() if share]:
+                raise ValueError(
+                    f"{on[0]}.match gives images the levels of stain.target, whose kind is {target.kind}; "
+                    "use kind source, or match: 0"
+                )
+            return self
+        if target.source not in self.data.sources:
+            raise ValueError(
+                f"stain.target.source {target.source!r} is not in data.sources {self.data.sources}"
+            )
+        if backend in ("exact", "staintools"):
+            raise ValueError(
+                f"stain.target.kind source is a histogram, and stain.backend {backend} wants stains; use "
+                "backend histogram, or another kind"
+            )
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ MASKS = Path("data/masks")
 TEST_MASKS = Path("data/masks_test")
 RESIZED = Path("data/resized")
 NORMALIZED = Path("data/normalized")
+LEVELS = NORMALIZED / "histogram.json"
 SHIFTED = Path("data/shifted")
 FOLDS = Path("data/folds.csv")
 PRETRAINED = Path("data/pretrained")

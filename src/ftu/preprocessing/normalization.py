@@ -1,10 +1,12 @@
-"""Stain normalisation of files: the choice of target and backend, and a row of quality control per image."""
+"""Colours and grey levels of files made alike: the choice of target and backend, and a row of quality control
+per image."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,14 +16,17 @@ from ftu.datasets import image_files
 from ftu.errors import InputError, some
 from ftu.files import png
 from ftu.files.index import ImageRow
-from ftu.preprocessing import stain
+from ftu.preprocessing import histograms, stain
 from ftu.preprocessing.artefacts import artefacts
 from ftu.preprocessing.stain import StainError, StainFit
 
 # Modules that offer fit(image, *, seed) and normalize(image, source, target); imported when asked for.
-BACKENDS = {"exact": "ftu.preprocessing.stain", "staintools": "ftu.preprocessing.staintools_backend"}
+STAINS = {"exact": "ftu.preprocessing.stain", "staintools": "ftu.preprocessing.staintools_backend"}
+LEVELS = ("histogram", "clahe")  # which know no stains
+BACKENDS = (*STAINS, *LEVELS)
 
 AS_ASKED = "stain.backend: none"  # why an image is unchanged where that was wanted
+OF_TARGET = "of the target"  # and where it is one of those that others are to look like
 
 Work = Callable[[Path, Path], dict]
 
@@ -32,7 +37,7 @@ def target_image(
     """The image that all others are to look like, (H, W, 3) uint8.
 
     image: the one of `ids`; mosaic: all of `ids`; mosaic_by_organ: the first training image (by id) of each
-    organ of the data_source `source`, so that different stains are not mixed; file: any RGB file.
+    organ of the data_source `source`, so that different stains are not mixed; file: any file.
     """
     if kind == "file":
         return read_target(Path(file))
@@ -42,8 +47,40 @@ def target_image(
     return stain.mosaic(chosen) if kind.startswith("mosaic") else chosen[0]
 
 
+class Levels(NamedTuple):
+    """What grey levels are brought to, and the images (SET/ID.png) that have them already."""
+
+    histogram: list[list[float]]  # (C, 256), plain values, which can be kept; [] where nothing asks for it
+    own: list[str]
+
+
+NO_LEVELS = Levels([], [])
+
+
+def target_levels(
+    resized: Path, index: pd.DataFrame, backend: str, *, kind: str, ids: Sequence[str], source: str, file: str
+) -> Levels:
+    """The mean histogram of the images of the target, where backend or kind ask for one.
+
+    The kinds are those of `target_image`, and source: all images of the data_source `source`, test images,
+    too; these are its own.
+    """
+    if backend != "histogram" and kind != "source":
+        return NO_LEVELS
+    if kind == "file":
+        return Levels(histograms.histogram(read_target(Path(file))).tolist(), [])
+    files = target_files(index, kind=kind, ids=ids, source=source)
+    mean = histograms.mean_histogram(png.read_image(resized / name) for name in files)
+    return Levels(mean.tolist(), files if kind == "source" else [])
+
+
 def target_files(index: pd.DataFrame, *, kind: str, ids: Sequence[str], source: str) -> list[str]:
     """The images that make up the target, SET/ID.png each."""
+    if kind == "source":
+        rows = index[index["data_source"] == source].sort_values(["set", "id"])
+        if rows.empty:
+            raise InputError(f"stain.target.source: no image has the data_source {source!r}; name another")
+        return [f"{row.set}/{row.id}.png" for row in rows.itertuples()]
     if kind == "mosaic_by_organ":
         ids = first_of_each_organ(index, source)
     sets = dict(zip(index["id"], index["set"], strict=True))
@@ -98,17 +135,52 @@ def prepare(
     seed: int,
     most_gain: float,
     fit: Callable[..., dict] = fit_target,
+    levels: Levels = NO_LEVELS,
 ) -> Work:
     """The work to do on each (source file, target file); it returns the image's quality, of a row of qc.csv.
 
-    `target` gives the target image; backend none does not ask for it. `fit` does what `fit_target` does.
-    For an image whose gain (`stain.gain`) is above `most_gain` the target is damped.
+    `target` gives the target image, of which one of STAINS takes its stains; `fit` does what `fit_target`
+    does. For an image whose gain (`stain.gain`) is above `most_gain` the target is damped. `levels` are those
+    of backend histogram.
     """
-    if backend == "none":
-        return copy_unchanged
+    if backend in PLAIN:
+        return PLAIN[backend]
+    if backend == "histogram":
+        return partial(match_file, levels=levels)
     found = fit(target(), backend, seed)
     stains = StainFit(np.array(found["matrix"]), np.array(found["max_concentration"]), found["residual"])
     return partial(normalize_file, backend=backend, fit=stains, seed=seed, most_gain=most_gain)
+
+
+def match_file(source: Path, target: Path, *, levels: Levels) -> dict:
+    """Give an image the grey levels of a histogram; a channel of one level stays, and the row says so."""
+    if f"{source.parent.name}/{source.name}" in levels.own:
+        return copy_unchanged(source, target) | {"reason": OF_TARGET}
+    image, found = png.read_image(source), np.array(levels.histogram)
+    if image.shape[-1] != len(found):
+        raise InputError(
+            f"{source}: has {image.shape[-1]} channels and stain.target {len(found)}; choose another target"
+        )
+    png.write_image(target, histograms.match(image, found))
+    uniform = any(len(np.unique(image[..., place])) < 2 for place in range(image.shape[-1]))
+    return _quality(reason="uniform" if uniform else "")
+
+
+def even_file(source: Path, target: Path) -> dict:
+    """Even an image's contrast out."""
+    png.write_image(target, histograms.clahe(png.read_image(source)))
+    return _quality()
+
+
+def transductive(levels: Levels) -> str:
+    """A warning where a source's histogram is of test images too, '' where it is not."""
+    count = sum(name.startswith("test/") for name in levels.own)
+    if not count:
+        return ""
+    return (
+        f"stain.target is made of {count} test images, without their masks: what is said of these is "
+        "transductive"
+    )
 
 
 def caveat(backend: str) -> str:
@@ -138,6 +210,9 @@ def copy_unchanged(source: Path, target: Path) -> dict:
     return _quality(reason=AS_ASKED)
 
 
+PLAIN: dict[str, Work] = {"none": copy_unchanged, "clahe": even_file}  # which want no target
+
+
 def quality_rows(rows: Iterable[ImageRow], qualities: Iterable[dict]) -> list[dict]:
     """The rows of qc.csv: which image it is, and its quality."""
     return [{"id": row.id, "set": row.set} | quality for row, quality in zip(rows, qualities, strict=True)]
@@ -146,7 +221,8 @@ def quality_rows(rows: Iterable[ImageRow], qualities: Iterable[dict]) -> list[di
 def warnings(rows: Sequence[dict], *, most_gain: float) -> Iterator[str]:
     """A sentence on the images that passed through unchanged unasked, and one on those whose target was
     damped."""
-    unchanged = [f"{row['id']} ({row['reason']})" for row in rows if row["reason"] not in ("", AS_ASKED)]
+    asked = ("", AS_ASKED, OF_TARGET)
+    unchanged = [f"{row['id']} ({row['reason']})" for row in rows if row["reason"] not in asked]
     if unchanged:
         yield f"{len(unchanged)} of {len(rows)} images unchanged: {some(unchanged)}"
     damped = [f"{row['id']} ({row['gain']:.1f})" for row in rows if row["gain"] > most_gain]
@@ -156,7 +232,7 @@ def warnings(rows: Sequence[dict], *, most_gain: float) -> Iterator[str]:
 
 
 def _backend(name: str) -> ModuleType:
-    return import_module(BACKENDS[name])
+    return import_module(STAINS[name])
 
 
 def _quality(

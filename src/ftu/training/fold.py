@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ftu.files import jsonfile, png
@@ -57,6 +58,14 @@ def samples(
     swapped = augment["stain"] > 0
     drawing = {"importance": importance, "shares": shares, "stains": swapped, "crops": crops}
     return part(learnt, side, drawn, seed, **drawing), part(held_out, side, None, seed)
+
+
+def levels(files: Sequence[Path]) -> np.ndarray | None:
+    """(C, 256): the histogram, of the one file, that images are matched to in training; none without one."""
+    for path in files:
+        with jsonfile.facts(path, "run `dvc repro`") as facts:
+            return np.array(facts["levels"], dtype=float)
+    return None
 
 
 def network(

@@ -83,11 +83,14 @@ class Samples(Dataset[tuple[Any, ...]]):
         epoch, number, *again = key
         index, top, left = self.windows[number]
         image, mask = self._pair(index)
-        if self.augment:
+        if augment := self.augmentation(index):
             seed = sample_seed(self.seed, epoch, index, *again)
-            return *self.augment(image, mask, seed, self.stains.get(index)), index
+            return *augment(image, mask, seed, self.stains.get(index)), index
         image, mask = (_window(array, top, left, self.size) for array in (image, mask))
         return image, mask, index
+
+    def augmentation(self, index: int) -> Augmentation | None:  # noqa: ARG002 # all have one
+        return self.augment
 
     def as_input(self, image: np.ndarray) -> Tensor:
         """What the network gets of an image (S, S, C) uint8."""

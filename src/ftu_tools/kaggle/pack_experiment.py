@@ -41,6 +41,10 @@ def pack(found: Source, folder: Path) -> Params:
             f"{found.name}: stain.backend staintools cannot be bundled: it does not repeat itself, and needs "
             "a package under the GPL; train with exact"
         )
+    if params.stain.backend in normalization.LEVELS:
+        raise InputError(
+            f"{found.name}: stain.backend {params.stain.backend} cannot be bundled yet; train with exact"
+        )
     for fold in params.split.run:
         place = folder / f"fold_{fold}"
         for name in ("model.json", "weights.safetensors"):

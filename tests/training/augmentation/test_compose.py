@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from ftu.pipeline.params import load_params
+from ftu.preprocessing import histograms
 from ftu.preprocessing.dyes import DYES, own_stains, recolour
 from ftu.preprocessing.vahadane import unit_rows
 from ftu.training.augmentation import compose
@@ -34,6 +35,7 @@ SETTINGS = dict.fromkeys(PROBABILITIES, 0.0) | {
     "colour_picks": 0,
     "noise_limit": 0.1,
     "stain": 0.0,
+    "match": 0.0,
     "rotate_degrees": 45.0,
     "rotate_scale": [0.5, 2.0],
     "contrast_limit": 0.4,
@@ -67,6 +69,16 @@ def test_all_probabilities_0_change_nothing(seed):
     image, mask = drawn()
     for given_, expected in zip(augmentation()(image, mask, seed), (image, mask), strict=True):
         np.testing.assert_array_equal(given_, expected)
+
+
+def test_images_get_the_levels_of_a_histogram_as_often_as_match_says():
+    image, mask = drawn()
+    wanted = histograms.histogram(np.random.default_rng(9).integers(200, 250, (64, 64, 3), dtype=np.uint8))
+    matched = histograms.match(image, wanted)
+    made = [augmentation(match=0.5, levels=wanted)(image, mask, seed) for seed in range(60)]
+    assert {result.tobytes() for result, _ in made} == {image.tobytes(), matched.tobytes()}
+    assert 20 <= sum(np.array_equal(result, matched) for result, _ in made) <= 40
+    assert all(np.array_equal(moved, mask) for _, moved in made)
 
 
 @pytest.mark.parametrize("name", PROBABILITIES)

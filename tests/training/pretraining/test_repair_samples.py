@@ -36,8 +36,9 @@ def folder(tmp_path_factory):
 
 def samples(folder, corrupt="cutout", seed=0, ids=("train/a", "train/b", "test/a")):
     augment = strict_augmentation(SIDE, windows=False, channels=3, flip=0.5, **OFF)
-    how = {"cache": False, "mean": [0.0] * 3, "std": [1.0] * 3}
-    return RepairSamples(folder, folder / "masks", ids, SIDE, augment, seed, corrupt=corrupt, **how)
+    how: dict = {"cache": False, "mean": [0.0] * 3, "std": [1.0] * 3}
+    how |= {"as_is": augment, "corrupt": corrupt}
+    return RepairSamples(folder, folder / "masks", ids, SIDE, augment, seed, **how)
 
 
 @pytest.mark.parametrize("corrupt", CORRUPTIONS)
@@ -80,6 +81,20 @@ def test_of_test_images_no_mask_is_read_and_none_counts(folder):
     assert folder / "masks" / "a.png" in made.files()
     assert len(made.files()) == 5
     assert samples(folder, ids=("train/a",)).importance is None
+
+
+def test_test_images_are_augmented_as_they_are(folder):
+    """Their grey levels are the target's already."""
+    bright = np.zeros((3, 256))
+    bright[:, 250:] = 1 / 6
+    how = {"side": SIDE, "mode": "fixed", "channels": 3, "mean": [0.0] * 3, "std": [1.0] * 3, "cache": False}
+    augment = {**OFF, "flip": 0.5, "colour_picks": 0, "levels": bright}
+    made = steps.samples(
+        folder, folder / "masks", ["train/a", "test/a"], augment=augment,
+        seed=0, crops=1, corrupt="none", match=1.0, **how,
+    )  # fmt: skip
+    assert made[0, 0][3].min() >= 250 / 255
+    assert made[0, 1][3].min() < 0.5
 
 
 def test_a_fold_shows_what_use_names():

@@ -38,13 +38,15 @@ class Shift(Section):
 
 
 class StainTarget(Section):
-    kind: Literal["image", "file", "mosaic", "mosaic_by_organ"]
+    kind: Literal["image", "file", "mosaic", "mosaic_by_organ", "source"]
     """The image whose stains all others get. `image`: that of the id in `ids`. `mosaic`: those in `ids`.
-    `mosaic_by_organ`: the first training image of each organ of `source`. `file`: the image at `file`."""
+    `mosaic_by_organ`: the first training image of each organ of `source`. `file`: the image at `file`.
+    `source`: the mean histogram of all images of `source`, test images too, which stay as they are (backend
+    histogram and `augment.match`)."""
     ids: list[Text]
     """Training or test images: one where `kind` is `image`, one or more where it is `mosaic`."""
     source: Text
-    """Where `kind` is `mosaic_by_organ`: the source to take images of."""
+    """Where `kind` is `mosaic_by_organ` or `source`: the source to take images of."""
     file: PathText
     """Where `kind` is `file`: the path of an image on disk."""
 
@@ -62,9 +64,10 @@ class StainTarget(Section):
 class Stain(Section):
     """Stain normalisation: every image gets the stains of one target."""
 
-    backend: Literal["exact", "staintools", "none"]
+    backend: Literal["exact", "staintools", "histogram", "clahe", "none"]
     """`exact`: our deterministic solver. `staintools`: the named package, which trains for one second of wall
-    time and does not repeat. `none`: images as they are."""
+    time and does not repeat. Of grey images, too: `histogram` gives each channel the target's levels;
+    `clahe` evens the contrast out, without a target. `none`: images as they are."""
     target: StainTarget
     most_gain: Annotated[float, Field(ge=1)]
     """Times: the most by which the angle between an image's two stains may grow, and noise of colour with it.

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ftu.pipeline.sections.fields import Count, NotNegative, Positive, Section, Text
+from ftu.pipeline.sections.fields import Count, NotNegative, Positive, Section, Share, Text
 from ftu.pipeline.sections.training import Optimizer, Scheduler, check_rate
 
 Term = Literal["main", "reconstruct", "aux_1", "aux_2", "aux_3", "aux_4"]
@@ -30,6 +30,8 @@ class Step(Section):
         "pixel_dropout",
     ]  # fmt: skip
     """What is done to an image after augmentation, before the network sees it."""
+    match: Share
+    """As augment.match, in its place; test images keep their levels."""
     terms: Annotated[dict[Term, NotNegative], Field(min_length=1)]
     """The loss: weights of `reconstruct`, the mean squared error against the image before it was corrupted
     (values from 0 to 1); of `main`, the terms of train.loss; of `aux_1` to `aux_4`. The last two are of

@@ -249,6 +249,8 @@ class Augment(Section):
     noise_std: Annotated[list[Share], Field(min_length=2, max_length=2)]
     """additive: smallest and largest standard deviation of the noise, as shares of the full range."""
 
+    match: Share
+    """Probability of giving an image the grey levels of `stain.target`, whose kind is `source`."""
     stain: Share
     """Probability of swapping the image's two dyes for those of PAS, H&E or DAB ([stain.md](stain.md))."""
 

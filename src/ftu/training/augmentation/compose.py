@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ftu.preprocessing import histograms
 from ftu.preprocessing.dyes import DYES, recolour
 from ftu.preprocessing.stain import StainFit
 from ftu.training.augmentation.colour import picks
@@ -76,6 +77,8 @@ def augmentation(
     noise_limit: float,
     noise_std: Sequence[float],
     stain: float = 0.0,
+    match: float = 0.0,
+    levels: np.ndarray | None = None,
     foreground: bool = False,
     channels: int = 3,
 ) -> Augmentation:
@@ -84,7 +87,8 @@ def augmentation(
     `channels` is C, 3 (RGB) or 1 (grey, for which `hue` and `stain` have to be 0).
 
     With `windows` it takes images of any size and first draws a window of them (`random_window`). `own` are
-    the image's stains: with probability `stain` they are swapped for one of DYES; None: it keeps them.
+    the image's stains: with probability `stain` they are swapped for one of DYES; None: it keeps them. With
+    probability `match` the image gets the grey levels of a histogram, `levels` (C, 256).
     `flip`, `crop`, `rotate`, `distort`, `contrast`, `hue` and `noise` are probabilities; the limits and
     `noise_std` are shares of the full range; `crop_scale` is the smallest share of the area that a crop
     keeps. The result depends on the arguments alone: never on other samples, loader workers or time.
@@ -134,6 +138,8 @@ def augmentation(
         compose.set_random_state(rng, random.Random(seed))
         result = compose(image=image, mask=mask)
         image, mask = result["image"], result["mask"]
+        if match and rng.random() < match:
+            image = histograms.match(image, levels)  # pyright: ignore[reportArgumentType]
         if stain and rng.random() < stain:
             image = recolour(image, own, list(DYES)[rng.integers(len(DYES))], most_gain=MOST_GAIN)
         return (multiply(image, rng) if colour == "multiplicative" else image), mask

@@ -21,8 +21,8 @@ class RepairSamples(Samples):
     1, that it was before.
 
     Ids are `train/NAME`, whose masks lie in the mask folder, and `test/NAME`, which count as without a mask:
-    importance 0 in all terms of masks. Augmentation comes first. What is done to an image depends on the
-    seed, the epoch and the image alone.
+    importance 0 in all terms of masks; `as_is` augments them. Augmentation comes first. What is done to an
+    image depends on the seed, the epoch and the image alone.
     """
 
     def __init__(
@@ -34,10 +34,11 @@ class RepairSamples(Samples):
         augment: Augmentation,
         seed: int,
         *,
+        as_is: Augmentation,
         corrupt: str,
         **how: Any,  # noqa: ANN401 # of Samples
     ) -> None:
-        self.corruption = CORRUPTIONS.get(corrupt)
+        self.corruption, self.as_is = CORRUPTIONS.get(corrupt), as_is
         labelled = {name: float(_set(name) == LABELLED) for name in ids}
         importance = None if all(labelled.values()) else labelled
         super().__init__(image_folder, mask_folder, ids, size, augment, seed, importance=importance, **how)
@@ -49,6 +50,9 @@ class RepairSamples(Samples):
         shown = self.corruption(image, rng) if self.corruption else image
         clean = torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0))).float() / 255
         return self.as_input(shown), as_target(mask), index, clean
+
+    def augmentation(self, index: int) -> Augmentation | None:
+        return self.augment if _set(self.ids[index]) == LABELLED else self.as_is
 
     def _paths(self, index: int) -> tuple[Path, ...]:
         name = self.ids[index]

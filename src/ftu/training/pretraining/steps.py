@@ -1,6 +1,7 @@
 """The steps before training: each takes over the network of the one before, with an optimiser of its own."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,19 @@ def samples(
     channels: int,
     crops: int,
     corrupt: str,
+    match: float,
 ) -> RepairSamples:
-    """The images of a step, `train/NAME` and `test/NAME` under `normalized`, augmented and corrupted."""
+    """The images of a step, `train/NAME` and `test/NAME` under `normalized`, augmented and corrupted.
+
+    `match` takes the place of `augment`'s, for images of `train`.
+    """
     windows = mode == "microns"
     if not windows:
         png.check_squares([normalized / f"{name}.png" for name in names], side)
-    drawn = strict_augmentation(side, windows=windows, channels=channels, **augment)
+    own = partial(strict_augmentation, side, windows=windows, channels=channels)
+    drawn, as_is = own(**{**augment, "match": match}), own(**{**augment, "match": 0.0})
     how = {"mean": mean, "std": std, "stains": augment["stain"] > 0, "cache": cache, "crops": crops}
-    return RepairSamples(normalized, masks, names, side, drawn, seed, corrupt=corrupt, **how)
+    return RepairSamples(normalized, masks, names, side, drawn, seed, as_is=as_is, corrupt=corrupt, **how)
 
 
 def shown(use: Sequence[str], learnt: Sequence[str], test: Sequence[str]) -> list[str]:

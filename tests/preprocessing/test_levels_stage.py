@@ -1,0 +1,111 @@
+"""normalize with grey levels: matched to a source, whose own images stay, or evened out."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ftu.files import png
+from ftu.preprocessing import histograms
+
+GREY = {
+    "data": {
+        "root": "data/own", "layout": "folders", "channels": 1, "organs": ["cortex"], "sources": ["A", "B"],
+        "pixel_size": 1.0,
+    },
+    "augment": {"hue": 0.0, "stain": 0.0},
+    "resize": {"side": 32},
+}  # fmt: skip
+
+
+def prepared(new_project, backend, kind="source", **sections):
+    target = {"kind": kind, "ids": [], "source": "B", "file": ""}
+    project = new_project(**GREY | sections | {"stain": {"backend": backend, "target": target}})
+    project.params["thresholds"] = {"A": {"cortex": 0.5}, "B": {"cortex": 0.5}}
+    project.set()
+    rng = np.random.default_rng(0)
+    for source, part, low in (("A", "train", 20), ("B", "test", 120)):
+        for folder in ("images", "masks"):
+            (project.folder / f"data/own/{source}/{part}/{folder}").mkdir(parents=True)
+        for number in range(4):
+            image = rng.integers(low, low + 60, (32, 32, 1), dtype=np.uint8)
+            place = f"{number}.png"
+            png.write_image(project.folder / f"data/own/{source}/{part}/images/{place}", image)
+            mask = np.eye(32, dtype=np.uint8)
+            if part == "train":
+                png.write_mask(project.folder / f"data/own/{source}/{part}/masks/{place}", mask)
+    return project
+
+
+@pytest.fixture(scope="module")
+def matched(new_project):
+    project = prepared(new_project, "histogram")
+    project.prepared("sample", "decode", "resize")
+    done = project.run("normalize")
+    assert done.returncode == 0, done.stderr
+    return project.folder, done.stderr
+
+
+def image(folder, part, name, of="normalized"):
+    return png.read_image(folder / f"data/{of}/{part}/{name}.png")
+
+
+def test_training_images_get_the_mean_levels_of_the_source(matched):
+    folder, _ = matched
+    mean = histograms.mean_histogram(image(folder, "test", f"B-{number}", "resized") for number in range(4))
+    told = json.loads((folder / "data/normalized/histogram.json").read_text(encoding="utf-8"))
+    np.testing.assert_allclose(told["levels"], mean, rtol=1e-12)
+    for number in range(4):
+        before, after = (image(folder, "train", f"A-{number}", of) for of in ("resized", "normalized"))
+        np.testing.assert_array_equal(after, histograms.match(before, mean))
+        assert before.max() < 100 < after.min()
+
+
+def test_images_of_the_source_stay_and_the_row_says_why(matched):
+    folder, said = matched
+    for number in range(4):
+        before, after = (image(folder, "test", f"B-{number}", of) for of in ("resized", "normalized"))
+        np.testing.assert_array_equal(after, before)
+    quality = pd.read_csv(folder / "data/normalized/qc.csv", keep_default_na=False)
+    reasons = set(zip(quality["set"], quality["reason"], strict=True))
+    assert reasons == {("test", "of the target"), ("train", "")}
+    assert "stain.target is made of 4 test images, without their masks" in said
+    assert "transductive" in said
+    assert "unchanged" not in said
+
+
+def test_contrast_is_evened_out_and_no_histogram_is_told(new_project):
+    project = prepared(new_project, "clahe", kind="mosaic_by_organ")
+    folder = project.prepared("sample", "decode", "resize", "normalize")
+    for part, name in (("train", "A-0"), ("test", "B-3")):
+        before, after = (image(folder, part, name, of) for of in ("resized", "normalized"))
+        np.testing.assert_array_equal(after, histograms.clahe(before))
+    assert (folder / "data/normalized/histogram.json").read_bytes() == b'{\n  "levels": []\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("backend", "kind", "augment", "words"),
+    [
+        ("exact", "source", {}, "stain.backend exact is of colours, and data.channels is 1; use histogram"),
+        ("none", "mosaic_by_organ", {"match": 0.5}, "augment.match gives images the levels of stain.target"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(new_project, backend, kind, augment, words):
+    project = prepared(new_project, backend, kind, augment=GREY["augment"] | augment)
+    done = project.run("decode")
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_a_histogram_is_of_a_source_that_there_is(new_project):
+    project = prepared(new_project, "histogram")
+    project.params["stain"]["target"]["source"] = "C"
+    project.set()
+    assert "stain.target.source 'C' is not in data.sources ['A', 'B']" in project.run("decode").stderr
+
+
+def test_stains_are_not_those_of_a_histogram(new_project):
+    project = new_project(stain={"target": {"kind": "source", "ids": [], "source": "HPA", "file": ""}})
+    said = project.run("decode").stderr
+    assert "stain.target.kind source is a histogram, and stain.backend exact wants stains" in said
