@@ -7,7 +7,7 @@ from ftu.files.index import read_index
 from ftu.pipeline import launch, paths
 from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.params import Params, load_params
-from ftu.pipeline.stage import fold_argument, run
+from ftu.pipeline.stage import fold_argument, run, warn
 
 OFF = {"steps": []}  # the same bytes for any parameters: nothing trains anew for them
 
@@ -62,7 +62,7 @@ def pretrain(number: int, params: Params) -> str:
     values |= {"precision": precision, "architecture": architecture}
     values["steps"] = []
 
-    rows, states, main_process = {}, [], accelerator.is_main_process
+    rows, states, contrast, main_process = {}, [], {}, accelerator.is_main_process
     for place, (key, step) in enumerate(chosen.items()):
         names, own = steps.shown(step.use, learnt, test), step.model_dump()
         drawn = steps.samples(
@@ -79,10 +79,13 @@ def pretrain(number: int, params: Params) -> str:
             aux_target=params.train.aux_target, workers=params.train.workers, key=key,
         )  # fmt: skip
         rows[step.name], network = running.rows, steps.renewed(architecture, running)
+        if main_process and step.terms.get("reconstruct"):
+            contrast[step.name] = steps.contrast(network, drawn)
+            warn(steps.flat(step.name, contrast[step.name]))
     if main_process:
         facts = steps.facts(values["steps"], learnt, test) | {"encoder_weights": source}
         with whole_folder(paths.pretrained(number)) as folder:
-            kept.save(folder, network.state_dict(), facts | {"mean": mean, "std": std})
+            kept.save(folder, network.state_dict(), facts | {"contrast": contrast})
             steps.history(rows).to_csv(folder / "history.csv", index=False)
     for state in states:
         state.remove()

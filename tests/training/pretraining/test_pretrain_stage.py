@@ -14,7 +14,9 @@ import torch
 from ftu.errors import InputError
 from ftu.files import folds
 from ftu.networks.common import build
-from ftu.training.pretraining import kept
+from ftu.networks.common.contract import Segmentation
+from ftu.training import frozen
+from ftu.training.pretraining import kept, steps
 from imports import ROOT
 from undisturbed import STEP
 from waiting import wait_until
@@ -76,10 +78,38 @@ def test_it_sees_the_folds_own_images_and_what_use_names_alone(project):
     facts = json.loads((project.folder / "data/pretrained/fold_0/pretrain.json").read_text(encoding="utf-8"))
     assert (facts["steps"], facts["images"]) == (["repair", "both"], {"train": 5, "test": 2})
     assert facts["transductive"] is True
+    assert list(facts["contrast"]) == ["repair", "both"]
     history = pd.read_csv(project.folder / "data/pretrained/fold_0/history.csv")
     assert list(history["step"]) == ["repair"] * 2 + ["both"] * 2
     assert history["train_reconstruct"].notna().all()
     assert list(history["train_bce"].isna()) == [True] * 2 + [False] * 2
+
+
+def test_a_flat_reconstruction_is_warned_of():
+    clean = torch.rand(3, 8, 8)
+    drawn = [(clean, None, 0, clean)] * 2  # what is asked of samples
+
+    class Grey(torch.nn.Module):
+        def __init__(self, share):
+            super().__init__()
+            self.share = torch.nn.Parameter(torch.tensor(share))
+
+        def forward(self, images):
+            return Segmentation(torch.zeros(2, 1, 8, 8), [], self.share * images + 0.5)
+
+    class Drawn:
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, key):
+            assert key[0] == 0
+            return drawn[key[1]]
+
+    for share in (0.0, 0.05, 0.5, 1.0):
+        found = steps.contrast(Grey(share), Drawn())  # pyright: ignore[reportArgumentType]
+        assert found == pytest.approx(share, abs=1e-6)
+        assert bool(steps.flat("images", found)) == (share < 0.1)
+    assert "images: what the network gives back is nearly flat, 5%" in steps.flat("images", 0.05)
 
 
 def test_training_takes_it_over_and_says_so(project):
@@ -125,6 +155,17 @@ def test_a_killed_pretraining_goes_on_and_ends_with_the_same_bytes(project):
 
 
 # ------------------------------------------------------------------ what training takes over
+
+
+def test_the_papers_frozen_encoder_has_the_papers_count():
+    """Up to the last pooling; the bottleneck stays free."""
+    for width, held, free in ((16, 293_232, 885_248), (32, 1_171_680, 3_539_968)):
+        network = unet(width=width, reconstruct=True)
+        frozen.freeze(network, [f"encoder.net.levels.{level}" for level in range(4)])
+        counts = {True: 0, False: 0}
+        for value in network.encoder.parameters():
+            counts[value.requires_grad] += value.numel()
+        assert counts == {False: held, True: free}
 
 
 def saved(folder, network):

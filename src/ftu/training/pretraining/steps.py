@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from accelerate import Accelerator
 
 from ftu.files import png
@@ -20,6 +21,7 @@ from ftu.training.resume import StateFile
 from ftu.training.run import Run
 from ftu.training.samples import steps as loader
 
+LOOKED_AT, FLAT = 8, 0.1  # samples; of the contrast, below which it is flat
 LEARNING = ("epochs", "lr", "weight_decay", "optimizer", "scheduler", "freeze")
 
 # What a step does not choose: values of Run. Its weights are those of the last epoch.
@@ -121,6 +123,32 @@ def learn(
         for _ in loop.fit(run, shown, None, lambda _: terms, patience=step["patience"]):
             state.write(run.state_dict())
     return run
+
+
+@torch.no_grad()
+def contrast(network: Segmenter, drawn: RepairSamples) -> float:
+    """How much of an image's contrast its reconstruction has: the ratio of their standard deviations, over
+    the first samples of an epoch. Near 0 it is one flat grey, from which nothing was learnt.
+
+    It happens to a decoder without skips (Gonzalez Marfil 2022, Attention Y-Net, without its first step).
+    """
+    number = min(len(drawn), LOOKED_AT)
+    shown, _, _, clean = zip(*(drawn[0, place] for place in range(number)), strict=True)
+    device = next(network.parameters()).device
+    output = network.eval()(torch.stack(shown).to(device))
+    made = output.logits.sigmoid() if output.reconstruction is None else output.reconstruction
+    spread = [images.float().std(dim=(1, 2, 3)).mean().item() for images in (made, torch.stack(clean))]
+    return spread[0] / spread[1] if spread[1] else 1.0
+
+
+def flat(name: str, share: float) -> str:
+    """A warning where reconstructions have next to no contrast, '' where they have."""
+    if share >= FLAT:
+        return ""
+    return (
+        f"pretrain: {name}: what the network gives back is nearly flat, {share:.0%} of the images' contrast; "
+        "begin with a step of masks and images (terms main and reconstruct), or lower lr"
+    )
 
 
 def renewed(architecture: Mapping[str, Any], run: Run) -> Segmenter:
