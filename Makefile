@@ -110,6 +110,7 @@ docs: env ## write the parts of docs/ that are made from the code
 	PYTHONPATH=src python -m ftu_tools.maintenance.parameters_page
 	PYTHONPATH=src python -m ftu_tools.maintenance.augmentation_picture
 	PYTHONPATH=src python -m ftu_tools.maintenance.corruptions_picture
+	PYTHONPATH=src python -m ftu_tools.studies.second_paper
 
 export SECONDS_OF_FUZZING ?= 30
 
