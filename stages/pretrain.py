@@ -2,8 +2,7 @@
 
 import sys
 
-from ftu.files import folds, jsonfile
-from ftu.files.index import read_index
+from ftu.files import jsonfile
 from ftu.pipeline import launch, paths
 from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.params import Params, load_params
@@ -23,6 +22,8 @@ def main() -> str:
 
 
 def pretrain(number: int, params: Params) -> str:
+    from ftu.files import folds
+    from ftu.files.index import read_index
     from ftu.networks.common import devices
     from ftu.training import fold, frozen, resume
     from ftu.training.accelerator import accelerate, usable_precision
