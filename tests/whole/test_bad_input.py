@@ -36,7 +36,7 @@ def refused(project, stage: str, *parts: str, fold: int = 0) -> None:
         if not path.exists():
             path.write_text("made by an earlier run")
     before = project.contents()
-    done = project.run(stage, *(["--fold", str(fold)] if stage in ("train", "predict") else []))
+    done = project.run(stage, *(["--fold", str(fold)] if stage in ("pretrain", "train", "predict") else []))
     assert done.returncode != 0
     assert done.stdout == ""
     assert "Traceback" not in done.stderr

@@ -122,7 +122,7 @@ def test_the_pipeline_puts_nothing_but_a_fold_into_a_command():
 def test_a_fold_that_is_a_command_stays_one_word_of_the_stages_command():
     fold = "0; touch canary"
     stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-    for name in ("train", "predict"):
+    for name in ("pretrain", "train", "predict"):
         command = Context({"item": {"fold": fold}}).resolve_str(stages[name]["cmd"])
         assert shlex.split(command)[-2:] == ["--fold", fold]
 

@@ -202,8 +202,8 @@ HEAD = (
     "`make docs` writes this page from src/ftu_tools/studies/second_paper.py. The paper is A. Gonzalez "
     'Marfil, "Transformer-based architecture for 2D semantic segmentation of mitochondria" (2022). Its '
     "scores are foreground IoU, mean and standard deviation of ten trainings. Our networks have its "
-    "counts of parameters ([models.md](models.md)); pre-training is in [pretraining.md](pretraining.md), other "
-    "microscopes in [adaptation.md](adaptation.md).",
+    "counts of parameters ([models.md](models.md)); pre-training is in [pretraining.md](pretraining.md), "
+    "other microscopes in [adaptation.md](adaptation.md).",
 )
 
 
