@@ -21,6 +21,7 @@ from ftu.pipeline.sections.pretraining import Step
 from ftu.pipeline.sections.training import Optimizer
 from ftu.pipeline.sections.training import Train as TrainParams
 from imports import ROOT
+from undisturbed import STEP
 
 PROFILES = [*(ROOT / "profiles").glob("*.yaml"), *(ROOT / "benchmarks").rglob("params*.yaml")]
 
@@ -205,6 +206,12 @@ def test_a_misspelt_choice_is_named_with_the_options(tmp_path, key, value, optio
     refused(changed(tmp_path, key, value), f"{key}: Input should be {options}, got {value!r}")
 
 
+def test_a_misspelt_choice_is_told_the_nearest(tmp_path):
+    refused(changed(tmp_path, "train.aux_loss", "swiched"), "got 'swiched'; did you mean switched?")
+    path = changed(tmp_path, "pretrain.steps", [STEP | {"corrupt": "cutuot", "terms": {"reconstrct": 1.0}}])
+    refused(path, "'cutuot'; did you mean cutout?", "'reconstrct'; did you mean reconstruct?")
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -326,6 +333,25 @@ UNETR |= {"norm": "batch", "activation": "relu", "dropout": "none", "init": "he"
 def test_a_decoder_reads_its_own_transformer(tmp_path, decoder, encoder, way_out):
     path = changed(tmp_path, "train.model", UNETR | {"decoder": decoder, "encoder": encoder})
     refused(path, "train.model: decoder", f"{decoder} does not read {encoder}; use encoder {way_out}")
+
+
+@pytest.mark.parametrize(("window", "works"), [(0, True), (128, True), (100, True), (64, False), (96, False)])
+def test_a_transformer_of_one_size_gets_no_other_windows(tmp_path, window, works):
+    """It is built for a multiple of 32 px, and what is smaller is padded."""
+    path = changed(tmp_path, "train.model", UNETR)
+    path = changed(tmp_path, "resize.side", 128, path)
+    path = changed(tmp_path, "predict.window.side", window, path)
+    if works:
+        load_params(path)
+    else:
+        refused(path, f"predict.window.side {window}: vit-mini is built for resize.side 128 px", "use 0")
+
+
+@pytest.mark.parametrize(("key", "value"), [("tta", "flips_scales"), ("candidates", ["d4", "flips_scales"])])
+def test_a_transformer_of_one_size_gets_no_resized_windows(tmp_path, key, value):
+    path = changed(tmp_path, "train.model", UNETR)
+    path = changed(tmp_path, f"predict.{key}", value, path)
+    refused(path, "predict: flips_scales resizes windows, but vit-mini is built for 128 px; use flips")
 
 
 def test_nobody_has_imagenet_weights_of_the_second_papers_networks(tmp_path):

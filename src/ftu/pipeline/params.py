@@ -1,5 +1,7 @@
 """Every parameter, typed and frozen, without defaults: params.yaml is the one home of a value."""
 
+import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Self
 
@@ -7,6 +9,7 @@ from pydantic import ValidationError, model_validator
 
 from ftu.errors import InputError
 from ftu.files import yamlfile
+from ftu.files.limits import COARSEST_STRIDE
 from ftu.pipeline import paths
 from ftu.pipeline.sections.data import Data, Sample, Split
 from ftu.pipeline.sections.fields import Cores, Section, Share, Text
@@ -276,6 +279,24 @@ class Params(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_transformer_of_one_size_gets_it(self) -> Self:
+        encoder, side, window = self.train.model.encoder, self.resize.side, self.predict.window.side
+        if self.train.model.family != "unetr":
+            return self
+        if window and window + -window % COARSEST_STRIDE != side + -side % COARSEST_STRIDE:
+            raise ValueError(
+                f"predict.window.side {window}: {encoder} is built for resize.side {side} px and takes no "
+                "others; use 0"
+            )
+        views = [self.predict.tta, *self.predict.candidates]
+        if scaled := [name for name in views if name.endswith("_scales")]:
+            raise ValueError(
+                f"predict: {scaled[0]} resizes windows, but {encoder} is built for {side} px; use "
+                f"{scaled[0].removesuffix('_scales')}"
+            )
+        return self
+
 
 def load_params(path: Path) -> Params:
     """All parameters of the file at `path`, checked whole.
@@ -307,6 +328,9 @@ def _describe(key: str, detail: dict) -> str:
     found = "" if detail["type"] in ("missing", "value_error") else f", got {_short(detail['input'])}"
     if detail["type"] == "string_type" and not isinstance(detail["input"], list | dict):
         found += "; put it in quotes, as it is no text in YAML without"
+    if detail["type"] == "literal_error":
+        near = get_close_matches(str(detail["input"]), re.findall(r"'([^']+)'", message), n=1)
+        found += f"; did you mean {near[0]}?" if near else ""
     if detail["type"] == "extra_forbidden" and (families := families_with(key)):
         found += f"; it is of train.model.family {' and '.join(families)}"
     return f"{key}: {message}{found}" if key else f"{message}{found}"
