@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from ftu.errors import InputError
+from ftu.training.pretraining.corruptions import CORRUPTIONS
 from ftu_tools.studies import effects, experiments
 from imports import ROOT
 
@@ -22,6 +23,24 @@ def test_the_projects_own_variants_are_all_other_parameters():
     cells = effects.make_cells(PARAMS, effects.read_variants(ROOT / "benchmarks/effects.yaml"), [1, 2], [])
     assert len({cell.name for cell in cells}) == len(cells) == 2 * len({cell.mode for cell in cells})
     assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("profile", "study"), [("em-text", "ablation"), ("em-text", "pretraining"), ("em-adapt", "adaptation")]
+)
+def test_the_second_papers_variants_are_parameters_that_work_together(profile, study):
+    variants = effects.read_variants(ROOT / f"benchmarks/em/{study}.yaml")
+    cells = effects.make_cells(ROOT / f"profiles/{profile}.yaml", variants, [1], [])
+    assert len({cell.name for cell in cells}) == len(cells) == len(variants) >= 5
+
+
+def test_pre_training_has_every_task_and_a_control_of_as_many_steps():
+    variants = effects.read_variants(ROOT / "benchmarks/em/pretraining.yaml")
+    assert set(variants) == {"none", "none, twice as long", *CORRUPTIONS}
+    for name in CORRUPTIONS:
+        (words,) = variants[name]
+        assert f"corrupt: {name}," in words
+        assert "epochs: 360," in words
 
 
 def test_a_cell_runs_with_what_all_have_then_its_own_and_its_seed():
@@ -96,6 +115,23 @@ def test_of_one_seed_it_says_so():
 def test_a_seed_among_the_overrides_is_refused():
     with pytest.raises(InputError, match=r"variant b: train\.seed is what SEEDS names"):
         effects.make_cells(PARAMS, {"a": [], "b": ["train.seed=7"]}, [1], [])
+
+
+@pytest.mark.parametrize(("part", "file"), [("oof", "reports/dice.csv"), ("test", "reports/dice_test.csv")])
+def test_a_part_is_read_from_its_own_table(monkeypatch, part, file):
+    def read(path, **_):
+        return f"id,organ,data_source,dice\n{path.removeprefix('reports/')},kidney,HPA,0.5\n"
+
+    monkeypatch.setattr(dvc.api, "read", read)
+    assert experiments.dice("some-name", "some-commit", part)["id"].tolist() == [
+        file.removeprefix("reports/")
+    ]
+
+
+def test_a_part_without_images_is_refused(monkeypatch):
+    monkeypatch.setattr(dvc.api, "read", lambda *_, **__: "id,organ,data_source,dice\n")
+    with pytest.raises(InputError, match="no image of the test set came with a mask"):
+        experiments.dice("some-name", "some-commit", "test")
 
 
 def test_an_id_or_group_called_na_stays_text(monkeypatch):

@@ -34,6 +34,10 @@ def main() -> None:
     parser.add_argument("file", type=Path, help="YAML: " + EXAMPLE)
     parser.add_argument("--seeds", default="", help="values of train.seed; that of params.yaml, when empty")
     parser.add_argument("--set", default="", help="other parameters, of all variants")
+    parser.add_argument(
+        "--part", choices=experiments.SCORES, default="oof", help="the images that are compared: test, "
+        "those test images that came with a mask"
+    )  # fmt: skip
     words = parser.parse_args()
     params = load_params(paths.PARAMS)
     seeds = numbers("SEEDS", words.seeds) or [params.train.seed]
@@ -41,7 +45,8 @@ def main() -> None:
     decisive = experiments.decisive(grid.effective(paths.PARAMS, cells[0].overrides).data.root)
     experiments.check_committed(decisive)
     failed = fill(cells, experiments.finished(decisive))
-    text = report(table_of(cells, experiments.finished(decisive)), cells[0].mode, missing=failed)
+    table = table_of(cells, experiments.finished(decisive), words.part)
+    text = report(table, cells[0].mode, missing=failed)
     with whole_files(paths.REPORTS) as folder:
         (folder / "effects.md").write_text(text, encoding="utf-8")
     print(f"\n{text}")
@@ -95,10 +100,10 @@ def fill(cells: Sequence[Cell], finished: Mapping[str, str]) -> list[Cell]:
     return failed
 
 
-def table_of(cells: Sequence[Cell], finished: Mapping[str, str]) -> pd.DataFrame:
+def table_of(cells: Sequence[Cell], finished: Mapping[str, str], part: str = "oof") -> pd.DataFrame:
     """model, mode (the variant), seed, id, dice (0..1): a row for each image of each finished cell."""
     parts = [
-        experiments.dice(cell.name, finished[cell.name]).assign(
+        experiments.dice(cell.name, finished[cell.name], part).assign(
             model=cell.model, mode=cell.mode, seed=cell.seed
         )
         for cell in cells

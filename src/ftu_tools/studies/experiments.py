@@ -16,6 +16,7 @@ from ftu.files import csvfile
 
 # What decides over a result, besides the parameters: what stages depend on, which is not how they run.
 CODE = ("src/ftu", ":(exclude)src/ftu/pipeline", "stages", "dvc.yaml", "*.dvc")
+SCORES = {"oof": "reports/dice.csv", "test": "reports/dice_test.csv"}
 _REF = re.compile(r"(\w+) refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/([^/]+)")
 
 
@@ -88,22 +89,26 @@ def run(command: Sequence[str], log: Path) -> bool:
             raise
 
 
-def dice(name: str, commit: str) -> pd.DataFrame:
-    """reports/dice.csv of an experiment, a row per held-out image: the columns that are compared.
+def dice(name: str, commit: str, part: str = "oof") -> pd.DataFrame:
+    """reports/dice.csv of an experiment, a row per held-out image: the columns that are compared; of the part
+    test, dice_test.csv, a row per test image that came with a mask.
 
     These are id, organ, data_source, dice (0..1), and group where groups are known.
     """
     import dvc.api
     from dvc.exceptions import DvcException
 
+    file = SCORES[part]
     try:
-        text = dvc.api.read("reports/dice.csv", rev=commit, encoding="utf-8")
+        text = dvc.api.read(file, rev=commit, encoding="utf-8")
     except (DvcException, OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"experiment {name}: its reports/dice.csv is not in the cache; "
-            f"`dvc exp remove {name}`, and run it again"
+            f"experiment {name}: its {file} is not in the cache; `dvc exp remove {name}`, and run it again"
         ) from error
-    return dice_table(text.encode(), f"experiment {name}: reports/dice.csv")
+    table = dice_table(text.encode(), f"experiment {name}: {file}")
+    if table.empty:
+        raise InputError(f"experiment {name}: no image of the {part} set came with a mask; use the part oof")
+    return table
 
 
 def dice_table(content: bytes, name: str) -> pd.DataFrame:
