@@ -27,7 +27,7 @@ from ftu.pipeline.params import load_params
 from ftu.pipeline.sections.training import Train
 from ftu.pipeline.stage import run
 
-NEEDS = ("resize", "normalize", "split")  # the stages whose outputs train reads
+NEEDS = ("resize", "normalize", "split")  # whose outputs pretrain and train read
 INTERVAL = 0.2  # s
 DVC = ("dvc", "--wait-for-lock", "repro")
 STATUS = ("dvc", "--wait-for-lock", "status", "--quiet", "--with-deps")
