@@ -18,7 +18,7 @@ def main() -> str:
         return pretrain(number, params)
     with whole_folder(paths.pretrained(number)) as folder:
         jsonfile.write(folder / "pretrain.json", OFF)
-    return "no steps"
+    return "no epochs (pretrain.steps: [])"
 
 
 def pretrain(number: int, params: Params) -> str:

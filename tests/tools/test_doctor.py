@@ -454,7 +454,7 @@ def test_a_fresh_clone_is_well_and_stays_as_it_is_even_without_torch(tmp_path):
     assert [line for line in lines if line.startswith("error")] == [
         "error    gpus       torch cannot be used (ImportError: no torch here); make env"
     ]
-    assert "ok       stages     dvc repro would run 20 of 20" in lines
+    assert "ok       stages     dvc repro would run 25 of 25" in lines
     assert "Traceback" not in output
     assert lines[-1].endswith(", 1 error")
     set_params(folder, {"thresholds": {"HPA": {}}})

@@ -177,7 +177,7 @@ def test_another_clone_with_another_number_of_workers_gives_the_same_lock_and_sh
     copy_repository(clone)
     set_params(clone, REDUCED | {"compute": {"workers": 2}})
     seen = shown(["dvc", "repro"], clone, environment())
-    assert len(stages_run(seen)) == 14
+    assert len(stages_run(seen)) == 16
     assert [name for name in BARS if f"\r{name}: " not in seen] == []
     assert (clone / "dvc.lock").read_text() == (project / "dvc.lock").read_text()
 
