@@ -41,11 +41,13 @@ def called(tmp_path):
 
 
 def test_a_task_of_the_array_trains_its_fold(called):
-    assert called((CLUSTERS / "folds.sbatch").read_text()) == ["dvc --wait-for-lock repro -s train@3"]
+    (command,) = called((CLUSTERS / "folds.sbatch").read_text())
+    assert command == "dvc --wait-for-lock repro -s pretrain@3 train@3"
 
 
 def test_nodes_meet_at_the_first_and_dvc_takes_what_they_trained(called):
-    first, second = called((CLUSTERS / "nodes.sbatch").read_text(), FOLD="2")
+    before, first, second = called((CLUSTERS / "nodes.sbatch").read_text(), FOLD="2")
+    assert before == "dvc --wait-for-lock repro -s pretrain@2"
     assert first == (
         "srun torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint node7:29400 "
         "--rdzv-id 99 stages/train.py --fold 2"
