@@ -132,6 +132,7 @@ def test_training_takes_it_over_and_says_so(project):
     assert set(made) - set(ours)
 
 
+@pytest.mark.slow
 def test_a_killed_pretraining_goes_on_and_ends_with_the_same_bytes(project):
     """Killed in the second step; the first is not done again."""
     folder = project.folder
