@@ -45,10 +45,7 @@ def save(folder: Path, model: Segmenter, state: dict[str, Tensor], architecture:
     `mean` and `std` in `facts` say how images are standardised for it, if not with ImageNet's statistics.
     """
     model.load_state_dict(state)
-    # CoaT has layers under two names: save_file refuses shared tensors, and save_model lists them in an order
-    # that changes from run to run.
-    weights = {name: value.cpu().contiguous().clone() for name, value in state.items()}
-    safetensors.torch.save_file(weights, folder / WEIGHTS)
+    write_weights(folder / WEIGHTS, state)
     content = {
         "architecture": architecture,
         "mean": list(MEAN),
@@ -57,6 +54,13 @@ def save(folder: Path, model: Segmenter, state: dict[str, Tensor], architecture:
         "weights_sha256": sha256(folder / WEIGHTS),
     }
     jsonfile.write(folder / FACTS, content | facts)
+
+
+def write_weights(path: Path, state: dict[str, Tensor]) -> None:
+    """CoaT has layers under two names: save_file refuses shared tensors, and save_model lists them in an
+    order that changes from run to run."""
+    weights = {name: value.cpu().contiguous().clone() for name, value in state.items()}
+    safetensors.torch.save_file(weights, path)
 
 
 def load(folder: Path) -> tuple[Segmenter, dict]:
@@ -92,7 +96,7 @@ def load(folder: Path) -> tuple[Segmenter, dict]:
         raise InputError(
             f"{folder / WEIGHTS}: cannot be loaded ({error}); run `dvc repro` to train it again"
         ) from error
-    if odd := _misfits(model.state_dict(), weights):
+    if odd := misfits(model.state_dict(), weights):
         raise InputError(
             f"{folder / WEIGHTS}: are those of another network than {FACTS} names, {facts['architecture']}: "
             f"{len(odd)} tensors differ, {odd[0]} first; run `dvc repro` to train it again"
@@ -112,7 +116,7 @@ def builder(folder: Path) -> ModuleType:
         raise InputError(f"{folder / FACTS}: {error}, or the version that made it") from error
 
 
-def _misfits(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> list[str]:
+def misfits(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> list[str]:
     """The names under which only one side has a tensor, or both have one of another shape."""
     one, other = ({(name, value.shape) for name, value in side.items()} for side in (ours, theirs))
     return sorted({name for name, _ in one ^ other})

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from ftu.cache.hashes import sha256
 from ftu.errors import InputError, some
 from ftu.files import jsonfile
+from ftu.networks.common import saved
+from ftu.networks.common.saved import WEIGHTS
 
-WEIGHTS, FACTS = "weights.safetensors", "pretrain.json"
+FACTS = "pretrain.json"
 AGAIN = "run `dvc repro` to pre-train again"
 LEFT = "reconstruction."  # parts that training does not have
 OWN = ("head.", "aux_heads.")  # parts that may have another shape, and then are drawn anew
@@ -22,8 +24,7 @@ OWN = ("head.", "aux_heads.")  # parts that may have another shape, and then are
 
 def save(folder: Path, state: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write the weights, and `facts` with the weights' sha256."""
-    weights = {name: value.cpu().contiguous().clone() for name, value in state.items()}
-    safetensors.torch.save_file(weights, folder / WEIGHTS)
+    saved.write_weights(folder / WEIGHTS, state)
     jsonfile.write(folder / FACTS, facts | {"weights_sha256": sha256(folder / WEIGHTS)})
 
 
@@ -43,18 +44,13 @@ def take_over(network: nn.Module, folder: Path) -> dict[str, Any]:
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be loaded ({error}); {AGAIN}") from error
     found = {name: value for name, value in found.items() if not name.startswith(LEFT)}
-    anew = [
-        name
-        for name in own.keys() & found.keys()
-        if name.startswith(OWN) and own[name].shape != found[name].shape
-    ]
-    odd = (own.keys() ^ found.keys()) | {
-        name for name in own.keys() & found.keys() if own[name].shape != found[name].shape
-    }
-    if wrong := sorted(odd - {*anew}):
+    shared = [name for name in own if name.startswith(OWN) and name in found]
+    anew = [name for name in shared if own[name].shape != found[name].shape]
+    found |= {name: own[name] for name in anew}
+    if wrong := saved.misfits(own, found):
         raise InputError(
             f"{path}: are of another network than train.model: {len(wrong)} tensors differ "
             f"({some(wrong)}); {AGAIN}"
         )
-    network.load_state_dict({**found, **{name: own[name] for name in anew}})
+    network.load_state_dict(found)
     return told | {"at_random": sorted({name.partition(".")[0] for name in anew})}
