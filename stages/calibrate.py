@@ -81,8 +81,8 @@ def calibrate(params: Params, cases: Sequence[Held], start: Choice) -> tuple[Cho
     outer, final = nested_cv.choose_by_fold(measured, search)
     scores = nested_cv.scores(measured, search, outer, final, params.postprocess.never_empty)
     estimates = nested_cv.estimates(scores, draws=settings.bootstrap, seed=settings.seed)
-    rule = fold_maps.selection(paths.model(fold) for fold in params.split.run).named
-    return final, report.compose(measured, search, outer, final, estimates, rule)
+    selection = fold_maps.selection(paths.model(fold) for fold in params.split.run)
+    return final, report.compose(measured, search, outer, final, estimates, selection)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Let the network of a fold learn from images alone, or in steps of its own, before it is trained."""
 
 import sys
+from pathlib import Path
 
 from ftu.files import jsonfile
 from ftu.pipeline import launch, paths
@@ -18,6 +19,7 @@ def main() -> str:
         return pretrain(number, params)
     with whole_folder(paths.pretrained(number)) as folder:
         jsonfile.write(folder / "pretrain.json", OFF)
+        hand_on(folder, params.train.watch)
     return "no epochs (pretrain.steps: [])"
 
 
@@ -86,11 +88,23 @@ def pretrain(number: int, params: Params) -> str:
     if main_process:
         facts = steps.facts(values["steps"], learnt, test) | {"encoder_weights": source}
         with whole_folder(paths.pretrained(number)) as folder:
+            hand_on(folder, params.train.watch)
             kept.save(folder, network.state_dict(), facts | {"contrast": contrast})
             steps.history(rows).to_csv(folder / "history.csv", index=False)
     for state in states:
         state.remove()
     return f"{sum(map(len, rows.values()))} epochs in {len(rows)} steps" if main_process else ""
+
+
+def hand_on(folder: Path, watch: str) -> None:
+    """Lay the test images that train looks at into the folder: it sees no others."""
+    if watch == "solidity":
+        from ftu.files.index import read_index
+        from ftu.training.pretraining import watched
+
+        index = read_index(paths.IMAGES)
+        test = index.loc[index["set"] == "test", "id"]
+        watched.keep(folder, [paths.NORMALIZED / "test" / f"{name}.png" for name in test])
 
 
 def tell(words: str) -> None:

@@ -27,7 +27,7 @@ def train(number: int, params: Params) -> str:
     from ftu.networks.common import build, devices
     from ftu.training import fold, frozen, resume
     from ftu.training.accelerator import accelerate, explain_out_of_memory, usable_precision
-    from ftu.training.pretraining import kept
+    from ftu.training.pretraining import kept, watched
     from ftu.training.rounds import Rounds
     from ftu.training.run import Run
     from ftu.training.samples import batches
@@ -70,7 +70,16 @@ def train(number: int, params: Params) -> str:
         channels=channels,
     )
     loaders = batches(*samples, accelerator, **settings.model_dump(include=LOADING))
-    files = [paths.FOLDS, *matched, *samples[0].files(), *samples[1].files()]
+    how = {"batch_size": settings.valid_batch_size, "workers": settings.workers, "classes": len(classes)}
+    folder = paths.pretrained(number) if settings.watch == "solidity" else None
+    beside = watched.Watched(folder, samples[0], accelerator, **how) if folder else None
+    files = [
+        paths.FOLDS,
+        *matched,
+        *samples[0].files(),
+        *samples[1].files(),
+        *(beside.files if beside else []),
+    ]
     values = params.model_dump(include={"augment", "resize", "train"}) | {"architecture": architecture}
     key = resume.run_key(files, fold=number, params=values, weights=source, pretrained=before)
     blocks, switch = settings.aux_blocks, settings.switch_epoch
@@ -80,6 +89,7 @@ def train(number: int, params: Params) -> str:
     with state.held(), explain_out_of_memory(settings.batch_size, side, rounds.smaller):
         steps = samples[0].drawn // settings.batch_size
         running = Run(model, accelerator, side, steps, **settings.model_dump(include=RUNNING))
+        running.beside = beside or running.beside
         fold.fit(running, state, loaders, schedule, patience=settings.early_stopping)
         if accelerator.is_main_process:
             warn(fold.phase_one(running) if settings.aux_loss == "switched" else "")
@@ -87,6 +97,7 @@ def train(number: int, params: Params) -> str:
             facts |= {"encoder_weights": source, "mean": mean, "std": std}
             facts |= {"classes": classes} if len(classes) > 1 else {}
             facts |= {"pretrained": before} if before else {}
+            facts |= {"watched": len(beside.images.ids)} if beside else {}
             with whole_folder(paths.model(number)) as folder:
                 fold.save(folder, running, architecture, facts)
         state.remove()

@@ -12,7 +12,9 @@ from ftu.calibration.dice_curves import Sizes
 from ftu.calibration.nested_cv import Search, as_given, estimates, tidy
 from ftu.calibration.report import NOT_NESTED, OFF, Panel, draw, facts, panels, words
 from ftu.masks.cutting import Rule
+from ftu.probabilities.fold_maps import Selection
 
+LAST = Selection("last", 0, False)
 TABLE = {"HPA": {"kidney": Rule(0.5, 0, 0, 0.25), "lung": Rule(0.15, 0, 0, math.nan)}}
 GIVEN = as_given(Mixture("flips", (1.0, 0.5)), TABLE)
 FINAL = GIVEN._replace(table={"HPA": TABLE["HPA"] | {"kidney": Rule(0.32, 50, 20, 0.25)}})
@@ -20,7 +22,7 @@ FINAL = GIVEN._replace(table={"HPA": TABLE["HPA"] | {"kidney": Rule(0.32, 50, 20
 
 def test_scores_stand_beside_each_other_and_choices_beside_those_of_the_folds():
     scores = estimates(tidy([case(0), case(1)], [[0.6, 0.7, 0.5], [0.8, 0.9, 0.7]]), draws=100, seed=0)
-    text = words(scores, FINAL, {0: FINAL, 1: GIVEN}, "last")
+    text = words(scores, FINAL, {0: FINAL, 1: GIVEN}, LAST)
     row = "| HPA kidney | 2 | 0.700 [0.600, 0.800] | 0.800 [0.700, 0.900] | 0.600 [0.500, 0.700] | 0.100 "
     assert row in text
     assert "| HPA | kidney | 0.32 | 0.32, 0.5 | 50 | 20 | thresholds, postprocess |" in text
@@ -29,10 +31,10 @@ def test_scores_stand_beside_each_other_and_choices_beside_those_of_the_folds():
 
 def test_the_report_says_over_what_its_intervals_are():
     cases, dice = [case(0), case(1)], [[0.6, 0.7, 0.5], [0.8, 0.9, 0.7]]
-    text = words(estimates(tidy(cases, dice), draws=100, seed=0), FINAL, {}, "last")
+    text = words(estimates(tidy(cases, dice), draws=100, seed=0), FINAL, {}, LAST)
     assert "bootstrapped over images: they say what other images of this kind" in text
     grouped = [one._replace(group=f"g{k}") for k, one in enumerate(cases)]
-    text = words(estimates(tidy(grouped, dice), draws=100, seed=0), FINAL, {}, "last")
+    text = words(estimates(tidy(grouped, dice), draws=100, seed=0), FINAL, {}, LAST)
     assert "bootstrapped over groups: they say what other groups of this kind" in text
     assert "| images | count | groups | nested |" in text
     assert "| HPA kidney | 2 | 2 | 0.700 [0.600, 0.800] |" in text
@@ -40,13 +42,14 @@ def test_the_report_says_over_what_its_intervals_are():
 
 def test_one_image_has_no_interval():
     scores = estimates(tidy([case(0)], [[0.6, 0.7, 0.5]]), draws=100, seed=0)
-    assert "| HPA kidney | 1 | 0.600 | 0.700 | 0.500 | 0.100 |" in words(scores, FINAL, {}, "last")
+    assert "| HPA kidney | 1 | 0.600 | 0.700 | 0.500 | 0.100 |" in words(scores, FINAL, {}, LAST)
 
 
 @pytest.mark.parametrize("rule", ["last", "best", "best_after_switch"])
 def test_what_is_not_nested_is_named_where_it_is_so(rule):
     scores = estimates(tidy([case(0)], [[0.6, 0.7, 0.5]]), draws=100, seed=0)
-    said, silent = (words(scores, FINAL, {}, each) for each in (rule, "last"))
+    said, silent = (words(scores, FINAL, {}, each) for each in (Selection(rule, 0, False), LAST))
+    assert words(scores, FINAL, {}, Selection(rule, 0, False, watched=3)) == silent  # none held out did
     assert ("the networks are not" in said) == (f"(train.checkpoint {rule})" in said) == (rule != "last")
     if rule != "last":
         assert said.replace(NOT_NESTED.format(rule=rule) + "\n\n", "") == silent

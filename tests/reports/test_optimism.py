@@ -103,6 +103,15 @@ def test_a_last_epoch_by_early_stopping_is_not_called_unchosen():
     assert "early stopping chose" in said
 
 
+def test_epochs_that_test_images_chose_do_not_flatter_and_say_so():
+    curves, watched = [np.array([0.9, 0.5])] * 2, BEST._replace(watched=3)
+    assert optimism.facts(curves, watched) == {"rule": "best, by test images"}
+    said = optimism.words(curves, watched, nested=True)
+    assert "not chosen on these images" in said
+    assert "the 3 test images, without masks: what is said of test images is transductive" in said
+    assert "too high" not in said
+
+
 @given(histories())
 def test_the_words_say_what_the_facts_say(given_histories):
     curves, first = given_histories

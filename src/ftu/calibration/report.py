@@ -18,6 +18,7 @@ from ftu.calibration.dice_curves import THRESHOLDS, Curves
 from ftu.calibration.held_out import Held, by_pair
 from ftu.calibration.nested_cv import WAYS, Choice, Search
 from ftu.files import jsonfile, markdown
+from ftu.probabilities.fold_maps import Selection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,22 +66,22 @@ def compose(
     outer: Mapping[int, Choice],
     final: Choice,
     estimates: Mapping[str, dict],
-    checkpoint: str,
+    selection: Selection,
 ) -> Report:
     """The report on what was chosen: `outer` without each fold, `final` on all images.
 
-    `checkpoint` is the rule by which the networks' epochs were chosen, before.
+    `selection` is how the networks' epochs were chosen, before.
     """
     content = {
         "enabled": True,
         "metric": "dice_shifted" if search.part == "shifted" else "dice",
-        "checkpoint": checkpoint,
+        "checkpoint": selection.named,
         "estimates": estimates,
         "final": facts(final),
         "folds": {str(fold): facts(choice) for fold, choice in outer.items()},
     }
     (curves,) = measured.of([final.mixture], search.settings.sizes)
-    told = words(estimates, final, outer, checkpoint)
+    told = words(estimates, final, outer, selection)
     return Report(content, told, panels(measured.cases, curves, final, search))
 
 
@@ -107,7 +108,9 @@ def facts(choice: Choice) -> dict:
     }
 
 
-def words(estimates: Mapping[str, dict], final: Choice, outer: Mapping[int, Choice], checkpoint: str) -> str:
+def words(
+    estimates: Mapping[str, dict], final: Choice, outer: Mapping[int, Choice], selection: Selection
+) -> str:
     """Scores, then the choice with the thresholds of the outer folds beside it, as Markdown."""
     grouped = ["groups"] if any("groups" in row for row in estimates.values()) else []
     rows = [
@@ -121,7 +124,7 @@ def words(estimates: Mapping[str, dict], final: Choice, outer: Mapping[int, Choi
     lines = markdown.table(["images", "count", *grouped, "nested", "in-sample", "table", "gain"], rows)
     weights = ", ".join(f"{weight:g}" for weight in final.mixture.weights)
     lines += ["", READING.format(over="groups" if grouped else "images"), ""]
-    lines += [NOT_NESTED.format(rule=checkpoint), ""] if checkpoint != "last" else []
+    lines += [NOT_NESTED.format(rule=selection.named), ""] if selection.flatters else []
     lines += [f"Views: {final.mixture.tta} ({final.why['tta']})."]
     lines += [f"Weights, own first: {weights} ({final.why['weights']}).", ""]
     rows = []

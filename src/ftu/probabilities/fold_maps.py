@@ -20,11 +20,18 @@ class Selection(NamedTuple):
     rule: str  # train.checkpoint
     first: int  # the first epoch that the rule looked at
     stopped_early: bool  # the training of one of them or more
+    watched: int = 0  # test images whose shapes chose the epoch, without masks; 0: held-out images did
 
     @property
     def named(self) -> str:
-        """The rule, and whether early stopping chose the end; `last` alone is free of the held-out images."""
-        return f"{self.rule}, stopped early" if self.stopped_early else self.rule
+        """The rule, whether early stopping chose the end, and whether both looked at test images."""
+        named = f"{self.rule}, stopped early" if self.stopped_early else self.rule
+        return f"{named}, by test images" if self.watched else named
+
+    @property
+    def flatters(self) -> bool:
+        """Whether the held-out images decided anything, so that their scores are too high."""
+        return not self.watched and self.named != "last"
 
 
 def map_path(folder: Path, part: str, tta: str, name: str) -> Path:
@@ -64,17 +71,18 @@ def selection(models: Iterable[Path]) -> Selection:
     Raises InputError when one does not say it, or says another than the one before.
     """
     found: dict[tuple[str, int], Path] = {}
-    stopped = False
+    stopped, watched = False, 0
     remedy = "train the fold again with `dvc repro -f -s train`"
     for model in models:
         with jsonfile.facts(model / "model.json", remedy) as facts:
             late = facts["checkpoint"] == "best_after_switch"
             found[facts["checkpoint"], facts["switch_epoch"] if late else 0] = model
             stopped |= facts.get("stopped_early", False)  # which earlier versions did not say
+            watched = max(watched, facts.get("watched", 0))
     if len(found) > 1:
         one, other, *_ = (f"{model}: {rule} from epoch {first} on" for (rule, first), model in found.items())
         raise InputError(f"{other}, but {one}: train.checkpoint has changed between them; run `dvc repro`")
-    return Selection(*next(iter(found)), stopped)
+    return Selection(*next(iter(found)), stopped, watched)
 
 
 def _check_set(folder: Path, expected: set[str]) -> None:

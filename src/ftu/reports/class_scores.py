@@ -110,7 +110,7 @@ class Detail:
 
     def words(self) -> str:
         """The facts of each part as a table for people."""
-        told = {"oof": "Out of fold", "test": "Test images with a mask, which nothing was chosen on"}
+        told = {"oof": "Out of fold", "test": "Test images, whose masks chose nothing"}
         said = []
         for part, facts in self.facts.items():
             images = len(self.tables[part]) // len(self.classes)

@@ -41,8 +41,8 @@ def shown_dice(history: pd.DataFrame) -> np.ndarray:
 
 def facts(curves: Sequence[np.ndarray], selection: Selection) -> dict[str, str | float]:
     """The rule; where it looked at the scored images, both estimates, of one fold the first alone."""
-    rule, first, _ = selection
-    if rule == "last":
+    rule, first = selection.rule, selection.first
+    if rule == "last" or selection.watched:
         return {"rule": selection.named}
     found = {"best_minus_last": best_minus_last(curves, first)}
     if len(curves) > 1:
@@ -53,6 +53,12 @@ def facts(curves: Sequence[np.ndarray], selection: Selection) -> dict[str, str |
 def words(curves: Sequence[np.ndarray], selection: Selection, *, nested: bool) -> str:
     """`facts` as a paragraph; `nested`: there is an estimate of rules that were chosen on other folds."""
     found = facts(curves, selection)
+    if selection.watched:
+        return (
+            f"The networks' epochs ({selection.named}) were not chosen on these images, but by how compact "
+            f"the objects are that they find in the {selection.watched} test images, without masks: what is "
+            "said of test images is transductive, and holds for them alone.\n"
+        )
     if selection.rule == "last":
         if selection.stopped_early:
             return (

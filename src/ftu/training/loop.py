@@ -56,6 +56,7 @@ def fit(
         if valid_batches:
             row |= validated(run, valid_batches, weights)
             refuse_divergence(row["valid_main"], row["lr"], f"epoch {epoch}: valid_main")
+        row |= run.beside(run.shipped)
         if by_epoch(run.scheduler):
             run.scheduler.step(row["valid_main" if valid_batches else "train_total"])  # pyright: ignore[reportArgumentType]
         run.record(row)

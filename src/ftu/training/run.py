@@ -61,12 +61,13 @@ class Run:
         `clip` is the largest norm of the whole gradient, `ema` the decay of the average; 0 is without.
         `recompute` forgets what the encoder's blocks compute on the way, and computes it again to go back.
         `checkpoint` is the one of checkpoints.CHOICES that ships; best is an epoch by `watch`: the highest
-        dice or the lowest loss of the held-out images, or the lowest train loss. The parts in `freeze` stay
-        as they are.
+        dice or the lowest loss of the held-out images, the lowest train loss, or the smallest gap of
+        solidity, which `beside` gives. The parts in `freeze` stay as they are.
         """
         self.accelerator, self.epochs, self.switch_epoch, self.clip = accelerator, epochs, switch_epoch, clip
         self.steps, self.restart_at_switch = steps, restart_at_switch
         self.watch, self.frozen = watch, freeze
+        self.beside: Callable[[Segmenter], Row] = lambda _: {}  # further columns about the shipped network
         self.segmenter = segmenter.to(accelerator.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.blocks = block_parameters(segmenter, size)
         frozen.freeze(segmenter, freeze)
@@ -109,7 +110,7 @@ class Run:
         """How good an epoch was by what the run watches: more is better."""
         if self.watch == "dice":
             return row[self.shown_dice]
-        return -row[self.shown_loss if self.watch == "loss" else "train_total"]
+        return -row[{"loss": self.shown_loss, "solidity": "solidity_gap", "train": "train_total"}[self.watch]]
 
     def after_step(self) -> None:
         """What follows each step of the optimiser, unless the loss scale was too high for one (fp16).

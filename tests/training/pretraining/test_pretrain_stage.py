@@ -15,6 +15,7 @@ from ftu.errors import InputError
 from ftu.files import folds
 from ftu.networks.common import build
 from ftu.networks.common.contract import Segmentation
+from ftu.probabilities import fold_maps
 from ftu.training import frozen
 from ftu.training.pretraining import kept, steps
 from imports import ROOT
@@ -44,7 +45,8 @@ def script(folder, name, *, status=0, **environment):
 
 def prepared(new_project, **sections):
     sections = {"sample": {"train": 10, "test": 2}, "stain": {"backend": "none"}} | sections
-    sections |= {"resize": {"side": 32}, "split": {"count": 2, "run": [0]}, "train": FAST}
+    sections |= {"resize": {"side": 32}, "split": {"count": 2, "run": [0]}}
+    sections["train"] = FAST | sections.get("train", {})
     project = new_project(**sections)
     project.prepared(*BEFORE)
     return project
@@ -130,6 +132,23 @@ def test_training_takes_it_over_and_says_so(project):
     ours = safetensors.torch.load_file(folder / "models/fold_0/weights.safetensors")
     assert set(made) - set(ours) == {name for name in made if name.startswith("reconstruction.")}
     assert set(made) - set(ours)
+
+
+@pytest.mark.slow
+def test_the_epoch_whose_objects_are_as_compact_as_the_masks_ships(new_project):
+    project = prepared(
+        new_project, train={"epochs": 4, "lr": 0.01, "watch": "solidity", "checkpoint": "best"}
+    )
+    script(project.folder, "pretrain")
+    for image in (project.folder / "data/normalized/test").iterdir():
+        image.unlink()  # which train does not depend on
+    script(project.folder, "train")
+    facts = json.loads((project.folder / "models/fold_0/model.json").read_text(encoding="utf-8"))
+    gaps = pd.read_csv(project.folder / "models/fold_0/history.csv")["solidity_gap"]
+    assert (facts["watched"], facts["epoch"]) == (2, gaps.idxmin())
+    assert gaps.between(0, 1).all()
+    selection = fold_maps.selection([project.folder / "models/fold_0"])
+    assert (selection.named, selection.flatters) == ("best, by test images", False)
 
 
 @pytest.mark.slow

@@ -110,9 +110,10 @@ class Train(Section):
     early_stopping: Annotated[int, Field(ge=0)]
     """Epochs without a better Dice (or what `watch` says) after which training ends, counted from
     `switch_epoch` at the earliest; 0: never."""
-    watch: Literal["dice", "loss"]
-    """What of the held-out images says which epoch is best, for `checkpoint` and `early_stopping`: the
-    highest Dice, or the lowest main loss."""
+    watch: Literal["dice", "loss", "solidity"]
+    """What says which epoch is best, for `checkpoint` and `early_stopping`: the highest Dice of the held-out
+    images, or their lowest main loss. `solidity`: of the test images, without their masks, objects as compact
+    as those of the training masks ([adaptation.md](adaptation.md)); the scores of these are transductive."""
     loss: Loss
     organ_weights: dict[str, NotNegative]
     """`<organ>`: weight of the loss of its images; those not named count 1."""

@@ -31,10 +31,10 @@ class RepairSamples(Samples):
         mask_folder: Path,
         ids: Sequence[str],
         size: int,
-        augment: Augmentation,
+        augment: Augmentation | None,
         seed: int,
         *,
-        as_is: Augmentation,
+        as_is: Augmentation | None,
         corrupt: str,
         **how: Any,  # noqa: ANN401 # of Samples
     ) -> None:
