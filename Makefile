@@ -155,10 +155,11 @@ new: env ## a profile for your own images: PROFILE=mine ROOT=data/mine CLASSES=g
 
 export EFFECTS ?= benchmarks/effects.yaml
 export PART ?= oof
+export CLAIMS ?=
 
 .PHONY: effects
-effects: env ## what each change of parameters brings, in paired differences: EFFECTS=file SEEDS="42 43 44" SET="..." PART=test
-	PYTHONPATH=src python -m ftu_tools.studies.effects --seeds="$$SEEDS" --set="$$SET" --part="$$PART" -- "$$EFFECTS"
+effects: env ## what each change of parameters brings, in paired differences: EFFECTS=file SEEDS="42 43 44" SET="..." PART=test CLAIMS=em-ssl
+	PYTHONPATH=src python -m ftu_tools.studies.effects --seeds="$$SEEDS" --set="$$SET" --part="$$PART" --claims="$$CLAIMS" -- "$$EFFECTS"
 
 # Empty for the project as it lies here, the running Python, no name yet, and predict.device.
 export EXPERIMENT ?=

@@ -8,7 +8,7 @@ import pytest
 
 from ftu.errors import InputError
 from ftu.training.pretraining.corruptions import CORRUPTIONS
-from ftu_tools.studies import effects, experiments
+from ftu_tools.studies import effects, experiments, grid, run_table2, second_paper_claims
 from imports import ROOT
 
 PARAMS = ROOT / "params.yaml"
@@ -26,10 +26,17 @@ def test_the_projects_own_variants_are_all_other_parameters():
 
 
 @pytest.mark.parametrize(
-    ("profile", "study"), [("em-text", "ablation"), ("em-text", "pretraining"), ("em-adapt", "adaptation")]
+    ("profile", "study", "claims"),
+    [
+        ("em-text", "ablation", "em-ablation"),
+        ("em-text", "networks", "em-networks"),
+        ("em-text", "pretraining", "em-ssl"),
+        ("em-adapt", "adaptation", "em-adapt"),
+    ],
 )
-def test_the_second_papers_variants_are_parameters_that_work_together(profile, study):
+def test_the_second_papers_variants_are_parameters_that_work_together(profile, study, claims):
     variants = effects.read_variants(ROOT / f"benchmarks/em/{study}.yaml")
+    second_paper_claims.check(claims, variants)
     cells = effects.make_cells(ROOT / f"profiles/{profile}.yaml", variants, [1], [])
     assert len({cell.name for cell in cells}) == len(cells) == len(variants) >= 5
 
@@ -141,3 +148,12 @@ def test_an_id_or_group_called_na_stays_text(monkeypatch):
     assert table["id"].tolist() == ["NA", "1e5"]
     assert table["group"].tolist() == ["nan", "None"]
     assert table["dice"].tolist() == [0.5, 0.25]
+
+
+def test_the_second_papers_networks_are_those_of_its_grid():
+    variants = effects.read_variants(ROOT / "benchmarks/em/networks.yaml")
+    rows = grid.read_grid(run_table2.grid_file("em-networks"))
+    assert list(variants) == list(rows)
+    for name, row in rows.items():
+        found = grid.effective(ROOT / "profiles/em-text.yaml", variants[name]).train.model
+        assert found == row.model

@@ -19,7 +19,7 @@ from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_files
 from ftu.pipeline.params import load_params
 from ftu.pipeline.stage import run
-from ftu_tools.studies import experiments, grid, statistics
+from ftu_tools.studies import experiments, grid, second_paper_claims, statistics
 from ftu_tools.studies.grid import Cell
 from ftu_tools.studies.run_table2 import numbers, split_settings
 from ftu_tools.studies.statistics import Estimate, Interval
@@ -38,15 +38,23 @@ def main() -> None:
         "--part", choices=experiments.SCORES, default="oof", help="the images that are compared: test, "
         "those test images that came with a mask"
     )  # fmt: skip
+    parser.add_argument(
+        "--claims", choices=("", *second_paper_claims.STUDIES), default="", help="the second paper's, "
+        "about variants that are called as its rows are"
+    )  # fmt: skip
     words = parser.parse_args()
     params = load_params(paths.PARAMS)
     seeds = numbers("SEEDS", words.seeds) or [params.train.seed]
-    cells = make_cells(paths.PARAMS, read_variants(words.file), seeds, split_settings(words.set))
+    variants = read_variants(words.file)
+    if words.claims:
+        second_paper_claims.check(words.claims, variants)
+    cells = make_cells(paths.PARAMS, variants, seeds, split_settings(words.set))
     decisive = experiments.decisive(grid.effective(paths.PARAMS, cells[0].overrides).data.root)
     experiments.check_committed(decisive)
     failed = fill(cells, experiments.finished(decisive))
     table = table_of(cells, experiments.finished(decisive), words.part)
     text = report(table, cells[0].mode, missing=failed)
+    text += f"\n{second_paper_claims.report(table, words.claims)}" if words.claims else ""
     with whole_files(paths.REPORTS) as folder:
         (folder / "effects.md").write_text(text, encoding="utf-8")
     print(f"\n{text}")

@@ -120,8 +120,10 @@ CLAIMS = (
     *(Claim("pre-training of UNETR Base", PRETRAINED, task, "none") for task in PRETRAINED if task != "none"),
     Claim("pre-training of UNETR Base", PRETRAINED, "low_resolution", "noise"),
     Claim("pre-training of UNETR Base", PRETRAINED, "low_resolution", "pixel_dropout"),
+    Claim("Lucchi++ to Kasthuri++", TO_KASTHURI, "Attention U-Net, matching", "Attention U-Net"),
     Claim("Lucchi++ to Kasthuri++", TO_KASTHURI, "Attention U-Net, matching", "Attention U-Net, CLAHE"),
     Claim("Lucchi++ to Kasthuri++", TO_KASTHURI, "Attention U-Net, matching", "Attention Y-Net, matching"),
+    Claim("Kasthuri++ to Lucchi++", TO_LUCCHI, "Attention U-Net, matching", "Attention U-Net"),
     Claim("Kasthuri++ to Lucchi++", TO_LUCCHI, "Attention U-Net, CLAHE", "Attention U-Net, matching"),
     Claim("Kasthuri++ to Lucchi++", TO_LUCCHI, "Attention Y-Net, matching", "DAMT-Net"),
 )
@@ -246,6 +248,12 @@ def _runs() -> Iterator[str]:
         "",
         "    cp profiles/em-text.yaml params.yaml     # data/lucchi as in docs/own-data.md; or em-code",
         "    dvc repro",
+        "    make effects EFFECTS=benchmarks/em/networks.yaml CLAIMS=em-networks SEEDS=42 PART=test",
+        "",
+        "The last compares networks, and says of each claim above whether it holds on these images; "
+        "pretraining.yaml (em-ssl), ablation.yaml (em-ablation) and adaptation.yaml (em-adapt) beside it do "
+        "the same for the other tables. A difference is paired by image and seed, with its interval; where "
+        "that spans 0, it cannot be told.",
         "",
         "None of the paper's runs was made here: not its 165 slices, not Kasthuri++, not ten trainings. One "
         f"training has {STEPS:,} steps of {BATCH} images of {SIDE} px. Reckoned from the multiplications, at "
