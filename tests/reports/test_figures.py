@@ -15,7 +15,7 @@ RED = (255, 0, 0)
 
 
 def history(aux_loss: str, *, epochs: int = 6, switch_epoch: int = 4) -> pd.DataFrame:
-    """As `training.fit` yields it, with losses that fall."""
+    """As `read_history` reads it, with losses that fall."""
     rows = []
     for epoch in range(epochs):
         weights = schedules.SCHEDULES[aux_loss](epoch, blocks=[2, 1], weight=0.2, switch_epoch=switch_epoch)
@@ -24,7 +24,7 @@ def history(aux_loss: str, *, epochs: int = 6, switch_epoch: int = 4) -> pd.Data
         row |= {f"train_{term}": loss if term in weights else np.nan for term in schedules.AUX_TERMS}
         row |= {f"gradient_{block}": loss / block for block in (1, 2, 3, 4)}
         rows.append(row | {"valid_main": 1.1 * loss, "valid_dice": 1 - loss, "ema_dice": np.nan})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype(float)
 
 
 def marks(figure: Figure) -> list[tuple[list[float], list[tuple[float, str]]]]:

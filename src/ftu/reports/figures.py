@@ -166,5 +166,5 @@ def _mark_switch(axes: Axes, history: pd.DataFrame) -> None:
     blocks = history["active_block"]
     for epoch in history["epoch"][1:][blocks.diff()[1:] != 0]:
         axes.axvline(epoch, color="black", linestyle="dotted")
-        label = f" block {blocks[epoch - 1]} to {blocks[epoch]}"
+        label = f" block {blocks[epoch - 1]:.0f} to {blocks[epoch]:.0f}"
         axes.text(epoch, 0.02, label, fontsize=8, transform=axes.get_xaxis_transform())
