@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -260,6 +261,48 @@ def test_a_step_that_cannot_work_is_refused_before_any_work(new_project, reconst
     done = project.run("decode")
     assert done.returncode == 2
     assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("use", "batch_size", "crops", "test", "words"),
+    [
+        (["train", "test"], 2, 1, [], r"steps\.1\.use: \['train', 'test'\] names the test images, and there"),
+        (["train"], 5, 2, ["NA"], r"steps\.1\.batch_size: a step of 5 images is larger than the 4 that"),
+        (["test"], 1, 1, [], "names the test images"),
+        (["train"], 4, 2, [], ""),
+        (["train", "test"], 3, 1, ["NA"], ""),
+    ],
+)
+def test_a_step_finds_the_images_that_it_names(use, batch_size, crops, test, words):
+    names = steps.shown(use, ["001", "1e5"], test)
+    check = partial(steps.check_images, "pretrain.steps.1", use, batch_size, crops, names, test)
+    if not words:
+        return check()
+    with pytest.raises(InputError, match=words):
+        check()
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        ({}, "pretrain.steps.1.batch_size: a step of 40 images is larger than the 5 that"),
+        ({"watch": "solidity", "checkpoint": "best"}, "train.watch solidity looks at the test images"),
+    ],
+)
+def test_what_a_later_step_or_training_lacks_is_told_before_the_first_step(new_project, train, words):
+    later = STEP | {"name": "later", "batch_size": 4 if train else 40}
+    first = STEP | {"use": ["train"]}
+    project = new_project(train=FAST | train, pretrain={"steps": [first, later | {"use": ["train"]}]})
+    data = project.folder / "data"
+    data.mkdir()
+    names = [f"{number:03}" for number in range(6)]
+    rows = [f"{name},train,lung,HPA,40,50,0.4" for name in names]
+    head = "id,set,organ,data_source,img_height,img_width,pixel_size"
+    (data / "images.csv").write_text("\n".join([head, *rows, ""]), encoding="utf-8")
+    dealt = [f"{name},lung,{int(name != '000')}" for name in names]
+    (data / "folds.csv").write_text("\n".join(["id,organ,fold", *dealt, ""]), encoding="utf-8")
+    said = script(project.folder, "pretrain", status=2)  # which finds no image to begin with
+    assert words in said
 
 
 def test_two_steps_have_two_names(new_project):

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 
+from ftu.errors import InputError
 from ftu.files import png
 from ftu.networks.common import build
 from ftu.networks.common.contract import Segmenter
@@ -77,6 +78,21 @@ def shown(use: Sequence[str], learnt: Sequence[str], test: Sequence[str]) -> lis
     """The ids of a step's images: of those that the fold learns from, and of the test set."""
     sets = {LABELLED: learnt, "test": test}
     return [f"{part}/{name}" for part, names in sets.items() if part in use for name in names]
+
+
+def check_images(
+    key: str, use: Sequence[str], batch_size: int, crops: int, names: Sequence[str], test: Sequence[str]
+) -> None:
+    """Raise InputError unless the step at `key` of params.yaml finds what it wants; it shows `names`."""
+    if "test" in use and not test:
+        raise InputError(
+            f"{key}.use: {[*use]} names the test images, and there are none; put some there, or use [train]"
+        )
+    if len(names) * crops < batch_size:
+        raise InputError(
+            f"{key}.batch_size: a step of {batch_size} images is larger than the {len(names) * crops} that "
+            "it is shown in an epoch; use a smaller one"
+        )
 
 
 def weights(terms: Mapping[str, float], loss: Mapping[str, float]) -> dict[str, float]:
