@@ -52,6 +52,8 @@ def pretrain(number: int, params: Params) -> str:
     network, source = fold.network(architecture, **first, aux_source=params.train.aux_source)
     for key, step in chosen.items():
         frozen.freeze(network, step.freeze, f"{key}.freeze")
+        reached = steps.reached(step.terms, params.pretrain.reconstruct)
+        frozen.check_learning(network, reached, f"{key}.freeze")
 
     learnt, _ = folds.divide(folds.read_folds(paths.FOLDS), number)
     index = read_index(paths.IMAGES)

@@ -47,6 +47,7 @@ def train(number: int, params: Params) -> str:
     model, source = fold.network(architecture, **first, aux_source=settings.aux_source)
     before = kept.take_over(model, paths.pretrained(number)) if params.pretrain.steps else {}
     frozen.freeze(model, settings.freeze)
+    frozen.check_learning(model, frozen.OF_MASKS)
     if accelerator.is_main_process:
         tell(source, settings.precision, precision)
 

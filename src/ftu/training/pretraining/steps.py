@@ -13,7 +13,7 @@ from ftu.errors import InputError
 from ftu.files import png
 from ftu.networks.common import build
 from ftu.networks.common.contract import Segmenter
-from ftu.training import loop
+from ftu.training import frozen, loop
 from ftu.training.accelerator import explain_out_of_memory
 from ftu.training.augmentation.compose import sample_seed, strict_augmentation
 from ftu.training.losses.schedules import MAIN_TERMS
@@ -93,6 +93,17 @@ def check_images(
             f"{key}.batch_size: a step of {batch_size} images is larger than the {len(names) * crops} that "
             "it is shown in an epoch; use a smaller one"
         )
+
+
+def reached(terms: Mapping[str, float], reconstruct: str) -> list[str]:
+    """The parts of the network that the loss of these terms reaches; auxiliary heads aside, which teach the
+    encoder."""
+    found = {"encoder"}
+    if terms.get("main") or reconstruct == "head":
+        found |= {*frozen.OF_MASKS}
+    if terms.get("reconstruct") and reconstruct == "decoder":
+        found |= {"reconstruction"}
+    return sorted(found)
 
 
 def weights(terms: Mapping[str, float], loss: Mapping[str, float]) -> dict[str, float]:
