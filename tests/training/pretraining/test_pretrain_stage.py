@@ -98,7 +98,8 @@ def test_a_flat_reconstruction_is_warned_of():
             self.share = torch.nn.Parameter(torch.tensor(share))
 
         def forward(self, images):
-            return Segmentation(torch.zeros(2, 1, 8, 8), [], self.share * images + 0.5)
+            colour = torch.tensor([0.9, 0.5, 0.1]).reshape(3, 1, 1)  # flat, though its channels differ
+            return Segmentation(torch.zeros(2, 1, 8, 8), [], self.share * images + colour)
 
     class Drawn:
         def __len__(self):

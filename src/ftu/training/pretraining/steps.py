@@ -155,7 +155,8 @@ def learn(
 @torch.no_grad()
 def contrast(network: Segmenter, drawn: RepairSamples) -> float:
     """How much of an image's contrast its reconstruction has: the ratio of their standard deviations, over
-    the first samples of an epoch. Near 0 it is one flat grey, from which nothing was learnt.
+    the first samples of an epoch, each channel by itself. Near 0 it is one flat grey or colour, from which
+    nothing was learnt.
 
     It happens to a decoder without skips (Gonzalez Marfil 2022, Attention Y-Net, without its first step).
     """
@@ -164,7 +165,7 @@ def contrast(network: Segmenter, drawn: RepairSamples) -> float:
     device = next(network.parameters()).device
     output = network.eval()(torch.stack(shown).to(device))
     made = output.logits.sigmoid() if output.reconstruction is None else output.reconstruction
-    spread = [images.float().std(dim=(1, 2, 3)).mean().item() for images in (made, torch.stack(clean))]
+    spread = [images.float().std(dim=(2, 3)).mean().item() for images in (made, torch.stack(clean))]
     return spread[0] / spread[1] if spread[1] else 1.0
 
 
