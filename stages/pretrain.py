@@ -70,7 +70,7 @@ def pretrain(number: int, params: Params) -> str:
     values = {"samples": how, "augment": params.augment.model_dump(), "loss": loss.model_dump()}
     values |= {"aux_source": params.train.aux_source, "aux_target": params.train.aux_target, "seed": seed}
     values |= {"threads": params.train.threads, "processes": params.train.processes}
-    values |= {"precision": precision, "architecture": architecture}
+    values |= {"precision": precision, "device": device.type, "architecture": architecture}
     values["steps"] = []
 
     rows, states, contrast, main_process = {}, [], {}, accelerator.is_main_process
