@@ -216,6 +216,16 @@ def test_where_the_head_fits_it_is_taken_over_and_the_second_decoder_is_left(tmp
     assert torch.equal(network.head.weight, before.head.weight)  # pyright: ignore
 
 
+@pytest.mark.parametrize(("reconstruct", "anew"), [("head", ["aux_heads", "head"]), ("decoder", [])])
+def test_red_green_and_blue_are_no_background_and_two_classes(tmp_path, reconstruct, anew):
+    """Both have three outputs."""
+    before = build.build(steps.described(UNET, reconstruct, size=32, channels=3, classes=2))
+    network = build.build(build.described(UNET, size=32, channels=3, classes=2))
+    assert kept.take_over(network, saved(tmp_path, before))["at_random"] == anew
+    taken = torch.equal(network.head.weight, before.head.weight)  # pyright: ignore
+    assert taken == (reconstruct == "decoder")
+
+
 @pytest.mark.parametrize("changes", [{"width": 4}, {"decoder": "unet2d"}, {"channels": 3}])
 def test_weights_of_another_network_are_refused(tmp_path, changes):
     with pytest.raises(InputError, match=r"weights\.safetensors: are of another network than train\.model: "):
