@@ -1,13 +1,14 @@
 """normalize with grey levels: matched to a source, whose own images stay, or evened out."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from ftu.files import png
-from ftu.preprocessing import histograms
+from ftu.preprocessing import histograms, normalization
 
 GREY = {
     "data": {
@@ -73,6 +74,26 @@ def test_images_of_the_source_stay_and_the_row_says_why(matched):
     assert "stain.target is made of 4 test images, without their masks" in said
     assert "transductive" in said
     assert "unchanged" not in said
+
+
+def test_what_is_made_of_an_image_hangs_on_no_name(tmp_path):
+    """The item cache finds results again by the bytes of what was read."""
+    (tmp_path / "train").mkdir()
+    for name, low in (("001", 20), ("1e5", 120)):
+        shown = np.arange(low, low + 35, dtype=np.uint8).reshape(5, 7, 1)
+        png.write_image(tmp_path / "train" / f"{name}.png", shown)
+    index = pd.DataFrame({"id": ["1e5"], "set": ["train"], "data_source": ["B"], "organ": ["cortex"]})
+    target = {"kind": "source", "ids": [], "source": "B", "file": ""}
+    levels = normalization.target_levels(tmp_path, index, "histogram", **target)
+    shutil.copyfile(tmp_path / "train/1e5.png", tmp_path / "NA.png")
+    made = tmp_path / "made.png"
+    for place, reason in (
+        ("train/1e5.png", "of the target"),
+        ("NA.png", "of the target"),
+        ("train/001.png", ""),
+    ):
+        assert normalization.match_file(tmp_path / place, made, levels=levels)["reason"] == reason
+        assert png.read_image(made).min() == 120
 
 
 def test_contrast_is_evened_out_and_no_histogram_is_told(new_project):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from ftu.cache.hashes import sha256
 from ftu.datasets import image_files
 from ftu.errors import InputError, some
 from ftu.files import png
@@ -48,13 +49,14 @@ def target_image(
 
 
 class Levels(NamedTuple):
-    """What grey levels are brought to, and the images (SET/ID.png) that have them already."""
+    """What grey levels are brought to, and the images that have them already."""
 
     histogram: list[list[float]]  # (C, 256), plain values, which can be kept; [] where nothing asks for it
-    own: list[str]
+    own: list[str]  # sha256 of their files: what is made of an image must not hang on its name
+    test: int  # how many of them are test images
 
 
-NO_LEVELS = Levels([], [])
+NO_LEVELS = Levels([], [], 0)
 
 
 def target_levels(
@@ -68,10 +70,12 @@ def target_levels(
     if backend != "histogram" and kind != "source":
         return NO_LEVELS
     if kind == "file":
-        return Levels(histograms.histogram(read_target(Path(file))).tolist(), [])
+        return Levels(histograms.histogram(read_target(Path(file))).tolist(), [], 0)
     files = target_files(index, kind=kind, ids=ids, source=source)
     mean = histograms.mean_histogram(png.read_image(resized / name) for name in files)
-    return Levels(mean.tolist(), files if kind == "source" else [])
+    own = files if kind == "source" else []
+    hashes = sorted({sha256(resized / name) for name in own})
+    return Levels(mean.tolist(), hashes, sum(name.startswith("test/") for name in own))
 
 
 def target_files(index: pd.DataFrame, *, kind: str, ids: Sequence[str], source: str) -> list[str]:
@@ -154,7 +158,7 @@ def prepare(
 
 def match_file(source: Path, target: Path, *, levels: Levels) -> dict:
     """Give an image the grey levels of a histogram; a channel of one level stays, and the row says so."""
-    if f"{source.parent.name}/{source.name}" in levels.own:
+    if sha256(source) in levels.own:
         return copy_unchanged(source, target) | {"reason": OF_TARGET}
     image, found = png.read_image(source), np.array(levels.histogram)
     if image.shape[-1] != len(found):
@@ -174,11 +178,10 @@ def even_file(source: Path, target: Path) -> dict:
 
 def transductive(levels: Levels) -> str:
     """A warning where a source's histogram is of test images too, '' where it is not."""
-    count = sum(name.startswith("test/") for name in levels.own)
-    if not count:
+    if not levels.test:
         return ""
     return (
-        f"stain.target is made of {count} test images, without their masks: what is said of these is "
+        f"stain.target is made of {levels.test} test images, without their masks: what is said of these is "
         "transductive"
     )
 
