@@ -67,8 +67,8 @@ def target_levels(
     The kinds are those of `target_image`, and source: all images of the data_source `source`, test images,
     too; these are its own.
     """
-    if backend != "histogram" and kind != "source":
-        return NO_LEVELS
+    if backend == "clahe" or (backend != "histogram" and kind != "source"):
+        return NO_LEVELS  # clahe's own levels are the images', and matching to those before it is refused
     if kind == "file":
         return Levels(histograms.histogram(read_target(Path(file))).tolist(), [], 0)
     files = target_files(index, kind=kind, ids=ids, source=source)
