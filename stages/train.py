@@ -98,6 +98,7 @@ def train(number: int, params: Params) -> str:
             facts |= {"encoder_weights": source, "mean": mean, "std": std}
             facts |= {"classes": classes} if len(classes) > 1 else {}
             facts |= {"pretrained": before} if before else {}
+            facts |= {"watch": settings.watch} if settings.watch == "loss" else {}
             facts |= {"watched": len(beside.images.ids)} if beside else {}
             with whole_folder(paths.model(number)) as folder:
                 fold.save(folder, running, architecture, facts)
