@@ -7,18 +7,22 @@ import subprocess
 import sys
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 import safetensors.torch
 import torch
 
+import toy
 from ftu.errors import InputError
-from ftu.files import folds
+from ftu.files import folds, png
 from ftu.networks.common import build
 from ftu.networks.common.contract import Segmentation
 from ftu.probabilities import fold_maps
 from ftu.training import frozen
 from ftu.training.pretraining import kept, steps
+from ftu.training.pretraining.samples import RepairSamples
+from ftu.training.resume import StateFile
 from imports import ROOT
 from undisturbed import STEP
 from waiting import wait_until
@@ -177,6 +181,22 @@ def test_a_killed_pretraining_goes_on_and_ends_with_the_same_bytes(project):
 
 
 # ------------------------------------------------------------------ what training takes over
+
+
+def test_a_step_that_diverges_names_its_own_rate(tmp_path):
+    for part in ("train", "masks"):
+        (tmp_path / part).mkdir()
+    png.write_image(tmp_path / "train" / "001.png", np.full((32, 32, 1), 200, np.uint8))
+    png.write_mask(tmp_path / "masks" / "001.png", np.zeros((32, 32), np.uint8))
+    how: dict = {"cache": False, "mean": [np.nan], "std": [1.0], "as_is": None, "corrupt": "none"}
+    drawn = RepairSamples(tmp_path, tmp_path / "masks", ["train/001"], 32, None, 0, **how)
+    step = STEP | {"epochs": 1, "batch_size": 1}
+    with pytest.raises(InputError, match=r"has diverged; use a lower pretrain\.steps\.1\.lr, or train\.prec"):
+        steps.learn(
+            unet(), toy.cpu(), drawn, StateFile(tmp_path / "a.state", writes=True), step=step,
+            loss={"bce": 1.0, "dice": 0.0, "focal": 0.0, "lovasz": 0.0}, aux_target="exact", workers=0,
+            key="pretrain.steps.1",
+        )  # fmt: skip
 
 
 def test_the_papers_frozen_encoder_has_the_papers_count():

@@ -144,6 +144,7 @@ def learn(
         **how,
         **FIXED,
     )
+    run.remedy = f"a lower {key}.lr"
     terms = weights(step["terms"], loss)
     with state.held(), explain_out_of_memory(size, drawn.size, lower=f"{key}.batch_size"):
         run.resume(state)
