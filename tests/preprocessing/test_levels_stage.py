@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ftu.errors import InputError
 from ftu.files import png
 from ftu.preprocessing import histograms, normalization
 
@@ -109,6 +110,21 @@ def test_what_is_made_of_an_image_hangs_on_no_name(tmp_path):
     ):
         assert normalization.match_file(tmp_path / place, made, levels=levels)["reason"] == reason
         assert png.read_image(made).min() == 120
+
+
+@pytest.mark.parametrize(("levels", "flat"), [((7, 7), True), ((0, 7), True), ((7, 8), False)])
+def test_a_target_without_contrast_is_refused(tmp_path, levels, flat):
+    (tmp_path / "train").mkdir()
+    shown = np.full((5, 7, 1), levels[0], np.uint8)
+    shown[2:] = levels[1]
+    png.write_image(tmp_path / "train" / "NA.png", shown)
+    index = pd.DataFrame({"id": ["NA"], "set": ["train"]})
+    target = {"kind": "image", "ids": ["NA"], "source": "", "file": ""}
+    if not flat:
+        assert normalization.target_levels(tmp_path, index, "histogram", **target).histogram
+        return
+    with pytest.raises(InputError, match=r"stain\.target: a channel has fewer than two levels"):
+        normalization.target_levels(tmp_path, index, "histogram", **target)
 
 
 def test_contrast_is_evened_out_and_no_histogram_is_told(new_project):

@@ -70,12 +70,22 @@ def target_levels(
     if backend == "clahe" or (backend != "histogram" and kind != "source"):
         return NO_LEVELS  # clahe's own levels are the images', and matching to those before it is refused
     if kind == "file":
-        return Levels(histograms.histogram(read_target(Path(file))).tolist(), [], 0)
+        return Levels(several(histograms.histogram(read_target(Path(file)))).tolist(), [], 0)
     files = target_files(index, kind=kind, ids=ids, source=source)
-    mean = histograms.mean_histogram(png.read_image(resized / name) for name in files)
+    mean = several(histograms.mean_histogram(png.read_image(resized / name) for name in files))
     own = files if kind == "source" else []
     hashes = sorted({sha256(resized / name) for name in own})
     return Levels(mean.tolist(), hashes, sum(name.startswith("test/") for name in own))
+
+
+def several(levels: np.ndarray) -> np.ndarray:
+    """The histogram (C, 256); InputError where matching to it would leave nothing to see in a channel."""
+    if (np.count_nonzero(levels[:, 1:], axis=1) < 2).any():  # black stays black
+        raise InputError(
+            "stain.target: a channel has fewer than two levels besides black: every image would be flat; "
+            "choose another target"
+        )
+    return levels
 
 
 def target_files(index: pd.DataFrame, *, kind: str, ids: Sequence[str], source: str) -> list[str]:
