@@ -52,7 +52,7 @@ def pretrain(number: int, params: Params) -> str:
     network, source = fold.network(architecture, **first, aux_source=params.train.aux_source)
     for key, step in chosen.items():
         frozen.freeze(network, step.freeze, f"{key}.freeze")
-        reached = steps.reached(step.terms, params.pretrain.reconstruct)
+        reached = steps.reached(step.model_dump()["terms"], params.pretrain.reconstruct)
         frozen.check_learning(network, reached, f"{key}.freeze")
 
     learnt, _ = folds.divide(folds.read_folds(paths.FOLDS), number)

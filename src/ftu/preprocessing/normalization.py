@@ -53,7 +53,7 @@ class Levels(NamedTuple):
 
     histogram: list[list[float]]  # (C, 256), plain values, which can be kept; [] where nothing asks for it
     own: list[str]  # sha256 of their files: what is made of an image must not hang on its name
-    test: int  # how many of them are test images
+    test: int  # how many test images the histogram is of
 
 
 NO_LEVELS = Levels([], [], 0)
@@ -75,7 +75,7 @@ def target_levels(
     mean = several(histograms.mean_histogram(png.read_image(resized / name) for name in files))
     own = files if kind == "source" else []
     hashes = sorted({sha256(resized / name) for name in own})
-    return Levels(mean.tolist(), hashes, sum(name.startswith("test/") for name in own))
+    return Levels(mean.tolist(), hashes, sum(name.startswith("test/") for name in files))
 
 
 def several(levels: np.ndarray) -> np.ndarray:
@@ -184,6 +184,13 @@ def even_file(source: Path, target: Path) -> dict:
     """Even an image's contrast out."""
     png.write_image(target, histograms.clahe(png.read_image(source)))
     return _quality()
+
+
+def levels_facts(levels: Levels, backend: str) -> dict:
+    """What histogram.json says: the histogram; of how many test images it is, and whether all images have it
+    already. The last two are left out where nothing is transductive."""
+    test = {"test": levels.test, "matched": backend == "histogram"} if levels.test else {}
+    return {"levels": levels.histogram} | test
 
 
 def transductive(levels: Levels) -> str:
