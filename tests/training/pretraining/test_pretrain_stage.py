@@ -32,6 +32,7 @@ UNET = {
     "activation": "elu", "dropout": "spatial", "init": "he",
 }  # fmt: skip
 FAST = {"epochs": 2, "switch_epoch": 1, "threads": 1, "weights": "none", "standardize": "unit", "model": UNET}
+HELD = "encoder.net.levels.0"
 BEFORE = ("sample", "decode", "resize", "normalize", "shift", "split")
 
 
@@ -59,9 +60,13 @@ def prepared(new_project, **sections):
 
 @pytest.fixture(scope="module")
 def project(new_project):
-    """After pre-training in two steps: repair without masks, and a second decoder beside the masks."""
-    steps = [STEP, STEP | {"name": "both", "terms": {"reconstruct": 0.98, "main": 0.02, "aux_2": 0.1}}]
-    made = prepared(new_project, pretrain={"reconstruct": "decoder", "steps": steps})
+    """After pre-training in two steps: repair without masks, and a second decoder beside the masks, with a
+    part frozen from then on."""
+    terms = {"reconstruct": 0.98, "main": 0.02, "aux_2": 0.1}
+    steps = [STEP, STEP | {"name": "both", "terms": terms, "freeze": [HELD]}]
+    made = prepared(
+        new_project, pretrain={"reconstruct": "decoder", "steps": steps}, train={"freeze": [HELD]}
+    )
     table = folds.read_folds(made.folder / "data/folds.csv")
     for name in folds.divide(table, 0)[1]:  # who reads them fails
         (made.folder / f"data/normalized/train/{name}.png").write_bytes(b"")
@@ -138,6 +143,10 @@ def test_training_takes_it_over_and_says_so(project):
     ours = safetensors.torch.load_file(folder / "models/fold_0/weights.safetensors")
     assert set(made) - set(ours) == {name for name in made if name.startswith("reconstruction.")}
     assert set(made) - set(ours)
+    same = {name for name in ours if torch.equal(ours[name], made[name])}
+    assert {name for name in ours if name.startswith("encoder.")} & same == {
+        name for name in ours if name.startswith(f"{HELD}.")
+    }
 
 
 @pytest.mark.slow
