@@ -286,6 +286,11 @@ def test_damaged_weights_are_refused(tmp_path):
         ("head", {"terms": {"reconstruct": 0.0}}, "every weight is 0"),
         ("decoder", {"terms": {"main": 1.0}}, "without terms.reconstruct: nothing would be repaired"),
         ("head", {"use": []}, "pretrain.steps.0.use"),
+        (
+            "head",
+            {"use": ["test"], "match": 0.5},
+            "match 0.5 is of training images, and use: ['test']",
+        ),
         ("head", {"crops": 2}, "crops 2 draws windows of an image, and resize.mode fixed"),
         (
             "head",

@@ -62,6 +62,11 @@ class Step(Section):
                 f"corrupt {self.corrupt} without terms.reconstruct: nothing would be repaired; give it a "
                 "weight, or use corrupt: none"
             )
+        if self.match and "train" not in self.use:
+            raise ValueError(
+                f"match {self.match} is of training images, and use: {self.use} has none; add train, or "
+                "set it to 0"
+            )
         check_rate(self.scheduler, self.lr)
         check_decay(self.optimizer, self.weight_decay)
         return self
