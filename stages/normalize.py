@@ -42,7 +42,7 @@ def main() -> str:
         done = pool.each(keep(work, reads=1, writes=1), sources, targets, doing="normalize")
         quality = normalization.quality_rows(rows, [item.result for item in done])
         pd.DataFrame(quality).to_csv(folder / "qc.csv", index=False)
-        jsonfile.write(folder / "histogram.json", {"levels": levels.histogram})
+        jsonfile.write(folder / "histogram.json", normalization.levels_facts(levels, settings.backend))
     for sentence in normalization.warnings(quality, most_gain=settings.most_gain):
         warn(sentence)
     warn(per_image.warning(done))

@@ -1,6 +1,8 @@
 """Let the network of a fold learn from images alone, or in steps of its own, before it is trained."""
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ftu.files import jsonfile
@@ -17,9 +19,10 @@ def main() -> str:
     if params.pretrain.steps:
         launch.launch(params.train.processes)
         return pretrain(number, params)
+    keep = looking(params.train.watch)
     with whole_folder(paths.pretrained(number)) as folder:
         jsonfile.write(folder / "pretrain.json", OFF)
-        hand_on(folder, params.train.watch)
+        keep(folder)
     return "no epochs (pretrain.steps: [])"
 
 
@@ -49,10 +52,15 @@ def pretrain(number: int, params: Params) -> str:
     network, source = fold.network(architecture, **first, aux_source=params.train.aux_source)
     for key, step in chosen.items():
         frozen.freeze(network, step.freeze, f"{key}.freeze")
+        reached = steps.reached(step.model_dump()["terms"], params.pretrain.reconstruct)
+        frozen.check_learning(network, reached, f"{key}.freeze")
 
     learnt, _ = folds.divide(folds.read_folds(paths.FOLDS), number)
     index = read_index(paths.IMAGES)
-    test = list(index.loc[index["set"] == "test", "id"])
+    test, keep = list(index.loc[index["set"] == "test", "id"]), looking(params.train.watch)
+    shown = {key: steps.shown(step.use, learnt, test) for key, step in chosen.items()}
+    for key, step in chosen.items():
+        steps.check_images(key, step.use, step.batch_size, step.crops, shown[key], test)
     seen = [paths.NORMALIZED / "train" / f"{name}.png" for name in learnt]
     mean, std = fold.statistics(params.train.standardize, **first, channels=channels, images=seen)
     matched = [paths.LEVELS] if any(step.match for step in params.pretrain.steps) else []
@@ -62,12 +70,12 @@ def pretrain(number: int, params: Params) -> str:
     values = {"samples": how, "augment": params.augment.model_dump(), "loss": loss.model_dump()}
     values |= {"aux_source": params.train.aux_source, "aux_target": params.train.aux_target, "seed": seed}
     values |= {"threads": params.train.threads, "processes": params.train.processes}
-    values |= {"precision": precision, "architecture": architecture}
+    values |= {"precision": precision, "device": device.type, "architecture": architecture}
     values["steps"] = []
 
     rows, states, contrast, main_process = {}, [], {}, accelerator.is_main_process
     for place, (key, step) in enumerate(chosen.items()):
-        names, own = steps.shown(step.use, learnt, test), step.model_dump()
+        names, own = shown[key], step.model_dump()
         drawn = steps.samples(
             paths.NORMALIZED, paths.RESIZED / "masks", names, **how, augment=augment,
             seed=steps.seed_of(seed, place), crops=step.crops, corrupt=step.corrupt, match=step.match,
@@ -88,7 +96,7 @@ def pretrain(number: int, params: Params) -> str:
     if main_process:
         facts = steps.facts(values["steps"], learnt, test) | {"encoder_weights": source}
         with whole_folder(paths.pretrained(number)) as folder:
-            hand_on(folder, params.train.watch)
+            keep(folder)
             kept.save(folder, network.state_dict(), facts | {"contrast": contrast})
             steps.history(rows).to_csv(folder / "history.csv", index=False)
     for state in states:
@@ -96,15 +104,18 @@ def pretrain(number: int, params: Params) -> str:
     return f"{sum(map(len, rows.values()))} epochs in {len(rows)} steps" if main_process else ""
 
 
-def hand_on(folder: Path, watch: str) -> None:
-    """Lay the test images that train looks at into the folder: it sees no others."""
-    if watch == "solidity":
-        from ftu.files.index import read_index
-        from ftu.training.pretraining import watched
+def looking(watch: str) -> Callable[[Path], None]:
+    """What lays the test images that train looks at into a folder; InputError where there are none."""
+    if watch != "solidity":
+        return lambda _: None
+    from ftu.files.index import read_index
+    from ftu.training.pretraining import watched
 
-        index = read_index(paths.IMAGES)
-        test = index.loc[index["set"] == "test", "id"]
-        watched.keep(folder, [paths.NORMALIZED / "test" / f"{name}.png" for name in test])
+    index = read_index(paths.IMAGES)
+    test = index.loc[index["set"] == "test", "id"]
+    images = [paths.NORMALIZED / "test" / f"{name}.png" for name in test]
+    watched.check(images)
+    return partial(watched.keep, images=images)
 
 
 def tell(words: str) -> None:

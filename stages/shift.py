@@ -34,14 +34,16 @@ def shift_all(params: Params) -> str:
     caveat = normalization.caveat(stain.backend)
     pool = HERE if caveat else Pool(**params.compute.model_dump())
     keep = per_image.keeper(paths.items())  # after the backend was imported: it counts its code
-    target = partial(normalization.target_image, paths.RESIZED, index, **stain.target.model_dump())
+    of = stain.target.model_dump()
+    target = partial(normalization.target_image, paths.RESIZED, index, **of)
+    levels = normalization.target_levels(paths.RESIZED, index, stain.backend, **of)
     fit = keep(normalization.fit_target, reads=0, writes=0).result
     recipe = shifted_files.Recipe(
         source=settings.source,
         seed=stain.seed,
         shape=partial(resize.network_shape, **params.resize.model_dump()),
         normalize=normalization.prepare(
-            stain.backend, target, seed=stain.seed, most_gain=stain.most_gain, fit=fit
+            stain.backend, target, seed=stain.seed, most_gain=stain.most_gain, fit=fit, levels=levels
         ),
     )
     work = keep(partial(shifted_files.shift_file, recipe=recipe), reads=2, writes=2)

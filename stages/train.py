@@ -47,6 +47,7 @@ def train(number: int, params: Params) -> str:
     model, source = fold.network(architecture, **first, aux_source=settings.aux_source)
     before = kept.take_over(model, paths.pretrained(number)) if params.pretrain.steps else {}
     frozen.freeze(model, settings.freeze)
+    frozen.check_learning(model, frozen.OF_MASKS)
     if accelerator.is_main_process:
         tell(source, settings.precision, precision)
 
@@ -55,6 +56,8 @@ def train(number: int, params: Params) -> str:
     seen = [images / f"{name}.png" for name in learnt]
     mean, std = fold.statistics(settings.standardize, **first, channels=channels, images=seen)
     matched = [paths.LEVELS] if params.augment.match else []
+    match = bool(matched) or any(step.match for step in params.pretrain.steps)
+    test_images = fold.test_images_matched(paths.LEVELS, match)
     augment = params.augment.model_dump() | {"levels": fold.levels(matched)}
     samples = fold.samples(
         images,
@@ -97,6 +100,8 @@ def train(number: int, params: Params) -> str:
             facts |= {"encoder_weights": source, "mean": mean, "std": std}
             facts |= {"classes": classes} if len(classes) > 1 else {}
             facts |= {"pretrained": before} if before else {}
+            facts |= {"matched_to": test_images} if test_images else {}
+            facts |= {"watch": settings.watch} if settings.watch == "loss" else {}
             facts |= {"watched": len(beside.images.ids)} if beside else {}
             with whole_folder(paths.model(number)) as folder:
                 fold.save(folder, running, architecture, facts)

@@ -303,6 +303,19 @@ def test_a_stain_target_lacks_what_its_kind_needs(tmp_path, kind, ids, file, mes
         StainTarget(**target)
 
 
+@pytest.mark.parametrize(("kind", "works"), [("adamw_fixed", False), ("adamw", True)])
+def test_a_decay_leaves_something_of_a_weight(tmp_path, kind, works):
+    path = changed(tmp_path, "train.optimizer.kind", kind)
+    for decay in (0.999, 1.0, 2.0):
+        path = changed(tmp_path, "train.weight_decay", decay, path)
+        if works or decay < 1:
+            load_params(path)
+        else:
+            refused(
+                path, f"train: weight_decay {decay:g} with optimizer.kind adamw_fixed takes whole weights"
+            )
+
+
 def test_half_precision_needs_a_gpu(tmp_path):
     refused(changed(tmp_path, "train.precision", "fp16"), "train: precision fp16 needs device cuda")
 

@@ -34,6 +34,16 @@ def test_one_early_stop_is_one_of_all(tmp_path, stopped):
 
 
 @pytest.mark.parametrize(
+    ("rule", "stopped", "counts"),
+    [("best", False, True), ("last", True, True), ("last", False, False)],
+)
+def test_what_was_watched_counts_where_it_chose(tmp_path, rule, stopped, counts):
+    facts = {"checkpoint": rule, "stopped_early": stopped}
+    found = selection(models(tmp_path, facts, facts | {"watched": 3, "watch": "loss"}))
+    assert found == Selection(rule, 0, stopped, 3 * counts, counts)
+
+
+@pytest.mark.parametrize(
     ("facts", "words"),
     [
         (({},), r"fold_0/model\.json: has no checkpoint; .* -s train`"),

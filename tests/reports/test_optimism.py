@@ -112,6 +112,16 @@ def test_epochs_that_test_images_chose_do_not_flatter_and_say_so():
     assert "too high" not in said
 
 
+def test_of_an_epoch_that_the_loss_chose_no_best_dice_is_told():
+    """It ships another epoch than that of the best Dice."""
+    curves, lowest = [np.array([0.9, 0.5])] * 2, BEST._replace(loss=True)
+    assert optimism.facts(curves, lowest) == {"rule": "best, by loss"}
+    said = optimism.words(curves, lowest, nested=False)
+    assert "the epoch of the lowest loss (train.checkpoint best)" in said
+    assert "too high" in said
+    assert "0.4" not in said
+
+
 @given(histories())
 def test_the_words_say_what_the_facts_say(given_histories):
     curves, first = given_histories

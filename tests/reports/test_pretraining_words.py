@@ -23,6 +23,15 @@ def test_steps_are_named_once(tmp_path):
     )
 
 
+def test_what_was_matched_to_test_images_is_transductive_whether_pretrained_or_not(tmp_path):
+    plain = models(tmp_path, None, None)
+    jsonfile.write(plain[1] / "model.json", {"fold": 1, "matched_to": 3})
+    assert "have the grey levels of 3 test images: what is said of these" in pretraining.words(plain)
+    told = {"steps": ["repair"], "images": {"train": 5}, "transductive": False}
+    jsonfile.write(plain[0] / "model.json", {"pretrained": told, "matched_to": 3})
+    assert pretraining.words(plain).count("\n") == 2
+
+
 def test_what_saw_test_images_is_transductive(tmp_path):
     told = {"steps": ["repair"], "images": {"train": 5, "test": 8}, "transductive": True}
     said = pretraining.words(models(tmp_path, told))

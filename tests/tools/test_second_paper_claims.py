@@ -58,6 +58,14 @@ def test_its_own_numbers_stand_beside_ours():
     assert text.rstrip().endswith("| - |")  # a control of ours, which the paper has not
 
 
+def test_claims_of_another_direction_are_said_to_be_put_to_these_images():
+    """The paper has matching above CLAHE one way, and CLAHE above matching the other."""
+    found = scored({"Attention U-Net, matching": 0.6, "Attention U-Net, CLAHE": 0.5})
+    text = second_paper_claims.report(found, "em-adapt")
+    assert text.count("Here: **holds**") == text.count("Here: **does not hold**") == 1
+    assert "put to the images of these runs, whichever of its data sets, or which way between two" in text
+
+
 def test_every_claim_belongs_to_one_study():
     found = [claim for study in second_paper_claims.STUDIES for claim in second_paper_claims.claims_of(study)]
     assert sorted(map(id, found)) == sorted(map(id, CLAIMS))

@@ -6,6 +6,7 @@ import pytest
 import toy
 from ftu.files import jsonfile
 from ftu.networks.common import saved
+from ftu.preprocessing import normalization
 from ftu.training import fold
 from ftu.training.checkpoints import CHOICES
 from toy import assert_same, train
@@ -57,3 +58,14 @@ def test_a_network_of_the_first_phase_is_warned_of(squares, choice, dices, warne
     if warned:
         named = ("checkpoint best ships epoch 0,", "train.switch_epoch 2", "best_after_switch or last")
         assert [part for part in named if part not in words] == []
+
+
+@pytest.mark.parametrize(
+    ("test", "backend", "match", "said"),
+    [(0, "histogram", True, 0), (4, "histogram", False, 4), (4, "none", False, 0), (4, "none", True, 4)],
+)
+def test_test_images_count_where_training_images_get_their_levels(tmp_path, test, backend, match, said):
+    file = tmp_path / "histogram.json"
+    levels = normalization.Levels([[0.5, 0.5]], [], test)
+    jsonfile.write(file, normalization.levels_facts(levels, backend))
+    assert fold.test_images_matched(file, match) == said

@@ -8,7 +8,10 @@ from torch import nn
 
 import toy
 from ftu.errors import InputError
+from ftu.networks.common.build import build
 from ftu.training import frozen
+from ftu.training.losses.terms import loss_terms, total_loss
+from ftu.training.pretraining import steps
 from toy import prepare
 
 
@@ -57,3 +60,37 @@ def test_the_whole_network_is_not_frozen():
         frozen.freeze(
             nn.ModuleDict({"encoder": nn.Linear(1, 1), "decoder": nn.Linear(1, 1)}), ["encoder", "decoder"]
         )
+
+
+def test_what_the_loss_reaches_is_not_all_frozen():
+    """Auxiliary heads and another decoder are left, and no gradient comes to them."""
+    network = toy.plain()
+    frozen.freeze(network, ["encoder", "decoder"])
+    frozen.check_learning(network, frozen.OF_MASKS)
+    frozen.freeze(network, [*frozen.OF_MASKS])
+    with pytest.raises(InputError, match=r"a\.freeze: freezes all that the loss reaches \(encoder, decoder"):
+        frozen.check_learning(network, frozen.OF_MASKS, "a.freeze")
+
+
+@pytest.mark.parametrize(
+    ("terms", "reconstruct"),
+    [
+        ({"reconstruct": 1.0}, "head"),
+        ({"reconstruct": 1.0}, "decoder"),
+        ({"reconstruct": 1.0, "main": 0.0}, "decoder"),
+        ({"main": 1.0}, "decoder"),
+        ({"reconstruct": 0.98, "main": 0.02}, "decoder"),
+        ({"aux_2": 1.0}, "decoder"),
+    ],
+)
+def test_the_parts_that_a_step_reaches_are_those_that_get_a_gradient(terms, reconstruct):
+    model = {
+        "family": "unet", "encoder": "plain", "decoder": "attunet", "width": 1, "fuse": "skip",
+        "norm": "none", "activation": "elu", "dropout": "none", "init": "he",
+    }  # fmt: skip
+    network = build(steps.described(model, reconstruct, size=toy.SIZE, channels=3, classes=1))
+    image, mask = torch.rand(2, 3, toy.SIZE, toy.SIZE), torch.ones(2, 1, toy.SIZE, toy.SIZE)
+    weights = steps.weights(terms, {"bce": 1.0, "dice": 0.0, "focal": 0.0, "lovasz": 0.0})
+    total_loss(loss_terms(network(image), mask, weights, clean=image), weights).backward()
+    found = {name.partition(".")[0] for name, value in network.named_parameters() if value.grad is not None}
+    assert found - {"aux_heads"} == {*steps.reached(terms, reconstruct)}

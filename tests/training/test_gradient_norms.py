@@ -13,6 +13,7 @@ from torch import nn
 import toy
 from ftu.networks.common.contract import BLOCKS, Segmenter
 from ftu.networks.encoder_decoder.segmenter import build_segmenter
+from ftu.training.frozen import freeze
 from ftu.training.gradient_norms import TERMS, GradientNorms, block_parameters
 from ftu.training.losses.terms import loss_terms, total_loss
 from ftu.training.run import Run
@@ -63,6 +64,17 @@ def test_each_parameter_that_reaches_a_map_belongs_to_one_block(built):
     assert sorted(name for block in blocks for name in block) == sorted(expected)
     assert len(blocks) == BLOCKS
     assert all(blocks)
+
+
+def test_frozen_parameters_belong_to_the_blocks_they_are_of_and_stay_frozen():
+    """So a stage finds them, which freezes parts before it reads images."""
+    segmenter = toy.plain()
+    free = names_by_block(segmenter, SIZE)
+    freeze(segmenter, ["encoder.net.steps.1", "encoder.net.steps.3"])
+    before = [parameter.requires_grad for parameter in segmenter.parameters()]
+    assert names_by_block(segmenter, SIZE) == free
+    assert [parameter.requires_grad for parameter in segmenter.parameters()] == before
+    assert not all(before)
 
 
 def test_the_stem_belongs_to_block_1(built):

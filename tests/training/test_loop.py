@@ -161,9 +161,9 @@ def test_a_diverged_run_is_refused_with_the_epoch_and_the_rate_to_lower(squares)
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_is_divergence(loss):
-    loop.refuse_divergence(1e9, 1e-3, "epoch 6: valid_main")
+    loop.refuse_divergence(1e9, 1e-3, "epoch 6: valid_main", "a lower train.lr")
     with pytest.raises(InputError, match=f"epoch 7: valid_main is {loss} at learning rate 0.5"):
-        loop.refuse_divergence(loss, 0.5, "epoch 7: valid_main")
+        loop.refuse_divergence(loss, 0.5, "epoch 7: valid_main", "a lower train.lr")
 
 
 def test_a_batch_without_a_loss_ends_the_run_at_once_and_is_named(squares):

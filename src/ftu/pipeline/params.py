@@ -173,10 +173,16 @@ class Params(Section):
         target, backend = self.stain.target, self.stain.backend
         matched = {f"pretrain.steps.{place}": step.match for place, step in enumerate(self.pretrain.steps)}
         matched["augment"] = self.augment.match
+        on = [f"{key}.match" for key, share in matched.items() if share]
+        if on and backend == "clahe":
+            raise ValueError(
+                f"{on[0]} gives images levels as they are before clahe, and stain.backend clahe evens out "
+                "those that are predicted; use backend none, or match: 0"
+            )
         if target.kind != "source":
-            if on := [key for key, share in matched.items() if share]:
+            if on:
                 raise ValueError(
-                    f"{on[0]}.match gives images the levels of stain.target, whose kind is {target.kind}; "
+                    f"{on[0]} gives images the levels of stain.target, whose kind is {target.kind}; "
                     "use kind source, or match: 0"
                 )
             return self

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from ftu.cache.hashes import sha256
 from ftu.datasets import image_files
 from ftu.errors import InputError, some
 from ftu.files import png
@@ -48,13 +49,14 @@ def target_image(
 
 
 class Levels(NamedTuple):
-    """What grey levels are brought to, and the images (SET/ID.png) that have them already."""
+    """What grey levels are brought to, and the images that have them already."""
 
     histogram: list[list[float]]  # (C, 256), plain values, which can be kept; [] where nothing asks for it
-    own: list[str]
+    own: list[str]  # sha256 of their files: what is made of an image must not hang on its name
+    test: int  # how many test images the histogram is of
 
 
-NO_LEVELS = Levels([], [])
+NO_LEVELS = Levels([], [], 0)
 
 
 def target_levels(
@@ -65,13 +67,25 @@ def target_levels(
     The kinds are those of `target_image`, and source: all images of the data_source `source`, test images,
     too; these are its own.
     """
-    if backend != "histogram" and kind != "source":
-        return NO_LEVELS
+    if backend == "clahe" or (backend != "histogram" and kind != "source"):
+        return NO_LEVELS  # clahe's own levels are the images', and matching to those before it is refused
     if kind == "file":
-        return Levels(histograms.histogram(read_target(Path(file))).tolist(), [])
+        return Levels(several(histograms.histogram(read_target(Path(file)))).tolist(), [], 0)
     files = target_files(index, kind=kind, ids=ids, source=source)
-    mean = histograms.mean_histogram(png.read_image(resized / name) for name in files)
-    return Levels(mean.tolist(), files if kind == "source" else [])
+    mean = several(histograms.mean_histogram(png.read_image(resized / name) for name in files))
+    own = files if kind == "source" else []
+    hashes = sorted({sha256(resized / name) for name in own})
+    return Levels(mean.tolist(), hashes, sum(name.startswith("test/") for name in files))
+
+
+def several(levels: np.ndarray) -> np.ndarray:
+    """The histogram (C, 256); InputError where matching to it would leave nothing to see in a channel."""
+    if (np.count_nonzero(levels[:, 1:], axis=1) < 2).any():  # black stays black
+        raise InputError(
+            "stain.target: a channel has fewer than two levels besides black: every image would be flat; "
+            "choose another target"
+        )
+    return levels
 
 
 def target_files(index: pd.DataFrame, *, kind: str, ids: Sequence[str], source: str) -> list[str]:
@@ -154,7 +168,7 @@ def prepare(
 
 def match_file(source: Path, target: Path, *, levels: Levels) -> dict:
     """Give an image the grey levels of a histogram; a channel of one level stays, and the row says so."""
-    if f"{source.parent.name}/{source.name}" in levels.own:
+    if sha256(source) in levels.own:
         return copy_unchanged(source, target) | {"reason": OF_TARGET}
     image, found = png.read_image(source), np.array(levels.histogram)
     if image.shape[-1] != len(found):
@@ -172,13 +186,19 @@ def even_file(source: Path, target: Path) -> dict:
     return _quality()
 
 
+def levels_facts(levels: Levels, backend: str) -> dict:
+    """What histogram.json says: the histogram; of how many test images it is, and whether all images have it
+    already. The last two are left out where nothing is transductive."""
+    test = {"test": levels.test, "matched": backend == "histogram"} if levels.test else {}
+    return {"levels": levels.histogram} | test
+
+
 def transductive(levels: Levels) -> str:
     """A warning where a source's histogram is of test images too, '' where it is not."""
-    count = sum(name.startswith("test/") for name in levels.own)
-    if not count:
+    if not levels.test:
         return ""
     return (
-        f"stain.target is made of {count} test images, without their masks: what is said of these is "
+        f"stain.target is made of {levels.test} test images, without their masks: what is said of these is "
         "transductive"
     )
 

@@ -21,12 +21,13 @@ class Selection(NamedTuple):
     first: int  # the first epoch that the rule looked at
     stopped_early: bool  # the training of one of them or more
     watched: int = 0  # test images whose shapes chose the epoch, without masks; 0: held-out images did
+    loss: bool = False  # it was the lowest of the held-out images' loss, not their highest Dice
 
     @property
     def named(self) -> str:
-        """The rule, whether early stopping chose the end, and whether both looked at test images."""
+        """The rule, whether early stopping chose the end, and what both looked at where that was no Dice."""
         named = f"{self.rule}, stopped early" if self.stopped_early else self.rule
-        return f"{named}, by test images" if self.watched else named
+        return f"{named}, by test images" if self.watched else f"{named}, by loss" if self.loss else named
 
     @property
     def flatters(self) -> bool:
@@ -71,7 +72,7 @@ def selection(models: Iterable[Path]) -> Selection:
     Raises InputError when one does not say it, or says another than the one before.
     """
     found: dict[tuple[str, int], Path] = {}
-    stopped, watched = False, 0
+    stopped, watched, loss = False, 0, False
     remedy = "train the fold again with `dvc repro -f -s train`"
     for model in models:
         with jsonfile.facts(model / "model.json", remedy) as facts:
@@ -79,10 +80,14 @@ def selection(models: Iterable[Path]) -> Selection:
             found[facts["checkpoint"], facts["switch_epoch"] if late else 0] = model
             stopped |= facts.get("stopped_early", False)  # which earlier versions did not say
             watched = max(watched, facts.get("watched", 0))
+            loss |= facts.get("watch") == "loss"
     if len(found) > 1:
         one, other, *_ = (f"{model}: {rule} from epoch {first} on" for (rule, first), model in found.items())
         raise InputError(f"{other}, but {one}: train.checkpoint has changed between them; run `dvc repro`")
-    return Selection(*next(iter(found)), stopped, watched)
+    rule, first = next(iter(found))
+    if rule == "last" and not stopped:  # nothing chose, whatever was watched
+        return Selection(rule, first, stopped)
+    return Selection(rule, first, stopped, watched, loss)
 
 
 def _check_set(folder: Path, expected: set[str]) -> None:

@@ -42,7 +42,7 @@ def shown_dice(history: pd.DataFrame) -> np.ndarray:
 def facts(curves: Sequence[np.ndarray], selection: Selection) -> dict[str, str | float]:
     """The rule; where it looked at the scored images, both estimates, of one fold the first alone."""
     rule, first = selection.rule, selection.first
-    if rule == "last" or selection.watched:
+    if rule == "last" or selection.watched or selection.loss:
         return {"rule": selection.named}
     found = {"best_minus_last": best_minus_last(curves, first)}
     if len(curves) > 1:
@@ -66,6 +66,12 @@ def words(curves: Sequence[np.ndarray], selection: Selection, *, nested: bool) -
                 "that was: the scores may be too high.\n"
             )
         return "The networks are those of the last epoch: no epoch was chosen on these images.\n"
+    if selection.loss:
+        return (
+            f"The networks are those of the epoch of the lowest loss (train.checkpoint {selection.rule}) on "
+            "the very images that are scored here: the scores are too high. By how much is not estimated, as "
+            "the histories tell it of an epoch that Dice chose.\n"
+        )
     said = [
         f"The networks are those of the best epoch (train.checkpoint {selection.rule}), which was chosen on "
         "the very images that are scored here: the scores are too high.",

@@ -68,6 +68,13 @@ def levels(files: Sequence[Path]) -> np.ndarray | None:
     return None
 
 
+def test_images_matched(file: Path, match: bool) -> int:
+    """How many test images the levels are of that training images have: in the histogram of `file`, which
+    they got before, or get while they are shown (`match`)."""
+    with jsonfile.facts(file, "run `dvc repro`") as facts:
+        return facts.get("test", 0) if match or facts.get("matched", False) else 0
+
+
 def network(
     architecture: dict[str, Any], *, encoder: str, weights: str, aux_source: AuxSource
 ) -> tuple[Segmenter, dict[str, str]]:

@@ -10,6 +10,8 @@ from torch import nn
 
 from ftu.errors import InputError, some
 
+OF_MASKS = ("encoder", "decoder", "head")  # what a loss of masks reaches
+
 
 def freeze(network: nn.Module, parts: Sequence[str], key: str = "train.freeze") -> None:
     """Let the parameters of `parts` take no gradient, and all others take one.
@@ -31,6 +33,15 @@ def freeze(network: nn.Module, parts: Sequence[str], key: str = "train.freeze") 
             value.requires_grad_(False)
     if not any(value.requires_grad for value in network.parameters()):
         raise InputError(f"{key}: {', '.join(parts)} is the whole network; nothing would be learnt")
+
+
+def check_learning(network: nn.Module, reached: Sequence[str], key: str = "train.freeze") -> None:
+    """Raise InputError, which names `key`, where all parts that the loss reaches are frozen."""
+    values = [value for name, value in network.named_parameters() if name.partition(".")[0] in reached]
+    if not any(value.requires_grad for value in values):
+        raise InputError(
+            f"{key}: freezes all that the loss reaches ({', '.join(reached)}); nothing would be learnt"
+        )
 
 
 def hold(network: nn.Module, parts: Sequence[str]) -> None:

@@ -20,10 +20,13 @@ def block_parameters(segmenter: Segmenter, size: int) -> list[list[nn.Parameter]
     """The encoder's parameters by block: each belongs to the first of the four maps that it reaches.
 
     One image (size, size) of zeros is run through the encoder; nothing is drawn and nothing changes. A CoaT
-    parameter that says its block belongs there. What reaches none of the four, as a fifth scale, is left out.
+    parameter that says its block belongs there. What reaches none of the four, as a fifth scale, is left out;
+    what is frozen belongs to its block as if it were not.
     """
     encoder = segmenter.encoder
     names, parameters = zip(*encoder.named_parameters(), strict=True)
+    frozen = [parameter for parameter in parameters if not parameter.requires_grad]
+    encoder.requires_grad_(True)
     numbers = [int(found[1]) if (found := NUMBERED.match(name)) else 0 for name in names]
     was_training = encoder.training
     image = torch.zeros(1, encoder.inputs, size, size, device=parameters[0].device)
@@ -35,6 +38,8 @@ def block_parameters(segmenter: Segmenter, size: int) -> list[list[nn.Parameter]
             for before, gradient in zip(numbers, reaching, strict=True)
         ]
     encoder.train(was_training)
+    for parameter in frozen:
+        parameter.requires_grad_(False)
     return [
         [parameter for parameter, found in zip(parameters, numbers, strict=True) if found == number]
         for number in range(1, BLOCKS + 1)

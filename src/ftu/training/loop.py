@@ -55,7 +55,7 @@ def fit(
         run.share_statistics()
         if valid_batches:
             row |= validated(run, valid_batches, weights)
-            refuse_divergence(row["valid_main"], row["lr"], f"epoch {epoch}: valid_main")
+            refuse_divergence(row["valid_main"], row["lr"], f"epoch {epoch}: valid_main", run.remedy)
         row |= run.beside(run.shipped)
         if by_epoch(run.scheduler):
             run.scheduler.step(row["valid_main" if valid_batches else "train_total"])  # pyright: ignore[reportArgumentType]
@@ -97,7 +97,8 @@ def train_epoch(run: Run, batches: DataLoader, epoch: int, weights: dict[str, fl
     losses = torch.stack([loss for loss, _, _ in steps]).tolist()  # once: each look waits for the GPU
     for number, (loss, (_, indices, lr)) in enumerate(zip(losses, steps, strict=True)):
         ids = [batches.dataset.ids[index] for index in indices]  # pyright: ignore[reportAttributeAccessIssue]
-        refuse_divergence(loss, lr, f"epoch {epoch}, batch {number} (images {', '.join(ids)}): train_total")
+        where = f"epoch {epoch}, batch {number} (images {', '.join(ids)}): train_total"
+        refuse_divergence(loss, lr, where, run.remedy)
     names = ("total", "main", *MAIN_TERMS, *AUX_TERMS, *({RECONSTRUCT} & weights.keys()))
     means = [float(sums.get(name, math.nan)) / len(batches) for name in names]
     means = mean_of_processes(means, accelerator)
@@ -155,12 +156,12 @@ def out_of_patience(scores: Sequence[float], patience: int, switch_epoch: int) -
     return max(scores[-patience:]) <= max(scores[:-patience], default=-math.inf)
 
 
-def refuse_divergence(loss: float, lr: float, where: str) -> None:
+def refuse_divergence(loss: float, lr: float, where: str, remedy: str) -> None:
     """Raise InputError when a loss is no longer a number: such weights would still get a score."""
     if not math.isfinite(loss):
         raise InputError(
-            f"{where} is {loss} at learning rate {lr:g}: the training has diverged; use a lower train.lr, a "
-            "train.clip, or train.precision fp32 or bf16 in place of fp16"
+            f"{where} is {loss} at learning rate {lr:g}: the training has diverged; use {remedy}, or "
+            "train.precision fp32 or bf16 in place of fp16"
         )
 
 

@@ -246,11 +246,13 @@ def _runs() -> Iterator[str]:
         "",
         "## To run it",
         "",
-        "    cp profiles/em-text.yaml params.yaml     # data/lucchi as in docs/own-data.md; or em-code",
+        "    cp profiles/em-text.yaml params.yaml     # or em-code",
         "    dvc repro",
         "    make effects EFFECTS=benchmarks/em/networks.yaml CLAIMS=em-networks SEEDS=42 PART=test",
         "",
-        "The last compares networks, and says of each claim above whether it holds on these images; "
+        "Slices lie in data/lucchi/train and test, each with images and masks ([own-data.md](own-data.md)), "
+        "and their names tell volume and place: `lucchi_train_z012.png`, in both folders. "
+        "The last command compares networks, and says of each claim above whether it holds on these images; "
         "pretraining.yaml (em-ssl), ablation.yaml (em-ablation) and adaptation.yaml (em-adapt) beside it do "
         "the same for the other tables. A difference is paired by image and seed, with its interval; where "
         "that spans 0, it cannot be told.",

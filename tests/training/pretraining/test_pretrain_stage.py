@@ -5,19 +5,24 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 import safetensors.torch
 import torch
 
+import toy
 from ftu.errors import InputError
-from ftu.files import folds
+from ftu.files import folds, png
 from ftu.networks.common import build
 from ftu.networks.common.contract import Segmentation
 from ftu.probabilities import fold_maps
 from ftu.training import frozen
 from ftu.training.pretraining import kept, steps
+from ftu.training.pretraining.samples import RepairSamples
+from ftu.training.resume import StateFile
 from imports import ROOT
 from undisturbed import STEP
 from waiting import wait_until
@@ -27,6 +32,7 @@ UNET = {
     "activation": "elu", "dropout": "spatial", "init": "he",
 }  # fmt: skip
 FAST = {"epochs": 2, "switch_epoch": 1, "threads": 1, "weights": "none", "standardize": "unit", "model": UNET}
+HELD = "encoder.net.levels.0"
 BEFORE = ("sample", "decode", "resize", "normalize", "shift", "split")
 
 
@@ -54,9 +60,13 @@ def prepared(new_project, **sections):
 
 @pytest.fixture(scope="module")
 def project(new_project):
-    """After pre-training in two steps: repair without masks, and a second decoder beside the masks."""
-    steps = [STEP, STEP | {"name": "both", "terms": {"reconstruct": 0.98, "main": 0.02, "aux_2": 0.1}}]
-    made = prepared(new_project, pretrain={"reconstruct": "decoder", "steps": steps})
+    """After pre-training in two steps: repair without masks, and a second decoder beside the masks, with a
+    part frozen from then on."""
+    terms = {"reconstruct": 0.98, "main": 0.02, "aux_2": 0.1}
+    steps = [STEP, STEP | {"name": "both", "terms": terms, "freeze": [HELD]}]
+    made = prepared(
+        new_project, pretrain={"reconstruct": "decoder", "steps": steps}, train={"freeze": [HELD]}
+    )
     table = folds.read_folds(made.folder / "data/folds.csv")
     for name in folds.divide(table, 0)[1]:  # who reads them fails
         (made.folder / f"data/normalized/train/{name}.png").write_bytes(b"")
@@ -97,7 +107,8 @@ def test_a_flat_reconstruction_is_warned_of():
             self.share = torch.nn.Parameter(torch.tensor(share))
 
         def forward(self, images):
-            return Segmentation(torch.zeros(2, 1, 8, 8), [], self.share * images + 0.5)
+            colour = torch.tensor([0.9, 0.5, 0.1]).reshape(3, 1, 1)  # flat, though its channels differ
+            return Segmentation(torch.zeros(2, 1, 8, 8), [], self.share * images + colour)
 
     class Drawn:
         def __len__(self):
@@ -132,6 +143,10 @@ def test_training_takes_it_over_and_says_so(project):
     ours = safetensors.torch.load_file(folder / "models/fold_0/weights.safetensors")
     assert set(made) - set(ours) == {name for name in made if name.startswith("reconstruction.")}
     assert set(made) - set(ours)
+    same = {name for name in ours if torch.equal(ours[name], made[name])}
+    assert {name for name in ours if name.startswith("encoder.")} & same == {
+        name for name in ours if name.startswith(f"{HELD}.")
+    }
 
 
 @pytest.mark.slow
@@ -177,6 +192,22 @@ def test_a_killed_pretraining_goes_on_and_ends_with_the_same_bytes(project):
 # ------------------------------------------------------------------ what training takes over
 
 
+def test_a_step_that_diverges_names_its_own_rate(tmp_path):
+    for part in ("train", "masks"):
+        (tmp_path / part).mkdir()
+    png.write_image(tmp_path / "train" / "001.png", np.full((32, 32, 1), 200, np.uint8))
+    png.write_mask(tmp_path / "masks" / "001.png", np.zeros((32, 32), np.uint8))
+    how: dict = {"cache": False, "mean": [np.nan], "std": [1.0], "as_is": None, "corrupt": "none"}
+    drawn = RepairSamples(tmp_path, tmp_path / "masks", ["train/001"], 32, None, 0, **how)
+    step = STEP | {"epochs": 1, "batch_size": 1}
+    with pytest.raises(InputError, match=r"has diverged; use a lower pretrain\.steps\.1\.lr, or train\.prec"):
+        steps.learn(
+            unet(), toy.cpu(), drawn, StateFile(tmp_path / "a.state", writes=True), step=step,
+            loss={"bce": 1.0, "dice": 0.0, "focal": 0.0, "lovasz": 0.0}, aux_target="exact", workers=0,
+            key="pretrain.steps.1",
+        )  # fmt: skip
+
+
 def test_the_papers_frozen_encoder_has_the_papers_count():
     """Up to the last pooling; the bottleneck stays free."""
     for width, held, free in ((16, 293_232, 885_248), (32, 1_171_680, 3_539_968)):
@@ -214,6 +245,16 @@ def test_where_the_head_fits_it_is_taken_over_and_the_second_decoder_is_left(tmp
     assert torch.equal(network.head.weight, before.head.weight)  # pyright: ignore
 
 
+@pytest.mark.parametrize(("reconstruct", "anew"), [("head", ["aux_heads", "head"]), ("decoder", [])])
+def test_red_green_and_blue_are_no_background_and_two_classes(tmp_path, reconstruct, anew):
+    """Both have three outputs."""
+    before = build.build(steps.described(UNET, reconstruct, size=32, channels=3, classes=2))
+    network = build.build(build.described(UNET, size=32, channels=3, classes=2))
+    assert kept.take_over(network, saved(tmp_path, before))["at_random"] == anew
+    taken = torch.equal(network.head.weight, before.head.weight)  # pyright: ignore
+    assert taken == (reconstruct == "decoder")
+
+
 @pytest.mark.parametrize("changes", [{"width": 4}, {"decoder": "unet2d"}, {"channels": 3}])
 def test_weights_of_another_network_are_refused(tmp_path, changes):
     with pytest.raises(InputError, match=r"weights\.safetensors: are of another network than train\.model: "):
@@ -245,6 +286,11 @@ def test_damaged_weights_are_refused(tmp_path):
         ("head", {"terms": {"reconstruct": 0.0}}, "every weight is 0"),
         ("decoder", {"terms": {"main": 1.0}}, "without terms.reconstruct: nothing would be repaired"),
         ("head", {"use": []}, "pretrain.steps.0.use"),
+        (
+            "head",
+            {"use": ["test"], "match": 0.5},
+            "match 0.5 is of training images, and use: ['test']",
+        ),
         ("head", {"crops": 2}, "crops 2 draws windows of an image, and resize.mode fixed"),
         (
             "head",
@@ -260,6 +306,48 @@ def test_a_step_that_cannot_work_is_refused_before_any_work(new_project, reconst
     done = project.run("decode")
     assert done.returncode == 2
     assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("use", "batch_size", "crops", "test", "words"),
+    [
+        (["train", "test"], 2, 1, [], r"steps\.1\.use: \['train', 'test'\] names the test images, and there"),
+        (["train"], 5, 2, ["NA"], r"steps\.1\.batch_size: a step of 5 images is larger than the 4 that"),
+        (["test"], 1, 1, [], "names the test images"),
+        (["train"], 4, 2, [], ""),
+        (["train", "test"], 3, 1, ["NA"], ""),
+    ],
+)
+def test_a_step_finds_the_images_that_it_names(use, batch_size, crops, test, words):
+    names = steps.shown(use, ["001", "1e5"], test)
+    check = partial(steps.check_images, "pretrain.steps.1", use, batch_size, crops, names, test)
+    if not words:
+        return check()
+    with pytest.raises(InputError, match=words):
+        check()
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        ({}, "pretrain.steps.1.batch_size: a step of 40 images is larger than the 5 that"),
+        ({"watch": "solidity", "checkpoint": "best"}, "train.watch solidity looks at the test images"),
+    ],
+)
+def test_what_a_later_step_or_training_lacks_is_told_before_the_first_step(new_project, train, words):
+    later = STEP | {"name": "later", "batch_size": 4 if train else 40}
+    first = STEP | {"use": ["train"]}
+    project = new_project(train=FAST | train, pretrain={"steps": [first, later | {"use": ["train"]}]})
+    data = project.folder / "data"
+    data.mkdir()
+    names = [f"{number:03}" for number in range(6)]
+    rows = [f"{name},train,lung,HPA,40,50,0.4" for name in names]
+    head = "id,set,organ,data_source,img_height,img_width,pixel_size"
+    (data / "images.csv").write_text("\n".join([head, *rows, ""]), encoding="utf-8")
+    dealt = [f"{name},lung,{int(name != '000')}" for name in names]
+    (data / "folds.csv").write_text("\n".join(["id,organ,fold", *dealt, ""]), encoding="utf-8")
+    said = script(project.folder, "pretrain", status=2)  # which finds no image to begin with
+    assert words in said
 
 
 def test_two_steps_have_two_names(new_project):

@@ -59,7 +59,7 @@ def folders(folder, truth, shown, classes):
         png.write_image(folder / "train" / f"{name}.png", np.zeros((SIDE, SIDE, 1), np.uint8))
         png.write_mask(folder / "masks" / f"{name}.png", truth.astype(np.uint8), classes)
     png.write_image(folder / "test" / "1e5.png", np.repeat(shown[..., None] * np.uint8(255), 1, axis=2))
-    assert watched.keep(folder / "kept", [folder / "test" / "1e5.png"]) == 1
+    watched.keep(folder / "kept", [folder / "test" / "1e5.png"])
 
 
 def looking(folder, truth, shown, classes=1):
@@ -107,6 +107,5 @@ def test_without_objects_or_test_images_there_is_nothing_to_compare(tmp_path):
         InputError, match=r"solidity: no mask .* more than 10 px; use train.watch dice or loss"
     ):
         looking(tmp_path, drawn(np.ones((1, 2), bool), times=1), drawn(PLUS))
-    (tmp_path / "other").mkdir()
     with pytest.raises(InputError, match="there are none: put those of the other source there"):
-        watched.keep(tmp_path / "other", [])
+        watched.check([])

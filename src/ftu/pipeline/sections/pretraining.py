@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ftu.pipeline.sections.fields import Count, NotNegative, Positive, Section, Share, Text
-from ftu.pipeline.sections.training import Optimizer, Scheduler, check_rate
+from ftu.pipeline.sections.training import Optimizer, Scheduler, check_decay, check_rate
 
 Term = Literal["main", "reconstruct", "aux_1", "aux_2", "aux_3", "aux_4"]
 Crops = Annotated[int, Field(ge=1, le=10_000)]
@@ -62,7 +62,13 @@ class Step(Section):
                 f"corrupt {self.corrupt} without terms.reconstruct: nothing would be repaired; give it a "
                 "weight, or use corrupt: none"
             )
+        if self.match and "train" not in self.use:
+            raise ValueError(
+                f"match {self.match} is of training images, and use: {self.use} has none; add train, or "
+                "set it to 0"
+            )
         check_rate(self.scheduler, self.lr)
+        check_decay(self.optimizer, self.weight_decay)
         return self
 
 

@@ -54,6 +54,15 @@ def check_rate(scheduler: Scheduler, lr: float, factor: float = 1.0) -> None:
         )
 
 
+def check_decay(optimizer: Optimizer, weight_decay: float) -> None:
+    """Raise ValueError where each step would take whole weights away, or turn them round."""
+    if optimizer.kind == "adamw_fixed" and weight_decay >= 1:
+        raise ValueError(
+            f"weight_decay {weight_decay:g} with optimizer.kind adamw_fixed takes whole weights in a step; "
+            "use less, 1e-5 perhaps, or kind adamw"
+        )
+
+
 class Loss(Section):
     """Terms of the main loss, of the full-resolution logits, and their weights; 0: the term is left out."""
 
@@ -172,6 +181,7 @@ class Train(Section):
                 f"switch_epoch must lie in 1..epochs-1 = 1..{self.epochs - 1}, got {self.switch_epoch}"
             )
         check_rate(self.scheduler, self.lr, self.lr_decoder)
+        check_decay(self.optimizer, self.weight_decay)
         if self.recompute and self.compile:
             raise ValueError("recompute and compile do not work together; set one of them to false")
         if self.precision == "fp16" and self.device == "cpu":

@@ -1,7 +1,7 @@
 """What is done to an image that a network has to repair: the second paper's eight tasks of self-supervision.
 
 Images are (H, W, C) uint8, RGB or grey, and so are the results; no function writes into its input. Where a
-task draws values for pixels, all channels of a pixel get the same.
+task draws values for pixels, all channels of a pixel get the same; in low_resolution each has its own noise.
 
 Source: Gonzalez Marfil 2022, "Transformer-based architecture for 2D semantic segmentation of mitochondria",
 section on self-supervised pre-training; its authors took the tasks from imgaug and imagecorruptions, whose

@@ -9,10 +9,11 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 
+from ftu.errors import InputError
 from ftu.files import png
 from ftu.networks.common import build
 from ftu.networks.common.contract import Segmenter
-from ftu.training import loop
+from ftu.training import frozen, loop
 from ftu.training.accelerator import explain_out_of_memory
 from ftu.training.augmentation.compose import sample_seed, strict_augmentation
 from ftu.training.losses.schedules import MAIN_TERMS
@@ -79,6 +80,32 @@ def shown(use: Sequence[str], learnt: Sequence[str], test: Sequence[str]) -> lis
     return [f"{part}/{name}" for part, names in sets.items() if part in use for name in names]
 
 
+def check_images(
+    key: str, use: Sequence[str], batch_size: int, crops: int, names: Sequence[str], test: Sequence[str]
+) -> None:
+    """Raise InputError unless the step at `key` of params.yaml finds what it wants; it shows `names`."""
+    if "test" in use and not test:
+        raise InputError(
+            f"{key}.use: {[*use]} names the test images, and there are none; put some there, or use [train]"
+        )
+    if len(names) * crops < batch_size:
+        raise InputError(
+            f"{key}.batch_size: a step of {batch_size} images is larger than the {len(names) * crops} that "
+            "it is shown in an epoch; use a smaller one"
+        )
+
+
+def reached(terms: Mapping[str, float], reconstruct: str) -> list[str]:
+    """The parts of the network that the loss of these terms reaches; auxiliary heads aside, which teach the
+    encoder."""
+    found = {"encoder"}
+    if terms.get("main") or reconstruct == "head":
+        found |= {*frozen.OF_MASKS}
+    if terms.get("reconstruct") and reconstruct == "decoder":
+        found |= {"reconstruction"}
+    return sorted(found)
+
+
 def weights(terms: Mapping[str, float], loss: Mapping[str, float]) -> dict[str, float]:
     """The weights of the loss terms: `main` is each term of `loss` times its weight; those of 0 are left
     out."""
@@ -117,6 +144,7 @@ def learn(
         **how,
         **FIXED,
     )
+    run.remedy = f"a lower {key}.lr"
     terms = weights(step["terms"], loss)
     with state.held(), explain_out_of_memory(size, drawn.size, lower=f"{key}.batch_size"):
         run.resume(state)
@@ -128,7 +156,8 @@ def learn(
 @torch.no_grad()
 def contrast(network: Segmenter, drawn: RepairSamples) -> float:
     """How much of an image's contrast its reconstruction has: the ratio of their standard deviations, over
-    the first samples of an epoch. Near 0 it is one flat grey, from which nothing was learnt.
+    the first samples of an epoch, each channel by itself. Near 0 it is one flat grey or colour, from which
+    nothing was learnt.
 
     It happens to a decoder without skips (Gonzalez Marfil 2022, Attention Y-Net, without its first step).
     """
@@ -137,7 +166,7 @@ def contrast(network: Segmenter, drawn: RepairSamples) -> float:
     device = next(network.parameters()).device
     output = network.eval()(torch.stack(shown).to(device))
     made = output.logits.sigmoid() if output.reconstruction is None else output.reconstruction
-    spread = [images.float().std(dim=(1, 2, 3)).mean().item() for images in (made, torch.stack(clean))]
+    spread = [images.float().std(dim=(2, 3)).mean().item() for images in (made, torch.stack(clean))]
     return spread[0] / spread[1] if spread[1] else 1.0
 
 

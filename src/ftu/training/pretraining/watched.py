@@ -8,7 +8,7 @@ epoch and at the parts of a stack of slices, this at every epoch and at the part
 
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,20 @@ from ftu.training.samples import Samples, ValidBatches, loader
 FOLDER, SMALLEST, NOTHING = "test", 10, 1.0  # in that of the fold's pre-training; px; the gap of no object
 
 
-def keep(folder: Path, images: Iterable[Path]) -> int:
-    """Copy the images that a training will look at into `folder`; how many. Raises InputError without one."""
-    (folder / FOLDER).mkdir()
-    copied = [shutil.copyfile(image, folder / FOLDER / image.name) for image in images]
-    if not copied:
+def check(images: Sequence[Path]) -> None:
+    """Raise InputError where a training finds no image to look at."""
+    if not images:
         raise InputError(
             "train.watch solidity looks at the test images, and there are none: put those of the other "
             "source there (docs/adaptation.md), or use train.watch loss"
         )
-    return len(copied)
+
+
+def keep(folder: Path, images: Sequence[Path]) -> None:
+    """Copy the images that a training will look at into `folder`."""
+    (folder / FOLDER).mkdir()
+    for image in images:
+        shutil.copyfile(image, folder / FOLDER / image.name)
 
 
 class Watched:
