@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import tifffile
 from ruamel.yaml import YAML
@@ -24,7 +25,7 @@ Discs = Sequence[tuple[float, float, float]]  # x, y of the centre, radius; px
 
 
 def drawn(height: int, width: int, discs: Discs, margin: float = 0.1) -> np.ndarray:
-    """(height, width, 3) uint8: discs on a rectangle of tissue with a margin of glass, a share of each side."""
+    """(height, width, 3) uint8: discs on tissue, around which a share of each side is glass."""
     image = np.full((height, width, 3), GLASS, np.uint8)
     top, left = round(height * margin), round(width * margin)
     image[top : height - top, left : width - left] = TISSUE
@@ -32,6 +33,12 @@ def drawn(height: int, width: int, discs: Discs, margin: float = 0.1) -> np.ndar
     for across, down, radius in discs:
         image[(x - across) ** 2 + (y - down) ** 2 < radius**2] = DISC
     return image
+
+
+def smaller(image: np.ndarray, times: int) -> np.ndarray:
+    """A copy whose pixels are the means of squares of `times` px."""
+    height, width, _ = image.shape
+    return cv2.resize(image, (width // times, height // times), interpolation=cv2.INTER_AREA)
 
 
 def write_ome(path: Path, image: np.ndarray, um: float | None, *, levels: int = 3, **facts: Any) -> Path:
@@ -42,7 +49,7 @@ def write_ome(path: Path, image: np.ndarray, um: float | None, *, levels: int = 
     with tifffile.TiffWriter(path, ome=True) as file:
         for number in range(levels):
             file.write(
-                image[:: 2**number, :: 2**number],
+                smaller(image, 2**number),
                 photometric="rgb",
                 tile=(64, 64),
                 subifds=None if number else levels - 1,
@@ -73,7 +80,7 @@ def write_svs(path: Path, image: np.ndarray, mpp: str, times: Sequence[int] = (4
         write(image, told, tile=(64, 64))
         write(image[::3, ::3], "Aperio thumbnail", rowsperstrip=16)
         for each in times:
-            write(image[::each, ::each], f"{told} -> {width // each}x{height // each}", tile=(64, 64))
+            write(smaller(image, each), f"{told} -> {width // each}x{height // each}", tile=(64, 64))
         write(image[::5, ::5], "Aperio macro", subfiletype=9, rowsperstrip=16)
     return path
 

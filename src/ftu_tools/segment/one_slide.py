@@ -107,9 +107,9 @@ def plan(slide: Slide, options: Options) -> Plan:
     ratio, warnings = seen / network_um, []
     near = 1 / TOLERATED <= ratio <= TOLERATED
     square = max(um) <= min(um) * scale.AGREE
-    if height * width <= WHOLE and near and square and not options.network_um:
+    if height * width <= WHOLE and near and square:
         return Plan(um, seen, None, [])
-    if not near:
+    if not near and resize.mode == "fixed":
         warnings.append(
             f"as one square it would be seen at {seen:.3g} um/px, {ratio:.2g} times what the network learnt; "
             f"it is seen in windows at {network_um:.3g} um/px"
