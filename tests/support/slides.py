@@ -1,5 +1,6 @@
 """Slides that are drawn, and a model that knows what is on them."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import tifffile
 from ruamel.yaml import YAML
 from torch import Tensor, nn
 
+from ftu.files import tiff
 from ftu.masks import rules
 from ftu.networks.common.contract import Features
 from ftu.pipeline.params import load_params
 from ftu.prediction.one_image import Trained
 from ftu.preprocessing import normalization, resize
-from ftu_tools.segment import one_slide
+from ftu_tools.segment import plan
 from ftu_tools.segment.model import Model
 from imports import ROOT
 
@@ -57,6 +59,15 @@ def write_ome(path: Path, image: np.ndarray, um: float | None, *, levels: int = 
                 metadata=None if number else size,
             )
     return path
+
+
+def spoil_tile(path: Path, number: int = 8) -> None:
+    """Let a tile of the first level lie behind the end of its file."""
+    with path.open("r+b") as file:
+        content = file.read()
+        places = next(tiff.pages(io.BytesIO(content)))[tiff.PLACES[1]].astype("<u4")
+        file.seek(content.index(places.tobytes()) + 4 * number)
+        file.write((len(content) + 1000).to_bytes(4, "little"))
 
 
 def write_svs(path: Path, image: np.ndarray, mpp: str, times: Sequence[int] = (4,)) -> Path:
@@ -162,8 +173,8 @@ def _rules(params, classes) -> rules.Rules:
 
 def use(monkeypatch, model: Model, scale: float = np.nan) -> None:
     """Let segmenting take this model, which learnt at `scale`, whatever model it is asked for."""
-    monkeypatch.setattr(one_slide, "loaded", lambda *_: (model, lambda _organ: scale))
+    monkeypatch.setattr(plan, "loaded", lambda *_: (model, lambda _organ: scale))
 
 
-def options(out: Path, **changes: Any) -> one_slide.Options:
-    return one_slide.Options(model="", organ="kidney", source="HPA", out=out, quiet=True)._replace(**changes)
+def options(out: Path, **changes: Any) -> plan.Options:
+    return plan.Options(model="", organ="kidney", source="HPA", out=out, quiet=True)._replace(**changes)

@@ -72,19 +72,19 @@ def chosen(option: str, asked: str, known: Collection[str]) -> str:
 
 def segment(arguments: argparse.Namespace) -> str:
     """Check everything, segment what is not done yet, write the tables; the words of the last line."""
-    from ftu_tools.segment import one_slide
+    from ftu_tools.segment import one_slide, plan, written
     from ftu_tools.segment.outputs import labels, tables
 
     if arguments.labels:
         labels.check()
     paths = slide.found_in(arguments.images)
-    model, _ = one_slide.loaded(arguments.model, arguments.device)
+    model, _ = plan.loaded(arguments.model, arguments.device)
     data = model.params.data
     organ = chosen("--organ", arguments.organ, data.organs)
     source = chosen("--source", arguments.source or data.sources[0], data.sources)
     model.rules.rule(source, organ)
     formats = ["gz"] * arguments.gz + ["labels"] * arguments.labels + arguments.format
-    options = one_slide.Options(
+    options = plan.Options(
         model=arguments.model,
         organ=organ,
         source=source,
@@ -97,7 +97,7 @@ def segment(arguments: argparse.Namespace) -> str:
         quiet=arguments.workers > 1,
     )
     for path in paths:
-        one_slide.check(path, options)
+        plan.check(path, options)
     _writable(arguments.out)
     if len(data.sources) > 1 and not arguments.source:
         warn(f"--source is not given: images are taken for those of {source} (of {', '.join(data.sources)})")
@@ -105,7 +105,7 @@ def segment(arguments: argparse.Namespace) -> str:
     done = pool.each(partial(one_slide.segment, options=options), paths, doing="slides")
     failed = [path for path, result in zip(paths, done, strict=True) if "error" in result]
     rows = [row for result in done for row in result.get("rows", [])]
-    parts = [arguments.out / one_slide.KEPT / f"{slide.name_of(path)}.csv" for path in paths]
+    parts = [arguments.out / written.KEPT / f"{slide.name_of(path)}.csv" for path in paths]
     whole = [part for part, result in zip(parts, done, strict=True) if "rows" in result]
     tables.collect(arguments.out / "objects.csv", whole)
     tables.slides(arguments.out / "slides.csv", rows)

@@ -4,7 +4,7 @@ Rows of windows go from top to bottom, and what is finished is kept, so that a r
 where it was. Shapes: (h, w) the slide at the network's scale; C classes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from itertools import compress, tee
 from pathlib import Path
@@ -148,7 +148,7 @@ def _bands(model: Model, read: Rows, laid: Windows, classes: int, *, quiet: bool
     yield from windows.stitch(rows, columns, maps)
 
 
-def _chunks(items: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
+def _chunks(items: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
     """Windows (up to `size`, h, w, channels)."""
     held: list[np.ndarray] = []
     for item in items:

@@ -70,7 +70,10 @@ def load(name: str, *, device: str, scratch: Path) -> Model:
     decisive = [facts["weights_sha256"] for _, facts in networks.values()]
     decisive += [hashes.sha256(project.place(path)) for path in (PARAMS, RULES)]
     identity = hashes.of([*decisive, target, device])
-    stains = StainFit(**{key: np.array(value) for key, value in target.items()}) if target else None
+    stains = None
+    if target:
+        matrix, strengths = (np.array(target[key]) for key in ("matrix", "max_concentration"))
+        stains = StainFit(matrix, strengths, target["residual"])
     return Model(params, known, trained, stains, device or params.predict.device, identity)
 
 
@@ -164,6 +167,6 @@ def _resized(params: Params, project: Project) -> tuple[Path, pd.DataFrame]:
     index = read_index(project.place(INDEX))
     if target.kind == "file":
         return Path(), index
-    for name in normalization.target_files(index, kind=target.kind, ids=target.ids, source=target.source):
-        project.place(f"{RESIZED}/{name}")
-    return project.place(f"{RESIZED}/{name}").parents[1], index
+    names = normalization.target_files(index, kind=target.kind, ids=target.ids, source=target.source)
+    places = [project.place(f"{RESIZED}/{name}") for name in names]
+    return places[0].parents[1], index

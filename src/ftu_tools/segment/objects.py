@@ -4,7 +4,7 @@ An object is what is 8-connected; its outlines are those of its 4-connected part
 through a corner twice is no valid polygon (OGC 06-103r4, 6.1.11).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -52,7 +52,7 @@ class Object(NamedTuple):
     left: int
 
 
-def each(found: list[Found], grid: Grid, um: Size, tissue: Tissue) -> Iterator[Object]:
+def each(found: Sequence[Found], grid: Grid, um: Size, tissue: Tissue) -> Iterator[Object]:
     """All objects; `um` is the size of a pixel of the whole slide along x and y."""
     number = 0
     for one in found:

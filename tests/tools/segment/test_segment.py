@@ -12,10 +12,10 @@ import tifffile
 
 from ftu.errors import InputError
 from ftu_tools.segment import __main__ as command
-from ftu_tools.segment import maps, one_slide
+from ftu_tools.segment import maps, one_slide, plan, written
 from ftu_tools.segment.outputs.atlas import UNITS
 from ftu_tools.segment.slides import slide, tissue
-from slides import dark_model, drawn, options, use, write_ome, write_svs
+from slides import dark_model, drawn, options, spoil_tile, use, write_ome, write_svs
 
 UM = 0.5
 # Some lie over borders of windows (64 px of 1 um, at steps of 48) and of tiles, one over a corner of four.
@@ -33,7 +33,7 @@ DISCS = [
 def model(tmp_path, monkeypatch):
     """What finds discs, at 1 um per px; every image is seen in windows."""
     use(monkeypatch, dark_model(tmp_path / "model", um=1.0))
-    monkeypatch.setattr(one_slide, "WHOLE", 0)
+    monkeypatch.setattr(plan, "WHOLE", 0)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def rows_of(path: Path, sign: str = ",") -> list[dict[str, str]]:
 
 
 def objects_of(out: Path, name: str) -> list[dict[str, str]]:
-    return rows_of(out / one_slide.KEPT / f"{name}.csv")
+    return rows_of(out / written.KEPT / f"{name}.csv")
 
 
 def check_discs(rows: list[dict[str, str]], discs, um: float) -> None:
@@ -114,7 +114,7 @@ def test_an_object_over_a_seam_of_windows_is_one(tmp_path, monkeypatch):
             predict={"window": {"side": 64, "overlap": 0.0, "blend": "smooth"}, "tta": "none", "threads": 1},
         ),
     )
-    monkeypatch.setattr(one_slide, "WHOLE", 0)
+    monkeypatch.setattr(plan, "WHOLE", 0)
     image = drawn(64, 128, [], margin=0)
     image[20:40, 54:74] = (90, 40, 120)
     path = write_ome(tmp_path / "a.ome.tif", image, 1.0, levels=1)
@@ -169,7 +169,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(
         tmp_path / "model", predict={"window": window, "tta": "none", "threads": 1, "batch_size": 3}
     )
     use(monkeypatch, found)
-    monkeypatch.setattr(one_slide, "WHOLE", 0)
+    monkeypatch.setattr(plan, "WHOLE", 0)
     path = write_ome(tmp_path / "a.ome.tif", image, UM)
     (whole,) = one_slide.segment(path, options(tmp_path / "whole"))["rows"]
     keep, kept = maps._keep, []
@@ -190,7 +190,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(
     assert sum(seen) < whole["windows"] or killed == 1
     for name in ("a.geojson", "a.png"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert list((tmp_path / "out" / one_slide.KEPT).glob("a/*")) == []
+    assert list((tmp_path / "out" / written.KEPT).glob("a/*")) == []
 
 
 # ------------------------------------------------------------------ the command
@@ -239,9 +239,12 @@ def test_a_pyramid_of_labels_knows_no_other_objects(tmp_path, image, monkeypatch
 def test_a_slide_that_fails_stops_no_other(tmp_path, image, capsys):
     write_ome(tmp_path / "b.ome.tif", image, UM)
     write_ome(tmp_path / "a.ome.tif", np.full_like(image, 241), UM)
-    with pytest.raises(InputError, match=r"1 of 2 slides failed, the others are done: .*a\.ome\.tif"):
+    spoil_tile(write_ome(tmp_path / "c.ome.tif", image, UM, levels=1), 40)
+    with pytest.raises(InputError, match=r"2 of 3 slides failed, .* done: .*a\.ome\.tif, .*c\.ome\.tif"):
         run(tmp_path, "--organ", "kidney", "--out", tmp_path / "out")
-    assert "a.ome.tif: holds no tissue; --no-tissue" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "a.ome.tif: holds no tissue; --no-tissue" in told
+    assert "c.ome.tif: level 0, rows " in told
     assert [row["slide"] for row in rows_of(tmp_path / "out/slides.csv")] == ["b"]
     assert len(rows_of(tmp_path / "out/objects.csv")) == len(DISCS)
 
@@ -269,16 +272,13 @@ def test_bad_options_are_refused_before_any_work(tmp_path, monkeypatch, words, s
 def test_bad_images_are_refused_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr(tissue, "look", None)
     good = write_ome(tmp_path / "a.ome.tif", drawn(64, 96, []), UM, levels=1)
-    for name, array, said in (
-        ("grey.tif", drawn(64, 96, [])[..., 0], "has 1 channels, and the model was trained on 3"),
-        ("none.tif", drawn(64, 96, []), "does not say how large its pixels are"),
+    grey = drawn(64, 96, [])[..., 0]
+    tifffile.imwrite(tmp_path / "grey.tif", grey, resolution=(20000, 20000), resolutionunit="CENTIMETER")
+    tifffile.imwrite(tmp_path / "none.tif", drawn(64, 96, []))
+    for name, said in (
+        ("grey.tif", "has 1 channels, and the model was trained on 3"),
+        ("none.tif", "does not say how large its pixels are"),
     ):
-        tifffile.imwrite(
-            tmp_path / name,
-            array,
-            resolution=(20000,) * 2 if name == "grey.tif" else None,
-            resolutionunit="CENTIMETER",
-        )
         with pytest.raises(InputError, match=rf"{name}: .*{said}"):
             run(good, tmp_path / name, "--organ", "kidney", "--out", tmp_path / "out")
     with pytest.raises(InputError, match="FILE: is missing"):

@@ -18,7 +18,7 @@ from ftu.preprocessing import resize, stain
 from ftu.probabilities import projects
 from ftu_tools.dataset.drawn import qupath
 from ftu_tools.kaggle import bundle_layout, infer, pack_experiment
-from ftu_tools.segment import maps, one_slide
+from ftu_tools.segment import maps, one_slide, plan
 from ftu_tools.segment import model as models
 from ftu_tools.segment.slides import reduced, slide, tissue
 from ftu_tools.segment.slides.reduced import Grid
@@ -69,21 +69,21 @@ def test_a_competition_image_gets_the_mask_of_the_submission(project, packed, sm
     answers = csvfile.read_csv(tmp_path / "submission.csv")
     masks = dict(zip(answers["id"], answers["rle"], strict=True))
     test = csvfile.read_csv(small_sample / "test.csv")
-    for row in test.itertuples():
-        um, shape = float(row.pixel_size), (int(row.img_height), int(row.img_width))
+    for row in test.to_dict("records"):
+        um, shape = float(row["pixel_size"]), (int(row["img_height"]), int(row["img_width"]))
         asked = options(
             tmp_path / "out",
             model=str(project if kind == "project" else packed),
-            organ=row.organ,
-            source=row.data_source,
+            organ=row["organ"],
+            source=row["data_source"],
             um=um,
             network_um=um * np.sqrt(shape[0] * shape[1]) / 32,  # what squeezing makes of it
         )
-        result = one_slide.segment(small_sample / "test_images" / f"{row.id}.tiff", asked)
+        result = one_slide.segment(small_sample / "test_images" / f"{row['id']}.tiff", asked)
         assert result["rows"][0]["windows"] == 1
-        expected = rle.decode(masks[row.id], height=shape[0], width=shape[1])
+        expected = rle.decode(masks[row["id"]], height=shape[0], width=shape[1])
         assert expected.any()
-        np.testing.assert_array_equal(drawn_again(tmp_path / "out", row.id, shape), expected > 0)
+        np.testing.assert_array_equal(drawn_again(tmp_path / "out", row["id"], shape), expected > 0)
 
 
 def test_a_slide_is_seen_at_the_scale_of_training_and_what_squeezing_would_do_is_told(project, tmp_path):
@@ -91,7 +91,7 @@ def test_a_slide_is_seen_at_the_scale_of_training_and_what_squeezing_would_do_is
     far = write_ome(tmp_path / "far.ome.tif", drawn(480, 640, []), 1.0, levels=1)  # 17 um per px as a square
     near = write_ome(tmp_path / "near.ome.tif", drawn(120, 130, []), 1.0, levels=1)  # 3.9
     with slide.opened(far) as one, slide.opened(near) as other:
-        windows, whole = one_slide.plan(one, asked), one_slide.plan(other, asked)
+        windows, whole = plan.of(one, asked), plan.of(other, asked)
     assert windows.network_um == pytest.approx(3.75)
     assert windows.grid == Grid(128, 171, (480, 640))
     (told,) = windows.warnings
@@ -100,7 +100,7 @@ def test_a_slide_is_seen_at_the_scale_of_training_and_what_squeezing_would_do_is
     assert whole.warnings == []
     coarse = write_ome(tmp_path / "coarse.ome.tif", drawn(480, 640, []), 8.0, levels=1)
     with slide.opened(coarse) as one:
-        assert one_slide.plan(one, asked).warnings[1].startswith("is magnified 2.1 times")
+        assert plan.of(one, asked).warnings[1].startswith("is magnified 2.1 times")
 
 
 def test_an_organ_without_a_scale_needs_one(project, tmp_path):
@@ -110,8 +110,8 @@ def test_an_organ_without_a_scale_needs_one(project, tmp_path):
     asked = options(tmp_path / "out", model=str(copy))
     with slide.opened(path) as one:
         with pytest.raises(InputError, match=r"does not say at which scale it learnt kidney.*--network-um"):
-            one_slide.plan(one, asked)
-        assert one_slide.plan(one, asked._replace(network_um=2.0)).network_um == 2
+            plan.of(one, asked)
+        assert plan.of(one, asked._replace(network_um=2.0)).network_um == 2
 
 
 def test_windows_get_the_stains_that_a_slide_is_brought_to(project, small_sample, tmp_path):
@@ -173,7 +173,7 @@ def test_what_is_no_model_is_refused_in_words(project, tmp_path, spoil, said):
 @pytest.mark.parametrize("backend", ["histogram", "clahe"])
 def test_what_looks_at_an_image_whole_takes_no_windows(tmp_path, monkeypatch, backend):
     use(monkeypatch, dark_model(tmp_path / "model", stain={"backend": backend}))
-    monkeypatch.setattr(one_slide, "WHOLE", 0)
+    monkeypatch.setattr(plan, "WHOLE", 0)
     path = write_ome(tmp_path / "a.ome.tif", drawn(48, 64, []), 1.0, levels=1)
     with pytest.raises(InputError, match=rf"stain\.backend {backend} looks at an image whole"):
-        one_slide.check(path, options(tmp_path))
+        plan.check(path, options(tmp_path))

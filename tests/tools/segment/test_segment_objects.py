@@ -3,10 +3,12 @@
 import gzip
 import json
 import uuid
+from pathlib import Path
 
 import numpy as np
 import pytest
 import shapely
+import shapely.geometry
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -46,7 +48,7 @@ def test_outlines_are_valid_and_draw_the_mask_again(mask):
     found = measured(mask)
     assert all(one.outline.is_valid and not one.repaired for one in found)
     features = [json.loads(json.dumps(geojson._feature(one, "s", "annotation", (1, 2, 3)))) for one in found]
-    again = qupath.draw("a.geojson", features, mask.shape)
+    again = qupath.draw(Path("a.geojson"), features, mask.shape)
     np.testing.assert_array_equal(again.values > 0, mask > 0)
     assert len(found) == components.find(mask, 1, connectivity=8).areas.size
     assert sum(one.area for one in found) == mask.sum()

@@ -3,6 +3,7 @@
 import io
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from ftu.files import gdal
 from ftu_tools.segment.slides import reduced, slide, tiffs, tissue
 from ftu_tools.segment.slides.reduced import Grid
 from ftu_tools.segment.slides.slide import Slide
-from slides import DISC, GLASS, TISSUE, drawn, smaller, write_ome, write_svs
+from slides import DISC, GLASS, TISSUE, drawn, smaller, spoil_tile, write_ome, write_svs
 
 NOISE = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
 openslide = pytest.mark.skipif(not find_spec("openslide"), reason="openslide is in the extra `slides`")
@@ -88,12 +89,7 @@ def test_tiles_that_were_never_written_are_white(tmp_path):
 
 def test_a_corrupt_tile_is_named_by_level_and_place(tmp_path):
     path = write_ome(tmp_path / "a.ome.tif", NOISE, 0.5, levels=1)
-    with tifffile.TiffFile(path) as file:
-        places = file.pages[0].tags["TileOffsets"]
-        size = path.stat().st_size
-        with path.open("r+b") as raw:
-            raw.seek(places.valueoffset + 4 * 8)  # of tile 8, in the second row of seven
-            raw.write((size + 1000).to_bytes(4, "little"))
+    spoil_tile(path)  # in the second row of seven tiles
     with slide.opened(path) as found:
         np.testing.assert_array_equal(found.read(0, 0, 0, 64, 400), NOISE[:64])
         with pytest.raises(InputError, match=r"a\.ome\.tif: level 0, rows 60 to 90, columns 0 to 400"):
@@ -155,7 +151,7 @@ def held(image: np.ndarray, *, times=()) -> Slide:
         assert left + width <= levels[number].shape[1]
         return levels[number][top : top + height, left : left + width]
 
-    return Slide(None, tuple(level.shape[:2] for level in levels), image.shape[-1], {}, read)  # pyright: ignore[reportArgumentType]
+    return Slide(Path(), tuple(level.shape[:2] for level in levels), image.shape[-1], {}, read)
 
 
 def test_a_pixel_is_the_mean_of_what_it_covers():
@@ -172,7 +168,7 @@ def test_a_pixel_is_the_mean_of_what_it_covers():
 )
 def test_a_part_is_the_same_in_any_larger_part(shape, place):
     small, (top, high, left, wide) = held(NOISE[:30, :40]), place
-    grid = Grid(*shape, small.shape)
+    grid = Grid(shape[0], shape[1], small.shape)
     top, left = min(top, shape[0] - 1), min(left, shape[1] - 1)
     bottom, right = min(top + high, shape[0]), min(left + wide, shape[1])
     part = reduced.part(small, grid, top, bottom, left, right)

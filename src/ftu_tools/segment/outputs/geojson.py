@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import shapely
+import shapely.geometry
 
 from ftu.pipeline.atomic import whole_file
 from ftu_tools.segment.objects import Object

@@ -3,7 +3,7 @@
 Photographs of the label and of the whole glass, which may show a patient's name, are never read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ def opened(path: Path) -> Iterator[Slide]:
         yield Slide(path, levels, 3, _stated(facts), read)
 
 
-def _stated(facts: openslide._PropertyMap) -> dict[str, Size]:
+def _stated(facts: Mapping[str, str]) -> dict[str, Size]:
     try:
         return {"openslide": (float(facts["openslide.mpp-x"]), float(facts["openslide.mpp-y"]))}
     except (KeyError, ValueError):
