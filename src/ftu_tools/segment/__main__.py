@@ -17,7 +17,7 @@ from ftu.errors import InputError, some
 from ftu.files import limits
 from ftu.pipeline.stage import run, warn
 from ftu.pipeline.workers.pool import Pool
-from ftu_tools.segment.slides import slide
+from ftu_tools.segment.slides import files
 
 
 def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -77,7 +77,7 @@ def segment(arguments: argparse.Namespace) -> str:
 
     if arguments.labels:
         labels.check()
-    paths = slide.found_in(arguments.images)
+    paths = files.found_in(arguments.images)
     model, _ = plan.loaded(arguments.model, arguments.device)
     data = model.params.data
     organ = chosen("--organ", arguments.organ, data.organs)
@@ -105,7 +105,7 @@ def segment(arguments: argparse.Namespace) -> str:
     done = pool.each(partial(one_slide.segment, options=options), paths, doing="slides")
     failed = [path for path, result in zip(paths, done, strict=True) if "error" in result]
     rows = [row for result in done for row in result.get("rows", [])]
-    parts = [arguments.out / written.KEPT / f"{slide.name_of(path)}.csv" for path in paths]
+    parts = [arguments.out / written.KEPT / f"{files.name_of(path)}.csv" for path in paths]
     whole = [part for part, result in zip(parts, done, strict=True) if "rows" in result]
     tables.collect(arguments.out / "objects.csv", whole)
     tables.slides(arguments.out / "slides.csv", rows)

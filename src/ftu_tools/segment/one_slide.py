@@ -23,8 +23,7 @@ from ftu_tools.segment.model import Model
 from ftu_tools.segment.objects import Found
 from ftu_tools.segment.outputs.atlas import UNITS
 from ftu_tools.segment.plan import Options, Plan
-from ftu_tools.segment.slides import slide as files
-from ftu_tools.segment.slides import tissue
+from ftu_tools.segment.slides import files, tissue
 from ftu_tools.segment.slides.reduced import Grid
 from ftu_tools.segment.slides.slide import Slide
 from ftu_tools.segment.written import KEPT, Subject

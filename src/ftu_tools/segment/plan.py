@@ -12,8 +12,7 @@ from ftu.preprocessing import normalization
 from ftu.preprocessing.resize import TOLERATED
 from ftu_tools.segment import model as models
 from ftu_tools.segment.model import Model
-from ftu_tools.segment.slides import scale
-from ftu_tools.segment.slides import slide as files
+from ftu_tools.segment.slides import files, scale
 from ftu_tools.segment.slides.reduced import Grid
 from ftu_tools.segment.slides.scale import Size
 from ftu_tools.segment.slides.slide import Slide

@@ -14,7 +14,7 @@ from ftu.errors import InputError
 from ftu_tools.segment import __main__ as command
 from ftu_tools.segment import maps, one_slide, plan, written
 from ftu_tools.segment.outputs.atlas import UNITS
-from ftu_tools.segment.slides import slide, tissue
+from ftu_tools.segment.slides import files, tissue
 from slides import dark_model, drawn, options, spoil_tile, use, write_ome, write_svs
 
 UM = 0.5
@@ -77,8 +77,8 @@ def test_discs_are_found_where_they_are(tmp_path, image):
 def test_both_readers_give_the_same_objects(tmp_path, image, monkeypatch):
     path = write_svs(tmp_path / "a.svs", image, "0.5")
     found = []
-    for number, reader in enumerate((slide.VENDORS, ())):
-        monkeypatch.setattr(slide, "VENDORS", reader)
+    for number, reader in enumerate((files.VENDORS, ())):
+        monkeypatch.setattr(files, "VENDORS", reader)
         out = tmp_path / str(number)
         assert "rows" in one_slide.segment(path, options(out))
         found.append((out / "a.geojson").read_bytes())

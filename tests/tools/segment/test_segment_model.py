@@ -20,7 +20,7 @@ from ftu_tools.dataset.drawn import qupath
 from ftu_tools.kaggle import bundle_layout, infer, pack_experiment
 from ftu_tools.segment import maps, one_slide, plan
 from ftu_tools.segment import model as models
-from ftu_tools.segment.slides import reduced, slide, tissue
+from ftu_tools.segment.slides import files, reduced, tissue
 from ftu_tools.segment.slides.reduced import Grid
 from slides import dark_model, drawn, options, use, write_ome
 from trained import change, write_project
@@ -90,7 +90,7 @@ def test_a_slide_is_seen_at_the_scale_of_training_and_what_squeezing_would_do_is
     asked = options(tmp_path / "out", model=str(project))
     far = write_ome(tmp_path / "far.ome.tif", drawn(480, 640, []), 1.0, levels=1)  # 17 um per px as a square
     near = write_ome(tmp_path / "near.ome.tif", drawn(120, 130, []), 1.0, levels=1)  # 3.9
-    with slide.opened(far) as one, slide.opened(near) as other:
+    with files.opened(far) as one, files.opened(near) as other:
         windows, whole = plan.of(one, asked), plan.of(other, asked)
     assert windows.network_um == pytest.approx(3.75)
     assert windows.grid == Grid(128, 171, (480, 640))
@@ -99,7 +99,7 @@ def test_a_slide_is_seen_at_the_scale_of_training_and_what_squeezing_would_do_is
     assert whole.grid is None
     assert whole.warnings == []
     coarse = write_ome(tmp_path / "coarse.ome.tif", drawn(480, 640, []), 8.0, levels=1)
-    with slide.opened(coarse) as one:
+    with files.opened(coarse) as one:
         assert plan.of(one, asked).warnings[1].startswith("is magnified 2.1 times")
 
 
@@ -108,7 +108,7 @@ def test_an_organ_without_a_scale_needs_one(project, tmp_path):
     copy = Path(shutil.copytree(project, tmp_path / "copy"))
     (copy / "reports/geometry.csv").unlink()
     asked = options(tmp_path / "out", model=str(copy))
-    with slide.opened(path) as one:
+    with files.opened(path) as one:
         with pytest.raises(InputError, match=r"does not say at which scale it learnt kidney.*--network-um"):
             plan.of(one, asked)
         assert plan.of(one, asked._replace(network_um=2.0)).network_um == 2
@@ -117,7 +117,7 @@ def test_an_organ_without_a_scale_needs_one(project, tmp_path):
 def test_windows_get_the_stains_that_a_slide_is_brought_to(project, small_sample, tmp_path):
     path = sorted((small_sample / "test_images").glob("*.tiff"))[0]
     model = models.load(str(project), device="", scratch=tmp_path)
-    with slide.opened(path) as one:
+    with files.opened(path) as one:
         grid = Grid(200, 170, one.shape)
         laid = maps.lay(model, grid, tissue.look(one, find=False))
         read, why = maps._normalized(model, one, grid, laid)

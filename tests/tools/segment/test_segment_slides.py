@@ -16,7 +16,7 @@ from rasterio.windows import Window
 
 from ftu.errors import InputError
 from ftu.files import gdal
-from ftu_tools.segment.slides import reduced, slide, tiffs, tissue
+from ftu_tools.segment.slides import files, reduced, tiffs, tissue
 from ftu_tools.segment.slides.reduced import Grid
 from ftu_tools.segment.slides.slide import Slide
 from slides import DISC, GLASS, TISSUE, drawn, smaller, spoil_tile, write_ome, write_svs
@@ -49,7 +49,7 @@ def test_a_thumbnail_and_a_photograph_of_the_label_are_no_levels(tmp_path, reade
 
 
 def test_smaller_copies_of_an_ome_tiff_are_levels(tmp_path):
-    with slide.opened(write_ome(tmp_path / "a.ome.tif", NOISE, 0.5)) as found:
+    with files.opened(write_ome(tmp_path / "a.ome.tif", NOISE, 0.5)) as found:
         assert found.levels == ((300, 400), (150, 200), (75, 100))
         np.testing.assert_array_equal(found.read(2, 0, 0, 75, 100), smaller(NOISE, 4))
 
@@ -57,18 +57,18 @@ def test_smaller_copies_of_an_ome_tiff_are_levels(tmp_path):
 def test_a_slide_is_read_without_openslide_where_rasterio_can(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ftu_tools.segment.slides.vendors", None)
     monkeypatch.delattr("ftu_tools.segment.slides.vendors", raising=False)
-    with slide.opened(write_svs(tmp_path / "a.svs", NOISE, "0.25")) as found:
+    with files.opened(write_svs(tmp_path / "a.svs", NOISE, "0.25")) as found:
         assert found.stated == {"Aperio": (0.25, 0.25)}
     (tmp_path / "a.ndpi").write_bytes(b"II*\0")
     with pytest.raises(InputError, match=r"a\.ndpi: needs openslide.*uv sync --extra slides"):
-        slide.opened(tmp_path / "a.ndpi").__enter__()
+        files.opened(tmp_path / "a.ndpi").__enter__()
 
 
 def test_what_shows_through_is_white(tmp_path):
     clear = np.zeros((20, 30, 4), np.uint8)
     clear[:, 10:, :3], clear[:, 10:, 3] = DISC, 255
     Image.fromarray(clear).save(tmp_path / "a.png")
-    with slide.opened(tmp_path / "a.png") as found:
+    with files.opened(tmp_path / "a.png") as found:
         seen = found.read(0, 0, 0, 20, 30)
     assert (seen[:, :10] == 255).all()
     assert (seen[:, 10:] == DISC).all()
@@ -80,7 +80,7 @@ def test_tiles_that_were_never_written_are_white(tmp_path):
     facts = {"height": 256, "width": 64, "count": 3, "dtype": "uint8", "photometric": "RGB"}
     with gdal.opened(path, "w", driver="GTiff", **facts, **laid) as file:
         file.write(np.moveaxis(NOISE[64:128, :64], -1, 0), window=Window(0, 64, 64, 64))  # pyright: ignore[reportCallIssue]
-    with slide.opened(path) as found:
+    with files.opened(path) as found:
         seen = found.read(0, 10, 0, 200, 50)
     np.testing.assert_array_equal(seen[54:118], NOISE[64:128, :50])
     assert (seen[:54] == 255).all()
@@ -90,7 +90,7 @@ def test_tiles_that_were_never_written_are_white(tmp_path):
 def test_a_corrupt_tile_is_named_by_level_and_place(tmp_path):
     path = write_ome(tmp_path / "a.ome.tif", NOISE, 0.5, levels=1)
     spoil_tile(path)  # in the second row of seven tiles
-    with slide.opened(path) as found:
+    with files.opened(path) as found:
         np.testing.assert_array_equal(found.read(0, 0, 0, 64, 400), NOISE[:64])
         with pytest.raises(InputError, match=r"a\.ome\.tif: level 0, rows 60 to 90, columns 0 to 400"):
             found.read(0, 60, 0, 30, 400)
@@ -123,20 +123,20 @@ def tiff_of(array, **facts) -> bytes:
 def test_what_is_no_image_is_refused_in_words(tmp_path, content, said):
     (tmp_path / "a.tif").write_bytes(content)
     with pytest.raises(InputError, match=rf"a\.tif: .*{said}"):
-        slide.opened(tmp_path / "a.tif").__enter__()
+        files.opened(tmp_path / "a.tif").__enter__()
 
 
 def test_files_are_found_in_folders_and_no_two_have_one_name(tmp_path):
     for name in ("b.tif", "a.ome.tif", "._a.png", ".DS_Store", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
-    found = slide.found_in([tmp_path])
-    assert [slide.name_of(path) for path in found] == ["a", "b"]
+    found = files.found_in([tmp_path])
+    assert [files.name_of(path) for path in found] == ["a", "b"]
     (tmp_path / "A.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"the name of those of .*A\.png; rename one"):
-        slide.found_in([tmp_path])
+        files.found_in([tmp_path])
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: holds no image"):
-        slide.found_in([tmp_path / "empty"])
+        files.found_in([tmp_path / "empty"])
 
 
 # ------------------------------------------------------------------ any scale

@@ -27,7 +27,7 @@ ODD = 0.02  # by how much the shape of a level may be off: sides are rounded
 
 @contextmanager
 def opened(path: Path) -> Iterator[Slide]:
-    """As `slide.opened`; the file may be of many gigabytes."""
+    """As `files.opened`; the file may be of many gigabytes."""
     image_checks.check_format(path)
     driver = gdal.driver_of(path)
     try:

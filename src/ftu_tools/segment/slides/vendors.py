@@ -18,7 +18,7 @@ from ftu_tools.segment.slides.slide import Slide
 
 @contextmanager
 def opened(path: Path) -> Iterator[Slide]:
-    """As `slide.opened`."""
+    """As `files.opened`."""
     try:
         file = openslide.OpenSlide(path)
     except openslide.OpenSlideError as error:
