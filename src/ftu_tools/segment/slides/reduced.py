@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from ftu.files.gdal import Rows
 from ftu_tools.segment.slides.slide import WHITE, Slide
 
-BLOCK = 128  # rows at a time: memory does not hang on how many are asked for
+MOST = 2**24  # values of a level at a time: memory does not hang on how many rows are asked for
 Span = Callable[
     [int, int], tuple[int, int]
 ]  # (top, bottom) -> the first column that is needed, and past the last
@@ -57,8 +57,10 @@ def part(slide: Slide, grid: Grid, top: int, bottom: int, left: int, right: int)
     height, width = slide.levels[number]
     (begin, end), across = _shares(width, grid.width, left, right)
     made = np.empty((bottom - top, right - left, slide.channels), np.uint8)
-    for start in range(top, bottom, BLOCK):
-        stop = min(start + BLOCK, bottom)
+    of_a_row = (end - begin) * slide.channels * max(height / grid.height, 1)
+    block = max(int(MOST / of_a_row), 1)
+    for start in range(top, bottom, block):
+        stop = min(start + block, bottom)
         (first, last), down = _shares(height, grid.height, start, stop)
         pixels = slide.read(number, first, begin, last - first, end - begin).astype(np.float32)
         rows = (down @ pixels.reshape(last - first, -1)).reshape(stop - start, end - begin, -1)

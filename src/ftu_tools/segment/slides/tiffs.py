@@ -116,7 +116,7 @@ def _read(
             f"{path}: level {number}, rows {top} to {top + height}, columns {left} to {left + width}: cannot "
             f"be read ({error}); fetch the file again"
         ) from error
-    pixels = over_white(np.moveaxis(bands, 0, -1))
+    pixels = gdal.pixels(bands) if len(bands) in (1, 3) else over_white(np.moveaxis(bands, 0, -1))
     for rows, columns in _absent(level, top, left, height, width):
         pixels[rows, columns] = WHITE
     return pixels
@@ -137,9 +137,7 @@ def _absent(
 
 
 def over_white(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, C) uint8 of which a last band of two or four is opacity, over white: (H, W, 1 or 3)."""
-    if pixels.shape[-1] in (1, 3):
-        return np.ascontiguousarray(pixels)
+    """(H, W, C) uint8 whose last band is opacity, over white: (H, W, C - 1)."""
     opacity = pixels[..., -1:].astype(np.uint16)
     shown = pixels[..., :-1] * opacity + (WHITE * (255 - opacity)) + 127
     return (shown // 255).astype(np.uint8)
