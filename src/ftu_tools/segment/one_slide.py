@@ -5,9 +5,11 @@ import shutil
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import RLock
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from ftu.cache import hashes
 from ftu.errors import InputError
@@ -34,6 +36,8 @@ VERSION = 1  # of what is written; another number segments every slide again
 def segment(path: Path, options: Options) -> dict[str, Any]:
     """Segment a slide unless it is done; {"rows": those of slides.csv} or, for bad input, {"error": why}."""
     name, kept, started = files.name_of(path), options.out / KEPT, time.monotonic()
+    if options.quiet:  # in one process of several; or else each would leave semaphores behind
+        tqdm.set_lock(RLock())
     model, _ = plan.loaded(options.model, options.device)
     try:
         digest = _digest(path)
