@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from ftu.masks import components
 from ftu_tools.dataset.drawn import qupath
-from ftu_tools.segment import objects
+from ftu_tools.segment import objects, outlines
 from ftu_tools.segment.objects import Found
 from ftu_tools.segment.outputs import geojson
 from ftu_tools.segment.slides.reduced import Grid
@@ -44,8 +44,11 @@ def disc(radius: float, side: int) -> np.ndarray:
 
 
 @given(MASKS)
-def test_outlines_are_valid_and_draw_the_mask_again(mask):
-    found = measured(mask)
+@pytest.mark.parametrize("most", [1, 20, 2**22])
+def test_outlines_are_valid_and_draw_the_mask_again(most, mask):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outlines, "MOST", most)  # one at a time, a few, all
+        found = measured(mask)
     assert all(one.outline.is_valid and not one.repaired for one in found)
     features = [json.loads(json.dumps(geojson._feature(one, "s", "annotation", (1, 2, 3)))) for one in found]
     again = qupath.draw(Path("a.geojson"), features, mask.shape)

@@ -10,7 +10,7 @@ from ftu.masks import classes, components, cutting
 from ftu.masks.classes import ClassRule
 from ftu.masks.cutting import Rule
 from ftu.probabilities.map_file import FULL_SCALE
-from ftu_tools.segment import objects, runs
+from ftu_tools.segment import outlines, runs
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 LEVELS = st.sampled_from([0, 9000, 30000, 40000, FULL_SCALE])
@@ -20,7 +20,7 @@ SIZES = st.sampled_from([0.0, 4.0, 18.0])  # um2; a pixel has 4
 def drawn(parts, shape):
     """The mask that parts were found in."""
     mask = np.zeros(shape, bool)
-    for own, top, left in objects.masks(parts):
+    for own, top, left in outlines.crops(parts):
         mask[top : top + own.shape[0], left : left + own.shape[1]] |= own
     return mask
 

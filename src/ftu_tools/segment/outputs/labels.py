@@ -36,8 +36,9 @@ def writer(path: Path, scratch: Path, grid: Grid, um: Size) -> Iterator[Callable
     labels = np.lib.format.open_memmap(raw, "w+", np.uint32, (grid.height, grid.width))
 
     def draw(one: Object) -> None:
-        height, width = one.mask.shape
-        labels[one.top : one.top + height, one.left : one.left + width][one.mask] = one.number
+        mask, top, left = one.crop
+        height, width = mask.shape
+        labels[top : top + height, left : left + width][mask] = one.number
 
     yield draw
     with whole_file(path) as temporary:
