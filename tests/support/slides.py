@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import tifffile
+import torch
 from ruamel.yaml import YAML
 from torch import Tensor, nn
 
@@ -97,8 +98,10 @@ def write_svs(path: Path, image: np.ndarray, mpp: str, times: Sequence[int] = (4
 
 
 class Dark(nn.Module):
-    """A network that says of a pixel by its green alone how much of it a disc covers: of two classes as well,
-    of which the second is nowhere."""
+    """A network that says of a pixel by its green alone, or its grey, how much of it a disc covers.
+
+    Of several classes the others are nowhere.
+    """
 
     def __init__(self, classes: int = 1) -> None:
         super().__init__()
@@ -124,16 +127,23 @@ class Green(nn.Module):
         self.classes = classes
 
     def forward(self, images: Tensor) -> Tensor:
-        logit = 60 * (HALF - images[:, 1:2])
+        green = images[:, min(1, images.shape[1] - 1), None]  # or grey
+        logit = 60 * (HALF - green)
         if self.classes == 1:
             return logit
-        return logit.repeat(1, self.classes + 1, 1, 1) * logit.new_tensor([0, 1, -1])[:, None, None]
+        absent = torch.full_like(logit, -60).repeat(1, self.classes - 1, 1, 1)
+        return torch.cat([torch.zeros_like(logit), logit, absent], dim=1)
 
 
-def dark_model(folder: Path, *, um: float = 2.0, side: int = 64, **sections: dict[str, Any]) -> Model:
-    """A model that finds discs, at `um` um per px, in windows of `side` px; `sections` change parameters."""
+def dark_model(
+    folder: Path, *, um: float = 2.0, side: int = 64, base: str = "params.yaml", **sections: dict[str, Any]
+) -> Model:
+    """A model that finds discs, the first of its classes, at `um` um per px, in windows of `side` px.
+
+    `sections` change the parameters of `base`.
+    """
     yaml = YAML(typ="safe")
-    values = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values = yaml.load((ROOT / base).read_text(encoding="utf-8"))
     changes: dict[str, dict[str, Any]] = {
         "resize": {"mode": "microns", "microns": um},
         "stain": {"backend": "none"},
@@ -144,7 +154,9 @@ def dark_model(folder: Path, *, um: float = 2.0, side: int = 64, **sections: dic
     folder.mkdir(exist_ok=True)
     yaml.dump(values, folder / "params.yaml")
     params = load_params(folder / "params.yaml")
-    facts = {"architecture": {"encoder": "resnet18", "size": side}, "mean": [0.0] * 3, "std": [1.0] * 3}
+    channels = params.data.channels
+    facts = {"architecture": {"encoder": "resnet18", "size": side}}
+    facts |= {"mean": [0.0] * channels, "std": [1.0] * channels}
     classes = params.data.classes
     known = _rules(params, classes)
     trained = Trained(

@@ -126,6 +126,23 @@ def test_an_object_over_a_seam_of_windows_is_one(tmp_path, monkeypatch):
     assert (row["count"], row["area_um2"]) == (1, 400)
 
 
+@pytest.mark.parametrize("whole", [0, 2**24])
+def test_grey_images_have_objects_of_several_classes(tmp_path, monkeypatch, image, whole):
+    use(monkeypatch, dark_model(tmp_path / "grey", um=1.0, base="profiles/cells.yaml"))
+    monkeypatch.setattr(plan, "WHOLE", whole)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, image[..., 1])
+    asked = options(tmp_path / "out", organ="brain", source="EM", um=UM)
+    rows = one_slide.segment(path, asked)["rows"]
+    assert [(row["class"], row["count"]) for row in rows] == [
+        ("membrane", len(DISCS)),
+        ("mitochondrion", 0),
+        ("vesicle", 0),
+    ]
+    check_discs(objects_of(tmp_path / "out", "a"), DISCS, UM)
+    assert {row["uberon"] for row in rows} == {""}
+
+
 def test_memory_does_not_grow_with_the_slide(tmp_path, monkeypatch):
     """150,000 x 200,000 px, 90 GB at full resolution, with one disc of 1 mm on 4 mm of tissue."""
     full, centre = (150_000, 200_000), (75_300, 100_500)  # row first
