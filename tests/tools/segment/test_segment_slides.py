@@ -48,6 +48,15 @@ def test_a_thumbnail_and_a_photograph_of_the_label_are_no_levels(tmp_path, reade
         np.testing.assert_array_equal(found.read(1, 3, 7, 9, 10), smaller(NOISE, 4)[3:12, 7:17])
 
 
+@pytest.mark.parametrize(("kind", "levels"), [(0, 1), (1, 2)])
+def test_a_page_in_strips_is_a_level_where_it_says_so(tmp_path, kind, levels):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(NOISE, photometric="rgb", metadata=None)
+        file.write(smaller(NOISE, 4), photometric="rgb", metadata=None, subfiletype=kind)
+    with files.opened(tmp_path / "a.tif") as found:
+        assert found.levels == ((300, 400), (75, 100))[:levels]
+
+
 def test_smaller_copies_of_an_ome_tiff_are_levels(tmp_path):
     with files.opened(write_ome(tmp_path / "a.ome.tif", NOISE, 0.5)) as found:
         assert found.levels == ((300, 400), (150, 200), (75, 100))
