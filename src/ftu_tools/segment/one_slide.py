@@ -40,15 +40,16 @@ def segment(path: Path, options: Options) -> dict[str, Any]:
         tqdm.set_lock(RLock())
     model, _ = plan.loaded(options.model, options.device)
     try:
-        digest = _digest(path)
-        decisive = options._replace(model="", out=Path(), device="", quiet=False)
-        key = hashes.of([VERSION, digest, model.identity, list(map(str, decisive))])
-        if rows := _finished(kept / f"{name}.json", key, written.files(name, options)):
-            return {"rows": rows}
-        work = kept / name
-        work.mkdir(parents=True, exist_ok=True)
+        digest, work = _digest(path), kept / name
         with files.opened(path) as slide:
-            rows = _segment(slide, name, digest, options, work, key)
+            planned = plan.of(slide, options)
+            decisive = options._replace(model="", out=Path(), device="", quiet=False, um=planned.um[0])
+            decisive = [str(value) for value in (*decisive, planned.network_um)]
+            key = hashes.of([VERSION, digest, model.identity, decisive])
+            if rows := _finished(kept / f"{name}.json", key, written.files(name, options)):
+                return {"rows": rows}
+            work.mkdir(parents=True, exist_ok=True)
+            rows = _segment(slide, planned, name, digest, options, work, key)
         for row in rows:
             row["seconds"] = round(time.monotonic() - started, 1)
         with whole_file(kept / f"{name}.json") as temporary:
@@ -60,10 +61,9 @@ def segment(path: Path, options: Options) -> dict[str, Any]:
 
 
 def _segment(
-    slide: Slide, name: str, digest: str, options: Options, work: Path, key: str
+    slide: Slide, planned: Plan, name: str, digest: str, options: Options, work: Path, key: str
 ) -> list[dict[str, Any]]:
     model, _ = plan.loaded(options.model, options.device)
-    planned = plan.of(slide, options)
     afar = tissue.look(slide, find=options.find_tissue)
     if not afar.mask.any():
         raise InputError(f"{slide.path}: holds no tissue; --no-tissue takes all of it for tissue")
