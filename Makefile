@@ -161,6 +161,19 @@ export CLAIMS ?=
 effects: env ## what each change of parameters brings, in paired differences: EFFECTS=file SEEDS="42 43 44" SET="..." PART=test CLAIMS=em-ssl
 	PYTHONPATH=src python -m ftu_tools.studies.effects --seeds="$$SEEDS" --set="$$SET" --part="$$PART" --claims="$$CLAIMS" -- "$$EFFECTS"
 
+export IMAGES ?=
+export MODEL ?= .
+export ORGAN ?=
+export SOURCE ?=
+export UM ?=
+export OUT ?= results
+export WORKERS ?= 1
+
+.PHONY: segment
+segment: env ## your own slides with a trained model, for QuPath: IMAGES=dir ORGAN=kidney MODEL=. UM=0.25 OUT=results WORKERS=1
+	PYTHONPATH=src python -m ftu_tools.segment --model="$$MODEL" --organ="$$ORGAN" --source="$$SOURCE" --um="$$UM" \
+	  --out="$$OUT" --workers="$$WORKERS" -- "$$IMAGES"
+
 # Empty for the project as it lies here, the running Python, no name yet, and predict.device.
 export EXPERIMENT ?=
 export PYTHONS ?=

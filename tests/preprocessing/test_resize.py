@@ -81,6 +81,15 @@ def test_a_scale_that_is_more_than_1_3_times_off_is_said(side, warned):
     )
 
 
+def test_single_images_that_are_off_are_said_where_the_median_is_not():
+    sides = (3000, 3000, 3000, 900, 3600)
+    rows = [row(0.4, 3000), *(row(0.4, side, part="test") for side in sides)]
+    (sentence,) = resize.scale_warnings(resize.scale_table(rows, **FIXED))
+    assert sentence.startswith("prostate, HPA: the network sees single test images at 0.30 to 1.20 times")
+    within = [each for each in rows if each.img_height != 900]
+    assert resize.scale_warnings(resize.scale_table(within, **FIXED)) == []
+
+
 def test_microns_make_every_scale_the_same():
     rows = [row(0.4, 3000), row(0.4, 1000, part="test"), row(6.263, 160, part="test", source="Hubmap")]
     table = resize.scale_table(rows, **MICRONS)

@@ -64,6 +64,13 @@ def _runs_here(monkeypatch) -> None:
 
 
 @pytest.mark.usefixtures("_runs_here")
+def test_a_package_that_is_run_is_called_by_its_name(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["src/ftu_tools/segment/__main__.py"])
+    stage.run(lambda: "2 slides")
+    assert capsys.readouterr().err.startswith("segment: 2 slides, ")
+
+
+@pytest.mark.usefixtures("_runs_here")
 def test_a_run_counts_its_own_warnings(capsys) -> None:
     def refused() -> None:
         stage.warn("three")

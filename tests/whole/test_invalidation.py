@@ -45,6 +45,9 @@ EDITS = {
     "src/ftu_tools/doctor/doctor.py": set(),
     "src/ftu_tools/kaggle/bundle.py": set(),
     "src/ftu_tools/maintenance/prune_cache.py": set(),
+    "src/ftu_tools/segment/runs.py": set(),
+    "src/ftu_tools/segment/outputs/geojson.py": set(),
+    "src/ftu_tools/segment/slides/tiffs.py": set(),
     "src/ftu_tools/studies/table2_report.py": set(),
 }
 

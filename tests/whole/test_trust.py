@@ -131,7 +131,9 @@ HOSTILE = "$(shell touch canary)`touch canary`$$(touch canary)\"'; touch canary;
 KNOBS = re.findall(r"^export ([A-Z_]+) \?=", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("target", ["bundle", "table2", "effects", "bench", "test", "faults", "prune-cache"])
+@pytest.mark.parametrize(
+    "target", ["bundle", "table2", "effects", "segment", "bench", "test", "faults", "prune-cache"]
+)
 @pytest.mark.parametrize("way", ["command line", "environment"])
 def test_no_value_that_make_is_given_is_run(tmp_path, target, way):
     programs = tmp_path / ".venv/bin"

@@ -50,9 +50,14 @@ def find(mask: np.ndarray, value: int, connectivity: int) -> Components:
     ends[:, 0], ends[:, -1] = mask[:, 0] == value, mask[:, -1] == value
     np.not_equal(mask[:, 1:], mask[:, :-1], out=ends[:, 1:-1])
     starts, stops = np.flatnonzero(ends).reshape(-1, 2).T
-    labels, count = _labels(starts, stops, width + 1, 1 if connectivity == 8 else 0)
+    return joined(starts, stops, width + 1, connectivity)
+
+
+def joined(starts: np.ndarray, stops: np.ndarray, stride: int, connectivity: int) -> Components:
+    """The parts that runs in reading order form: of a mask that is too large to be held, all one needs."""
+    labels, count = _labels(starts, stops, stride, 1 if connectivity == 8 else 0)
     areas = np.bincount(labels, stops - starts, count).astype(np.int64)
-    return Components(starts, stops, width + 1, labels, areas)
+    return Components(starts, stops, stride, labels, areas)
 
 
 def running_sum(values: np.ndarray) -> np.ndarray:

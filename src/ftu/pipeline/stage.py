@@ -29,7 +29,8 @@ def run(main: Callable[[], str | None]) -> None:
     seconds; so does the end of the dvc that started it.
     """
     left_out = settle(main)
-    name, start, warned = Path(sys.argv[0]).stem, time.monotonic(), []
+    script, start, warned = Path(sys.argv[0]), time.monotonic(), []
+    name = script.parent.name if script.stem == "__main__" else script.stem  # of `python -m PACKAGE`
     _open_standard_files()
     signal.signal(signal.SIGTERM, _stop)
     end_when_told()

@@ -46,7 +46,7 @@ def scale_table(rows: Sequence[ImageRow], *, mode: str, side: int, microns: floa
     native_px and field_um are the images' longer side, network_um the um that one px of the network's input
     stands for (the geometric mean of both axes), detail the native px in each: below 1 the image is
     magnified. `against_train` is network_um over that of the organ's training images, nan where there are
-    none.
+    none; `against_train_min` and `_max` are those of the single images that are farthest off.
     """
     table = pd.DataFrame(_seen(row, mode=mode, side=side, microns=microns) for row in rows)
     seen = table.groupby(["organ", "data_source", "set"], as_index=False).agg(
@@ -55,23 +55,37 @@ def scale_table(rows: Sequence[ImageRow], *, mode: str, side: int, microns: floa
         native_px=("native_px", "median"),
         field_um=("field_um", "median"),
         network_um=("network_um", "median"),
+        against_train_min=("network_um", "min"),
+        against_train_max=("network_um", "max"),
         detail=("detail", "median"),
     )
     trained = table[table["set"] == "train"].groupby("organ")["network_um"].median()
-    seen["against_train"] = seen["network_um"] / seen["organ"].map(trained)
-    return seen.round(4)
+    scale = seen["organ"].map(trained)
+    extremes = {name: seen.pop(name) / scale for name in ("against_train_min", "against_train_max")}
+    return seen.assign(against_train=seen["network_um"] / scale, **extremes).round(4)
 
 
 def scale_warnings(table: pd.DataFrame) -> list[str]:
-    """A sentence for each organ and source that the network sees at another scale in test than in train."""
-    test = table[table["set"] == "test"]
-    ratio = test["against_train"]
-    odd = test[(ratio > TOLERATED) | (ratio < 1 / TOLERATED)]
-    return [
-        f"{row.organ}, {row.data_source}: the network sees {row.network_um:.2f} um/px in test images, "
-        f"{row.against_train:.2f} times what it learns from; see resize.mode"
-        for row in odd.itertuples()
-    ]
+    """A sentence for each organ and source that the network sees at another scale in test than in train: all
+    of its images by their median, or single ones."""
+    sentences = []
+    for row in table[table["set"] == "test"].to_dict("records"):
+        which = f"{row['organ']}, {row['data_source']}: the network sees"
+        if _off(row["against_train"]):
+            sentences.append(
+                f"{which} {row['network_um']:.2f} um/px in test images, {row['against_train']:.2f} times "
+                "what it learns from; see resize.mode"
+            )
+        elif _off(row["against_train_min"]) or _off(row["against_train_max"]):
+            sentences.append(
+                f"{which} single test images at {row['against_train_min']:.2f} to "
+                f"{row['against_train_max']:.2f} times the scale that it learns from; see resize.mode"
+            )
+    return sentences
+
+
+def _off(ratio: float) -> bool:
+    return ratio > TOLERATED or ratio < 1 / TOLERATED
 
 
 def _seen(row: ImageRow, *, mode: str, side: int, microns: float) -> dict:
