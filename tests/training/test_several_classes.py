@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ftu.errors import InputError
 from ftu.files import png
 from ftu.networks.common import build, contract, first_weights, standardize
-from ftu.networks.common.contract import Probabilities, Segmentation
+from ftu.networks.common.contract import Probabilities, Segmentation, pad_to_stride
 from ftu.networks.encoder_decoder.encoders import build_encoder
 from ftu.networks.encoder_decoder.segmenter import build_segmenter
 from ftu.pipeline.params import load_params
@@ -111,7 +111,7 @@ def test_every_network_takes_grey_and_gives_classes(encoder, decoder, channels, 
     how = {"encoder": encoder, "decoder": decoder, "width": 8, "fuse": "conv1x1", "size": 64}
     network = build_segmenter(**how, channels=channels, outputs=outputs).eval()
     images = torch.randn(2, channels, 64, 64)
-    logits, aux, _ = network(images)
+    logits, aux, *_ = network(images)
     assert logits.shape == (2, outputs, 64, 64)
     assert [each.shape[1] for each in aux] == [outputs] * 4
     found = Probabilities(network)(images)
@@ -144,6 +144,7 @@ class Given(torch.nn.Module):
     """A network whose logits are the images."""
 
     outputs = 4
+    encoder = SimpleNamespace(pad=pad_to_stride)
 
     def forward(self, images):
         return Segmentation(images, [images] * 4)

@@ -17,15 +17,15 @@ from ftu.pipeline.sections.fields import (
     Share,
     Text,
 )
-from ftu.pipeline.sections.networks import EncoderDecoder, Model
+from ftu.pipeline.sections.networks import PRETRAINED, Model, MsTwins
 
 
 class Scheduler(Section):
-    kind: Literal["plateau", "cosine", "onecycle"]
+    kind: Literal["plateau", "cosine", "onecycle", "poly"]
     """How the learning rate changes."""
     min_lr: Positive
-    """cosine and onecycle: where it ends (onecycle: times `lr_decoder` for the decoder). plateau: below it
-    the rate does not fall."""
+    """cosine, poly and onecycle: where it ends (onecycle: times `lr_decoder` for the decoder). plateau: below
+    it the rate does not fall."""
     factor: Annotated[float, Field(gt=0, lt=1)]
     """plateau: the rate is multiplied by it when the main validation loss has not fallen by `threshold` for
     more than `patience` epochs."""
@@ -75,11 +75,10 @@ class Loss(Section):
     lovasz: NotNegative
     """Lovasz hinge of each image."""
 
-    @model_validator(mode="after")
-    def _something_is_learnt(self) -> Self:
-        if not any((self.bce, self.dice, self.focal, self.lovasz)):
-            raise ValueError("every term has weight 0: nothing would be learnt; give one a weight")
-        return self
+    @property
+    def counts(self) -> bool:
+        """Whether any term has a weight."""
+        return any((self.bce, self.dice, self.focal, self.lovasz))
 
 
 class Train(Section):
@@ -87,8 +86,11 @@ class Train(Section):
 
     model: Model
     weights: Annotated[PathText, Field(min_length=1)]
-    """The encoder's first weights: `none`, `imagenet` (family encoder_decoder), or the path of a file, which
-    has to fit."""
+    """The encoder's first weights: `none`, `imagenet` (families encoder_decoder and ms_twins), or the path of
+    a file, which has to fit."""
+    weights_parts: Literal["all", "mlp_only"]
+    """What of them is taken. `mlp_only`: those of MLP layers, as in the third paper (family ms_twins); the
+    rest begins at random."""
     seed: Seed
     """First weights, order of images, augmentation."""
     epochs: Annotated[int, Field(ge=2)]
@@ -136,9 +138,10 @@ class Train(Section):
     balance: Literal["none", "organ", "foreground"]
     """`none`: an epoch shows each image once. `organ`: as many draws, each organ as often as the others.
     `foreground`: where `resize.mode` is `microns`, every second window is laid over foreground."""
-    aux_loss: Literal["none", "single", "switched"]
+    aux_loss: Literal["none", "single", "switched", "cascade"]
     """The loss schedule. `single`: an auxiliary loss on the first of `aux_blocks`. `switched`: then on
-    the second, from `switch_epoch` on."""
+    the second, from `switch_epoch` on. `cascade`: on each of four predictions, weighted by the errors of the
+    coarser one (family ms_twins: [ms-twins.md](ms-twins.md)); every term of `loss` may then be 0."""
     aux_source: Literal["map", "serial"]
     """What of a block the auxiliary loss reads. `map`: the map that the decoder sees. `serial`: the end of
     its serial block, which differs for `coat_*` with parallel blocks; elsewhere the two are the same."""
@@ -147,9 +150,12 @@ class Train(Section):
     [models.md](models.md))."""
     aux_weight: NotNegative
     """Weight of the auxiliary loss beside the main one."""
+    contrast_weight: Share
+    """cascade: weight of the overlap of predictions of different classes; 0: none."""
     aux_target: Literal["exact", "area", "nearest"]
-    """The mask at a block's stride. `exact`: the pixel at the middle of each cell. `area`: the share of
-    foreground. `nearest`: the top left pixel, as in the authors' code, which shifts it by half a cell."""
+    """The mask at the stride of a block, or of a level of the cascade. `exact`: the pixel at the middle of
+    each cell. `area`: the share of foreground. `nearest`: the top left pixel, as in the authors' code, which
+    shifts it by half a cell."""
     switch_epoch: int
     """The first epoch of the second phase, counted from 0; in 1 to `epochs` - 1."""
     restart_at_switch: bool
@@ -190,11 +196,33 @@ class Train(Section):
 
     @model_validator(mode="after")
     def _weights_are_there(self) -> Self:
-        if self.weights == "imagenet" and not isinstance(self.model, EncoderDecoder):
+        if self.weights == "imagenet" and not isinstance(self.model, PRETRAINED):
             raise ValueError(
                 f"weights imagenet: nobody trained {self.model.encoder} of family {self.model.family} on it; "
                 "use none, or the path of a file"
             )
+        if self.weights_parts == "mlp_only" and not isinstance(self.model, MsTwins):
+            raise ValueError(
+                f"weights_parts mlp_only is of model.family ms_twins, not {self.model.family}; use all"
+            )
+        if self.weights_parts == "mlp_only" and self.weights == "none":
+            raise ValueError(
+                "weights_parts mlp_only, and weights none has no parts; use all, or weights imagenet"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_loss_is_of_what_there_is(self) -> Self:
+        cascade = self.aux_loss == "cascade"
+        if cascade and not (isinstance(self.model, MsTwins) and self.model.cascade == "residual"):
+            of = getattr(self.model, "cascade", None)
+            raise ValueError(
+                f"aux_loss cascade needs predictions at four levels, and model.family {self.model.family}"
+                f"{f' with cascade {of}' if of else ''} has one; use none, single or switched, or "
+                "family ms_twins with cascade residual"
+            )
+        if not cascade and not self.loss.counts:
+            raise ValueError("loss: every term has weight 0: nothing would be learnt; give one a weight")
         return self
 
     @model_validator(mode="after")
