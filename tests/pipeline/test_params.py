@@ -45,6 +45,7 @@ def parsed(text: str) -> dict[str, Any]:
 
 
 EPOCHS = read(ROOT / "params.yaml")["train"]["epochs"]
+ORDER = read(ROOT / "params.yaml")["augment"]["order"]
 
 
 def keys(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -503,6 +504,11 @@ def test_what_inference_cannot_do_is_refused(tmp_path, changes, said):
         ({"train.balance": "foreground"}, "train.balance foreground lays windows over masks"),
         ({"augment.scale_window": [0.5, 2.0]}, "augment.scale_window [0.5, 2.0] needs resize.mode microns"),
         ({"augment.scale_window": [2.0, 0.5]}, "scale_window must be [smallest, largest]"),
+        ({"augment.gamma_range": [1.5, 0.7]}, "augment: gamma_range must be [smallest, largest]"),
+        ({"augment.low_resolution_scale": [0.5, 2.0]}, "low_resolution_scale [0.5, 2.0] would enlarge"),
+        ({"augment.order": ["flip", "crop"]}, "augment: order leaves out rotate, scale, distort, low_res"),
+        ({"augment.order": [*ORDER, "crop"]}, "augment: order names crop twice; name each once"),
+        ({"augment.order": ["shear"]}, "augment.order.0: Input should be 'crop', 'flip'"),
         ({"train.recompute": True, "train.compile": True}, "recompute and compile do not work together"),
         ({"train.lr_decoder": 1e-4}, "above lr x lr_decoder"),
     ],

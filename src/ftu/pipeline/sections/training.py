@@ -1,6 +1,6 @@
 """The training of a network, and the augmentation of its images."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -245,11 +245,28 @@ class Train(Section):
         return self
 
 
+Change = Literal[
+    "crop", "flip", "rotate", "scale", "distort", "low_resolution", "contrast", "hue", "gamma", "noise",
+    "blur",
+]  # fmt: skip
+
+
+RANGES = (
+    "scale_window", "rotate_scale", "scale_range", "low_resolution_scale", "noise_std", "gamma_range",
+    "blur_sigma",
+)  # fmt: skip
+
+
 class Augment(Section):
     """Random changes of training images."""
 
+    order: list[Change]
+    """In which order they are made: every one of them, once. `colour: multiplicative` makes its changes of
+    colour at the end."""
     flip: Share
     """Probability of each: horizontal flip, vertical flip, transpose, quarter turns."""
+    turns: bool
+    """flip: also transpose and quarter turns, for images without an upper side."""
     crop: Share
     """Probability of a random crop."""
     crop_scale: Annotated[float, Field(gt=0, le=1)]
@@ -263,8 +280,16 @@ class Augment(Section):
     """Largest angle to either side, in degrees."""
     rotate_scale: Annotated[list[Scaling], Field(min_length=2, max_length=2)]
     """Smallest and largest factor of scaling, one for both axes, drawn log-uniformly."""
+    scale: Share
+    """Probability of scaling alone."""
+    scale_range: Annotated[list[Scaling], Field(min_length=2, max_length=2)]
+    """Its smallest and largest factor, as of `rotate_scale`."""
     distort: Share
     """Probability of a distortion: elastic or of a grid, each as often."""
+    low_resolution: Share
+    """Probability of a loss of resolution: the image is shrunk, and enlarged again."""
+    low_resolution_scale: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    """Smallest and largest factor by which it is shrunk, up to 1."""
     colour: Literal["multiplicative", "additive"]
     """`multiplicative`: colours times factors, as in the authors' code; black stays black. `additive`:
     amounts are added, and pale tissue is often clipped."""
@@ -288,6 +313,14 @@ class Augment(Section):
     noise_std: Annotated[list[Share], Field(min_length=2, max_length=2)]
     """additive: smallest and largest standard deviation of the noise, as shares of the full range."""
 
+    gamma: Share
+    """Probability of raising values, as shares of the full range, to a power."""
+    gamma_range: Annotated[list[Scaling], Field(min_length=2, max_length=2)]
+    """Smallest and largest power; above 1 the image gets darker."""
+    blur: Share
+    """Probability of a Gaussian blur."""
+    blur_sigma: Annotated[list[NotNegative], Field(min_length=2, max_length=2)]
+    """px: its smallest and largest standard deviation."""
     match: Share
     """Probability of giving an image the grey levels of `stain.target`, whose kind is `source`."""
     stain: Share
@@ -295,8 +328,21 @@ class Augment(Section):
 
     @model_validator(mode="after")
     def _ranges_rise(self) -> Self:
-        ranges = {name: getattr(self, name) for name in ("scale_window", "rotate_scale", "noise_std")}
-        for name, (low, high) in ranges.items():
+        for name in RANGES:
+            low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} must be [smallest, largest], got [{low}, {high}]")
+        if self.low_resolution_scale[1] > 1:
+            raise ValueError(
+                f"low_resolution_scale {self.low_resolution_scale} would enlarge; end it at 1 or below"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_change_has_its_place(self) -> Self:
+        known = get_args(Change)
+        if missing := [name for name in known if name not in self.order]:
+            raise ValueError(f"order leaves out {', '.join(missing)}; name each of {', '.join(known)} once")
+        if twice := sorted({name for name in self.order if self.order.count(name) > 1}):
+            raise ValueError(f"order names {', '.join(twice)} twice; name each once")
         return self
