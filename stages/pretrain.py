@@ -49,7 +49,9 @@ def pretrain(number: int, params: Params) -> str:
         rounds.try_step()
     devices.fix_randomness(seed, params.train.threads, params.train.device)
     first = {"encoder": model.encoder, "weights": params.train.weights}
-    network, source = fold.network(architecture, **first, aux_source=params.train.aux_source)
+    network, source = fold.network(
+        architecture, **first, aux_source=params.train.aux_source, parts=params.train.weights_parts
+    )
     for key, step in chosen.items():
         frozen.freeze(network, step.freeze, f"{key}.freeze")
         reached = steps.reached(step.model_dump()["terms"], params.pretrain.reconstruct)

@@ -44,7 +44,9 @@ def train(number: int, params: Params) -> str:
     rounds.try_step()
     devices.fix_randomness(settings.seed, settings.threads, settings.device)
     first = {"encoder": settings.model.encoder, "weights": settings.weights}
-    model, source = fold.network(architecture, **first, aux_source=settings.aux_source)
+    model, source = fold.network(
+        architecture, **first, aux_source=settings.aux_source, parts=settings.weights_parts
+    )
     before = kept.take_over(model, paths.pretrained(number)) if params.pretrain.steps else {}
     frozen.freeze(model, settings.freeze)
     frozen.check_learning(model, frozen.OF_MASKS)
@@ -87,7 +89,8 @@ def train(number: int, params: Params) -> str:
     key = resume.run_key(files, fold=number, params=values, weights=source, pretrained=before)
     blocks, switch = settings.aux_blocks, settings.switch_epoch
     main = settings.loss.model_dump()
-    schedule = schedules.choose(settings.aux_loss, blocks, settings.aux_weight, switch, main)
+    numbers = (settings.aux_weight, switch, main, settings.contrast_weight)
+    schedule = schedules.choose(settings.aux_loss, blocks, *numbers)
     state = resume.StateFile(paths.state(number, key), writes=accelerator.is_main_process)
     with state.held(), explain_out_of_memory(settings.batch_size, side, rounds.smaller):
         steps = samples[0].drawn // settings.batch_size

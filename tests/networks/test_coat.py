@@ -128,7 +128,7 @@ def test_images_are_padded_to_64_and_so_are_masks(plus1):
     assert [each.shape[-1] for each in output.aux_logits] == [32, 16, 8, 4]
     mask = (torch.arange(80) >= 64).float().expand(1, 1, 80, 80)
     sure = torch.where(torch.arange(4) >= 2, 50.0, -50.0).expand(1, 1, 4, 4)  # columns 0, 32, 64, 96 of 128
-    assert aux_loss(sure, mask, plus1.encoder.stride) < 1e-6
+    assert aux_loss(sure, mask, plus1.encoder.pad) < 1e-6
 
 
 def test_the_decoder_reads_all_five_maps_and_the_auxiliary_heads_four(plus1):

@@ -14,7 +14,15 @@ from ftu.errors import InputError
 from ftu.pipeline.params import RENAMED, Params, load_params
 from ftu.pipeline.sections.data import Sample
 from ftu.pipeline.sections.fields import Section
-from ftu.pipeline.sections.networks import FAMILIES, EncoderDecoder, Family, Model, Unet, Unetr
+from ftu.pipeline.sections.networks import (
+    FAMILIES,
+    EncoderDecoder,
+    Family,
+    Model,
+    MsTwins,
+    Unet,
+    Unetr,
+)
 from ftu.pipeline.sections.prediction import Predict
 from ftu.pipeline.sections.preprocessing import Stain, StainTarget
 from ftu.pipeline.sections.pretraining import Step
@@ -37,6 +45,7 @@ def parsed(text: str) -> dict[str, Any]:
 
 
 EPOCHS = read(ROOT / "params.yaml")["train"]["epochs"]
+ORDER = read(ROOT / "params.yaml")["augment"]["order"]
 
 
 def keys(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -119,6 +128,10 @@ def test_parameters_cannot_be_changed():
         (Unet, "fuse", "networks.unet.decoders", "WEIGHED", set()),
         (Unetr, "encoder", "networks.unetr.segmenter", "ENCODERS", set()),
         (Unetr, "decoder", "networks.unetr.segmenter", "DECODERS", set()),
+        (MsTwins, "encoder", "networks.ms_twins.twins", "ENCODERS", set()),
+        (MsTwins, "decoder", "networks.ms_twins.segmenter", "DECODERS", set()),
+        (MsTwins, "fuse", "networks.ms_twins.segmenter", "FUSED", set()),
+        (MsTwins, "cascade", "networks.ms_twins.segmenter", "LEVELS", set()),
         (Unet, "norm", "networks.common.convolutions", "NORMS", set()),
         (Unet, "activation", "networks.common.convolutions", "ACTIVATIONS", set()),
         (Unet, "dropout", "networks.common.convolutions", "DROPOUTS", set()),
@@ -195,7 +208,7 @@ def test_an_id_is_text_because_zeros_in_front_count(tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "options"),
     [
-        ("train.aux_loss", "swiched", "'none', 'single' or 'switched'"),
+        ("train.aux_loss", "swiched", "'none', 'single', 'switched' or 'cascade'"),
         ("train.model.decoder", "unet++", "'unet', 'deeplabv3plus' or 'daformer'"),
         ("predict.tta", "d8", "'none', 'flips', 'd4', 'flips_scales' or 'd4_scales'"),
         ("stain.backend", "Exact", "'exact', 'staintools', 'histogram', 'clahe' or 'none'"),
@@ -374,6 +387,39 @@ def test_nobody_has_imagenet_weights_of_the_second_papers_networks(tmp_path):
     load_params(changed(tmp_path, "train.weights", "none", path))
 
 
+TWINS = {"family": "ms_twins", "encoder": "tu-twins_svt_small", "decoder": "mstwins"}
+TWINS |= {"fuse": "ms_fif", "cascade": "residual", "drop_path": 0.0}
+CASCADE = {"train.model": TWINS, "train.aux_loss": "cascade"}
+NO_LOSS = {f"train.loss.{term}": 0.0 for term in ("bce", "dice", "focal", "lovasz")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (CASCADE | NO_LOSS, ""),
+        (CASCADE | {"train.weights": "imagenet", "train.weights_parts": "mlp_only"}, ""),
+        (CASCADE | {"train.weights": "twins.pth", "train.weights_parts": "mlp_only"}, ""),
+        ({"train.model": TWINS | {"cascade": "none"}, "train.aux_loss": "single"}, ""),
+        ({"train.aux_loss": "cascade"}, "model.family encoder_decoder has one; use none, single or switched"),
+        (CASCADE | {"train.model": TWINS | {"cascade": "none"}}, "ms_twins with cascade none has one"),
+        (CASCADE | {"train.aux_loss": "none"} | NO_LOSS, "train: loss: every term has weight 0"),
+        (CASCADE | {"train.weights_parts": "mlp_only"}, "weights none has no parts; use all"),
+        ({"train.weights": "imagenet", "train.weights_parts": "mlp_only"}, "of model.family ms_twins, not"),
+        (
+            CASCADE | {"train.contrast_weight": 1.5},
+            "train.contrast_weight: Input should be less than or equal",
+        ),
+        (CASCADE | {"train.model": TWINS | {"width": 8}}, "train.model.width: Extra"),
+    ],
+    ids=str,
+)
+def test_a_cascade_is_of_the_network_that_has_one(tmp_path, changes, said):
+    path = ROOT / "params.yaml"
+    for key, value in changes.items():
+        path = changed(tmp_path, key, value, path)
+    refused(path, said) if said else load_params(path)
+
+
 def test_every_mistake_is_told_at_once(tmp_path):
     path = changed(tmp_path, "train.aux_loss", "both")
     path.write_text(path.read_text().replace("epochs:", "epoch:"))
@@ -453,11 +499,16 @@ def test_what_inference_cannot_do_is_refused(tmp_path, changes, said):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train.loss.bce": 0.0}, "train.loss: every term has weight 0"),
+        ({"train.loss.bce": 0.0}, "train: loss: every term has weight 0"),
         ({"train.organ_weights": {"liver": 1.0}}, "train.organ_weights: liver is not in data.organs"),
         ({"train.balance": "foreground"}, "train.balance foreground lays windows over masks"),
         ({"augment.scale_window": [0.5, 2.0]}, "augment.scale_window [0.5, 2.0] needs resize.mode microns"),
         ({"augment.scale_window": [2.0, 0.5]}, "scale_window must be [smallest, largest]"),
+        ({"augment.gamma_range": [1.5, 0.7]}, "augment: gamma_range must be [smallest, largest]"),
+        ({"augment.low_resolution_scale": [0.5, 2.0]}, "low_resolution_scale [0.5, 2.0] would enlarge"),
+        ({"augment.order": ["flip", "crop"]}, "augment: order leaves out rotate, scale, distort, low_res"),
+        ({"augment.order": [*ORDER, "crop"]}, "augment: order names crop twice; name each once"),
+        ({"augment.order": ["shear"]}, "augment.order.0: Input should be 'crop', 'flip'"),
         ({"train.recompute": True, "train.compile": True}, "recompute and compile do not work together"),
         ({"train.lr_decoder": 1e-4}, "above lr x lr_decoder"),
     ],

@@ -18,16 +18,15 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from ftu.files import png
-from ftu.files.limits import COARSEST_STRIDE
 from ftu.networks.common import devices
-from ftu.networks.common.contract import Segmenter
+from ftu.networks.common.contract import Segmenter, pad_to_stride
 from ftu.networks.encoder_decoder.daformer import DaFormerDecoder, daformer_head
 from ftu.networks.encoder_decoder.encoders import Encoder
 from ftu.networks.encoder_decoder.segmenter import LastBlocks, build_segmenter
 from ftu.training import loop
 from ftu.training.accelerator import Precision, accelerate
 from ftu.training.losses import schedules
-from ftu.training.losses.terms import aux_target, bce
+from ftu.training.losses.terms import Padding, aux_target, bce
 from ftu.training.run import Row, Run
 from ftu.training.samples import Samples, batches
 
@@ -172,6 +171,7 @@ def prepare(
     switch_epoch: int | None = None,
     scheduler: dict[str, Any] | None = None,
     main: Mapping[str, float] = BCE,
+    contrast: float = 0.0,
     importance: Mapping[str, float] | None = None,
     shares: Mapping[str, float] | None = None,
     **changes: Any,
@@ -207,12 +207,13 @@ def prepare(
         scheduler=PLATEAU | (scheduler or {}),
         **(settings | changes),
     )
-    return Toy(run, loaders, schedules.choose(aux_loss, blocks, weight, switch, main), patience)
+    weights_at = schedules.choose(aux_loss, blocks, weight, switch, main, contrast)
+    return Toy(run, loaders, weights_at, patience)
 
 
-def aux_loss(logits: Tensor, masks: Tensor, stride: int = COARSEST_STRIDE, target: str = "exact") -> Tensor:
+def aux_loss(logits: Tensor, masks: Tensor, pad: Padding = pad_to_stride, target: str = "exact") -> Tensor:
     """The loss of an auxiliary head: BCE against the masks at its size."""
-    return bce(logits, aux_target(masks, logits.shape, target, stride))
+    return bce(logits, aux_target(masks, logits.shape, target, pad))
 
 
 def train(folder: Path, aux_loss: str = "none", **settings: Any) -> Toy:

@@ -23,7 +23,11 @@ BASE = {
 }  # fmt: skip
 
 
-FEW = {"table2": ["Segformer"], "em-networks": ["Attention U-Net", "YNETR Mini"]}  # all would take long
+FEW = {
+    "table2": ["Segformer"],
+    "em-networks": ["Attention U-Net", "YNETR Mini"],
+    "ms-twins": ["MS-Twins small"],
+}  # all would take long
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +39,11 @@ def rows() -> dict[str, dict[str, Any]]:
 
 
 def test_networks_are_counted_for_their_papers_images(rows):
-    assert list(rows) == ["Segformer", "Attention U-Net", "YNETR Mini"]
+    assert list(rows) == ["Segformer", "Attention U-Net", "YNETR Mini", "MS-Twins small"]
     counts = [[row[key] for key in ("parameters", "buffers", "side", "channels")] for row in rows.values()]
-    assert counts[1:] == [[1_985_061, 0, 256, 1], [10_266_817, 7_424, 256, 1]]
+    assert counts[1:3] == [[1_985_061, 0, 256, 1], [10_266_817, 7_424, 256, 1]]
+    assert counts[3] == [33_934_340, 2_240, 224, 1]
+    assert rows["MS-Twins small"]["weights_licence"] == "apache-2.0"
     assert counts[0][2:] == [768, 3]
     assert counts[0][0] + rows["Segformer"]["auxiliary"] == 24_938_120  # docs/models.md
 
@@ -48,13 +54,24 @@ def test_docs_models_has_the_second_papers_table():
     }
     text = (ROOT / "docs/models.md").read_text(encoding="utf-8")
     for name, row in GRIDS["em-networks"].items():
-        architecture = build.described(row.model.model_dump(), size=256, channels=1, classes=1)
+        model: Any = row.model
+        architecture = build.described(model.model_dump(), size=256, channels=1, classes=1)
         found = networks.numbers(networks.bare(architecture))
-        model = row.model
         values = (
-            f"{model.norm} | {model.activation} | {model.dropout} | {found.parameters:,} | {found.buffers:,}"  # pyright: ignore
+            f"{model.norm} | {model.activation} | {model.dropout} | {found.parameters:,} | {found.buffers:,}"
         )
         assert f"| {name} | `{model.encoder}` | {model.decoder} | {model.width} | {values} |" in text
+
+
+def test_docs_models_has_the_third_papers_table():
+    text = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    for name, row in GRIDS["ms-twins"].items():
+        model: Any = row.model
+        architecture = build.described(model.model_dump(), size=224, channels=1, classes=1)
+        found = networks.numbers(networks.bare(architecture))
+        values = f"{model.fuse} | {model.cascade} | {found.parameters:,} | {found.buffers:,}"
+        cost = f"{networks.gmac(architecture, 224):.1f}"
+        assert f"| {name} | `{model.encoder}` | {values} | {cost} |" in text
 
 
 def test_multiplications_are_those_of_each_layer_by_hand():

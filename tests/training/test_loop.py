@@ -14,7 +14,7 @@ import toy
 from ftu.errors import InputError
 from ftu.masks import metrics
 from ftu.networks.common import devices
-from ftu.networks.common.contract import Segmentation
+from ftu.networks.common.contract import Segmentation, pad_to_stride
 from ftu.training import accelerator, loop
 from ftu.training.checkpoints import Checkpoints
 from ftu.training.losses.schedules import AUX_TERMS, MAIN_TERMS
@@ -191,6 +191,7 @@ class Given(nn.Module):
     """A network whose logits are the images' first channel."""
 
     outputs = 1
+    encoder = SimpleNamespace(pad=pad_to_stride)
 
     def forward(self, images):
         return Segmentation(images[:, :1], [images[:, :1]] * 4)

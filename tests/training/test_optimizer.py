@@ -48,7 +48,9 @@ def test_params_name_the_schedulers_that_there_are():
     assert set(get_args(Scheduler.model_fields["kind"].annotation)) == set(SCHEDULERS)
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("plateau", True), ("cosine", False), ("onecycle", False)])
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("plateau", True), ("cosine", False), ("onecycle", False), ("poly", False)]
+)
 def test_plateau_alone_waits_for_the_epoch(kind, expected):
     assert by_epoch(scheduled(kind, 8)[1]) is expected
 
@@ -156,6 +158,28 @@ def test_cosine_is_half_way_after_half_of_the_steps():
     assert found[2] == pytest.approx(5.5e-4, rel=1e-9)
 
 
+def test_poly_falls_by_its_power_to_min_lr_and_stays_there():
+    found = rates("poly", 4)
+    shares = [(rate - MIN_LR) / (LR - MIN_LR) for rate in found]
+    assert shares == pytest.approx([1, 0.75**0.9, 0.5**0.9, 0.25**0.9, 0], abs=1e-9)
+    optimizer, scheduler = scheduled("poly", 1)
+    for _ in range(3):
+        optimizer.step()
+        scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(MIN_LR)
+
+
+def test_poly_begins_each_group_at_its_own_rate_and_ends_all_at_min_lr():
+    parts = nn.ModuleDict({"encoder": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
+    optimizer = build_optimizer(parts, lr=LR, weight_decay=0.0, decay_norms=True, lr_decoder=10.0)
+    scheduler = build_scheduler(optimizer, 2, kind="poly", **NUMBERS)
+    assert sorted(group["lr"] for group in optimizer.param_groups) == pytest.approx([LR, 10 * LR])
+    for _ in range(2):
+        optimizer.step()
+        scheduler.step()
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([MIN_LR] * 2)
+
+
 @given(st.integers(20, 300), st.floats(0.1, 0.7))
 def test_onecycle_rises_from_a_25th_to_the_rate_and_falls_to_min_lr_in_the_last_step(steps, warmup):
     found = rates("onecycle", steps, warmup=warmup)[:steps]
@@ -196,7 +220,7 @@ def test_two_steps_are_a_rise():
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize(("kind", "last"), [("onecycle", MIN_LR), ("cosine", None)])
+@pytest.mark.parametrize(("kind", "last"), [("onecycle", MIN_LR), ("poly", None), ("cosine", None)])
 def test_a_run_steps_its_scheduler_once_for_each_step_of_the_optimiser(squares, kind, last, accumulate):
     scheduler = NUMBERS | {"kind": kind}
     made = prepare(squares, network=toy.plain, epochs=5, accumulate=accumulate, scheduler=scheduler)

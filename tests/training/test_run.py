@@ -25,6 +25,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "plateau": {"scheduler": {"kind": "plateau", "patience": 0, "threshold": 10.0}, "ema": 0.9},
     "cosine": {"scheduler": {"kind": "cosine"}, "ema": 0.9},
     "onecycle": {"scheduler": {"kind": "onecycle"}, "ema": 0.9},
+    "poly": {"scheduler": {"kind": "poly"}, "ema": 0.9},
     "restarted plateau": {"scheduler": {"kind": "plateau", "patience": 0, "threshold": 10.0}, **RESTARTED},
     "restarted cosine": {"scheduler": {"kind": "cosine"}, "ema": 0.9, **RESTARTED},
     "restarted onecycle": {"scheduler": {"kind": "onecycle"}, **RESTARTED},

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import toy
+from augmented import PLAIN
 from ftu.errors import InputError
 from ftu.files import png
 from ftu.networks.common.standardize import MEAN, STD, image_tensor
@@ -23,7 +24,7 @@ from ftu.training.samples import Samples, TrainBatches, ValidBatches, batches, l
 
 SIZE, COUNT = 32, 6
 IDS = [f"{number:05}" for number in range(COUNT)]
-AUGMENT = {
+AUGMENT = PLAIN | {
     "flip": 0.5,
     "crop": 0.5,
     "crop_scale": 0.5,

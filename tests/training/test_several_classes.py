@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from augmented import PLAIN
 from ftu.errors import InputError
 from ftu.files import png
 from ftu.networks.common import build, contract, first_weights, standardize
-from ftu.networks.common.contract import Probabilities, Segmentation
+from ftu.networks.common.contract import Probabilities, Segmentation, pad_to_stride
 from ftu.networks.encoder_decoder.encoders import build_encoder
 from ftu.networks.encoder_decoder.segmenter import build_segmenter
 from ftu.pipeline.params import load_params
@@ -111,7 +112,7 @@ def test_every_network_takes_grey_and_gives_classes(encoder, decoder, channels, 
     how = {"encoder": encoder, "decoder": decoder, "width": 8, "fuse": "conv1x1", "size": 64}
     network = build_segmenter(**how, channels=channels, outputs=outputs).eval()
     images = torch.randn(2, channels, 64, 64)
-    logits, aux, _ = network(images)
+    logits, aux, *_ = network(images)
     assert logits.shape == (2, outputs, 64, 64)
     assert [each.shape[1] for each in aux] == [outputs] * 4
     found = Probabilities(network)(images)
@@ -144,6 +145,7 @@ class Given(torch.nn.Module):
     """A network whose logits are the images."""
 
     outputs = 4
+    encoder = SimpleNamespace(pad=pad_to_stride)
 
     def forward(self, images):
         return Segmentation(images, [images] * 4)
@@ -163,7 +165,7 @@ def test_validation_is_the_mean_over_classes_of_dice_by_image():
     assert row["valid_main"] == pytest.approx(F.cross_entropy(logits, masks[:, 0].long()).item(), abs=1e-6)
 
 
-AUGMENT: dict[str, Any] = {
+AUGMENT: dict[str, Any] = PLAIN | {
     "flip": 0.5, "crop": 1.0, "crop_scale": 0.5, "scale_window": [0.8, 1.25], "rotate": 1.0,
     "rotate_degrees": 45, "rotate_scale": [0.7, 1.4], "distort": 1.0, "colour_picks": 3, "contrast": 1.0,
     "contrast_limit": 0.2, "hue": 0.0, "hue_limit": 0.1, "noise": 1.0, "noise_limit": 0.05,
@@ -177,7 +179,7 @@ def test_augmented_grey_stays_grey_and_labels_stay_labels(seed, colour):
     rng = np.random.default_rng(seed)
     mask = rng.choice(np.array([0, 1, 3, 6], np.uint8), (40, 52))
     image = rng.integers(0, 256, (40, 52, 1), np.uint8)
-    augment = augmentation(32, windows=True, colour=colour, channels=1, **AUGMENT)
+    augment = augmentation(32, windows=True, channels=1, **AUGMENT | {"colour": colour})
     shown, labels = augment(image, mask, seed)
     assert (shown.shape, shown.dtype, labels.shape) == ((32, 32, 1), np.uint8, (32, 32))
     assert set(np.unique(labels)) <= {0, 1, 3, 6}

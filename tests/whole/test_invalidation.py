@@ -29,6 +29,7 @@ EDITS = {
     "src/ftu/networks/another/segmenter.py": set(),  # a family that the parameters do not name
     "src/ftu/networks/unet/segmenter.py": set(),
     "src/ftu/networks/unetr/segmenter.py": set(),
+    "src/ftu/networks/ms_twins/segmenter.py": set(),
     "src/ftu/training/loop.py": TRAINED,
     "src/ftu/training/augmentation/compose.py": TRAINED,
     "src/ftu/training/losses/terms.py": TRAINED,

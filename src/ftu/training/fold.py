@@ -76,11 +76,11 @@ def test_images_matched(file: Path, match: bool) -> int:
 
 
 def network(
-    architecture: dict[str, Any], *, encoder: str, weights: str, aux_source: AuxSource
+    architecture: dict[str, Any], *, encoder: str, weights: str, aux_source: AuxSource, parts: str = "all"
 ) -> tuple[Segmenter, dict[str, str]]:
-    """The network with its encoder's first weights, and where these come from."""
+    """The network with `parts` of its encoder's first weights, and where these come from."""
     model = build.build(architecture)
-    source = first_weights.load_encoder_weights(model.encoder, encoder, weights)
+    source = first_weights.load_encoder_weights(model.encoder, encoder, weights, parts)
     model.aux_source = aux_source
     return model, source
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import get_total_norm
 
-from ftu.networks.common.contract import BLOCKS, Segmenter, pad_to_stride
+from ftu.networks.common.contract import BLOCKS, Segmenter
 
 TERMS = tuple(f"gradient_{number}" for number in range(1, BLOCKS + 1))
 
@@ -30,7 +30,7 @@ def block_parameters(segmenter: Segmenter, size: int) -> list[list[nn.Parameter]
     numbers = [int(found[1]) if (found := NUMBERED.match(name)) else 0 for name in names]
     was_training = encoder.training
     image = torch.zeros(1, encoder.inputs, size, size, device=parameters[0].device)
-    blocks = encoder.eval()(pad_to_stride(image, encoder.stride)).blocks
+    blocks = encoder.eval()(encoder.pad(image)).blocks
     for number, feature in enumerate(blocks, start=1):
         reaching = torch.autograd.grad(feature.sum(), parameters, retain_graph=True, allow_unused=True)
         numbers = [

@@ -15,7 +15,15 @@ from ftu.errors import InputError
 from ftu.networks.common.contract import Segmenter
 from ftu.training import frozen
 from ftu.training.gradient_norms import GradientNorms
-from ftu.training.losses.schedules import AUX_TERMS, MAIN_TERMS, RECONSTRUCT, active_block
+from ftu.training.losses.schedules import (
+    AUX_TERMS,
+    CONTRAST,
+    LEVEL_TERMS,
+    MAIN_TERMS,
+    RECONSTRUCT,
+    active_block,
+    main_terms,
+)
 from ftu.training.losses.terms import loss_terms, main_loss, total_loss
 from ftu.training.optimizer import by_epoch
 from ftu.training.run import Row, Run
@@ -90,7 +98,7 @@ def train_epoch(run: Run, batches: DataLoader, epoch: int, weights: dict[str, fl
             run.optimizer.zero_grad()
         if accelerator.sync_gradients:
             run.after_step()
-        main = {"main": main_loss(terms, weights)} if terms.keys() & {*MAIN_TERMS} else {}
+        main = {"main": main_loss(terms, weights)} if main_terms(weights) else {}
         for name, value in ({"total": total} | main | terms).items():
             sums[name] = sums.get(name, 0.0) + value.detach().double()
         steps.append((total.detach(), indices, run.optimizer.param_groups[0]["lr"]))
@@ -99,7 +107,8 @@ def train_epoch(run: Run, batches: DataLoader, epoch: int, weights: dict[str, fl
         ids = [batches.dataset.ids[index] for index in indices]  # pyright: ignore[reportAttributeAccessIssue]
         where = f"epoch {epoch}, batch {number} (images {', '.join(ids)}): train_total"
         refuse_divergence(loss, lr, where, run.remedy)
-    names = ("total", "main", *MAIN_TERMS, *AUX_TERMS, *({RECONSTRUCT} & weights.keys()))
+    rarer = [name for name in (RECONSTRUCT, *LEVEL_TERMS, CONTRAST) if name in weights]
+    names = ("total", "main", *MAIN_TERMS, *AUX_TERMS, *rarer)
     means = [float(sums.get(name, math.nan)) / len(batches) for name in names]
     means = mean_of_processes(means, accelerator)
     return dict(zip((f"train_{name}" for name in names), means, strict=True)) | norms.means()
@@ -107,24 +116,29 @@ def train_epoch(run: Run, batches: DataLoader, epoch: int, weights: dict[str, fl
 
 def validated(run: Run, batches: DataLoader, weights: Mapping[str, float]) -> Row:
     """What `validate` says of the network and of its average, nan where there is none."""
-    row = validate(run.segmenter, batches, run.accelerator, weights)
+    row = validate(run.segmenter, batches, run.accelerator, weights, run.aux_target)
     if not run.average:
         return row | {"ema_main": math.nan, "ema_dice": math.nan}
-    averaged = validate(run.shipped, batches, run.accelerator, weights)
+    averaged = validate(run.shipped, batches, run.accelerator, weights, run.aux_target)
     return row | {name.replace("valid", "ema"): value for name, value in averaged.items()}
 
 
 @torch.no_grad()
 def validate(
-    model: Segmenter, batches: DataLoader, accelerator: Accelerator, weights: Mapping[str, float]
+    model: Segmenter,
+    batches: DataLoader,
+    accelerator: Accelerator,
+    weights: Mapping[str, float],
+    target: str = "exact",
 ) -> Row:
-    """The main validation loss (of the main terms in `weights`) per window, and the mean Dice of the images
-    at threshold 0.5, at network size; of several classes the mean over them, each pixel of the likeliest one.
+    """The main validation loss (of the main terms in `weights`) per window, and the mean Dice of the
+    images at threshold 0.5, at network size; of several classes the mean over them, each pixel of the
+    likeliest one.
 
     An image that takes several windows has one Dice, over all of them.
     """
     model.eval()
-    main = {name: weight for name, weight in weights.items() if name in MAIN_TERMS}
+    main = main_terms(weights)
     images_in_all = len(batches.dataset.ids)  # pyright: ignore[reportAttributeAccessIssue]
     areas = torch.zeros(
         images_in_all, max(model.outputs - 1, 1), 2, dtype=torch.float64, device=accelerator.device
@@ -134,7 +148,7 @@ def validate(
         masks = masks.to(accelerator.device)
         with accelerator.autocast():
             output = model(channels_last(images, accelerator))
-        terms = loss_terms(output, masks, main)
+        terms = loss_terms(output, masks, main, model.encoder.pad, target=target)
         loss = main_loss(terms, main)
         losses += torch.stack([loss.double() * len(images), torch.ones_like(loss).double() * len(images)])
         areas.index_add_(0, indices.to(areas.device), _areas(output.logits, masks))

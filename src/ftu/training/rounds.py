@@ -88,8 +88,8 @@ def _step(architecture: Mapping[str, Any], images: int, built_on: str, device: s
     with torch.device(built_on):
         network, size = build.build(architecture).train(), architecture["size"]
     with torch.device(device):  # also what the forward pass makes
-        output = network.to(device)(torch.zeros(images, network.encoder.inputs, size, size))
-    padded = size + -size % network.encoder.stride
+        shown = torch.zeros(images, network.encoder.inputs, size, size)
+        output, padded = network.to(device)(shown), network.encoder.pad(shown).shape[-1]
     strides, stated = [padded // aux.shape[-1] for aux in output.aux_logits], [*network.encoder.strides]
     if strides[:3] != stated[:3] or strides[3] not in stated[2:]:
         raise InputError(

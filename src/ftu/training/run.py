@@ -66,7 +66,7 @@ class Run:
         """
         self.accelerator, self.epochs, self.switch_epoch, self.clip = accelerator, epochs, switch_epoch, clip
         self.steps, self.restart_at_switch = steps, restart_at_switch
-        self.watch, self.frozen = watch, freeze
+        self.watch, self.frozen, self.aux_target = watch, freeze, aux_target
         self.remedy = "a lower train.lr, a train.clip"  # for a run that diverges
         self.beside: Callable[[Segmenter], Row] = lambda _: {}  # further columns about the shipped network
         self.segmenter = segmenter.to(accelerator.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -13,12 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from ftu.files import markdown
 from ftu.networks.common import build, first_weights
 from ftu.networks.common.contract import Probabilities, Segmenter
-from ftu.pipeline.sections.networks import EncoderDecoder, Model
+from ftu.pipeline.sections.networks import PRETRAINED, Model
 from ftu.pipeline.stage import run
 from ftu_tools.studies.grid import read_grid
 from ftu_tools.studies.run_table2 import grid_file
 
-PAPERS = {"table2": (768, 3), "em-networks": (256, 1)}  # grid -> px and channels of its paper's images
+# grid -> px and channels of its paper's images
+PAPERS = {"table2": (768, 3), "em-networks": (256, 1), "ms-twins": (224, 1)}
 
 
 class Numbers(NamedTuple):
@@ -39,12 +40,12 @@ def rows() -> Iterator[dict[str, Any]]:
 def facts(model: Model, size: int, channels: int) -> dict[str, Any]:
     """What is known of a network for images of `size` px."""
     architecture = build.described(model.model_dump(), size=size, channels=channels, classes=1)
-    pretrained = isinstance(model, EncoderDecoder)
+    pretrained = isinstance(model, PRETRAINED)
     return {
         "family": model.family,
         "encoder": model.encoder,
         "decoder": model.decoder,
-        "width": model.width,
+        "width": getattr(model, "width", None),
         **numbers(bare(architecture))._asdict(),
         "gmac": gmac(architecture, size),
         "side": size,
@@ -94,7 +95,8 @@ def text(found: list[dict[str, Any]]) -> str:
     columns += ["image", "licence of the ImageNet weights"]
     cells = (
         [
-            *(row[key] for key in ("network", "encoder", "decoder", "width")),
+            *(row[key] for key in ("network", "encoder", "decoder")),
+            row["width"] or "",
             *(f"{row[key]:,}" for key in Numbers._fields),
             f"{row['gmac']:.1f}",
             f"{row['side']} x {row['side']} x {row['channels']}",

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from augmented import PLAIN
 from ftu.training.augmentation.colour import gain, hue_saturation, noise, picks
 from ftu.training.augmentation.compose import strict_augmentation
 
@@ -103,7 +104,7 @@ def test_less_pale_tissue_is_clipped_than_where_amounts_are_added():
     image = pale()
     mask = np.zeros(image.shape[:2], np.uint8)
     off = dict.fromkeys(("flip", "crop", "rotate", "distort", "noise", "noise_limit", "stain"), 0.0)
-    settings = off | {
+    settings = PLAIN | off | {
         "crop_scale": 0.5, "scale_window": [1.0, 1.0], "rotate_degrees": 45.0, "rotate_scale": [0.5, 2.0],
         "colour_picks": 2, "contrast": 0.5, "contrast_limit": 0.4, "hue": 0.5, "hue_limit": 0.4,
         "noise_std": [0.02, 0.1],
@@ -111,7 +112,7 @@ def test_less_pale_tissue_is_clipped_than_where_amounts_are_added():
 
     def lost(kind: str) -> float:
         """The share of images with over a quarter of their pixels at the end of the range in all channels."""
-        augment = strict_augmentation(64, windows=False, colour=kind, **settings)
+        augment = strict_augmentation(64, windows=False, **settings | {"colour": kind})
         images = [augment(image, mask, seed)[0] for seed in range(200)]
         return float(np.mean([((one == 255).all(-1) | (one == 0).all(-1)).mean() > 0.25 for one in images]))
 

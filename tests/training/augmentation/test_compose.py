@@ -1,6 +1,7 @@
 """Laws of augmentation: a function of its arguments alone; masks stay binary and move with their image."""
 
 import warnings
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from ftu.pipeline.params import load_params
+from ftu.pipeline.sections.training import Change
 from ftu.preprocessing import histograms
 from ftu.preprocessing.dyes import DYES, own_stains, recolour
 from ftu.preprocessing.vahadane import unit_rows
@@ -26,9 +28,16 @@ from imports import ROOT
 SIZE = 64
 PARAMS = [ROOT / "params.yaml", *sorted((ROOT / "profiles").glob("*.yaml"))]
 SEEDS = st.integers(0, 2**32 - 1)
-PROBABILITIES = ("flip", "crop", "rotate", "distort", "contrast", "hue", "noise")
-GEOMETRIC = ("flip", "crop", "rotate", "distort")
+OTHERS = ("scale", "low_resolution", "gamma", "blur")
+PROBABILITIES = ("flip", "crop", "rotate", "distort", "contrast", "hue", "noise", *OTHERS)
+GEOMETRIC = ("flip", "crop", "rotate", "distort", "scale")
 SETTINGS = dict.fromkeys(PROBABILITIES, 0.0) | {
+    "order": get_args(Change),
+    "turns": True,
+    "scale_range": [0.6, 0.8],
+    "low_resolution_scale": [0.3, 0.5],
+    "gamma_range": [0.5, 0.7],
+    "blur_sigma": [1.0, 2.0],
     "crop_scale": 0.5,
     "scale_window": [1.0, 1.0],
     "colour": "additive",
@@ -154,6 +163,69 @@ def test_two_augmentations_are_drawn_independently(moves, colours):
         image, moved = augment(grey, mask, seed)
         counts[2 * (moved != mask).any() + (image != grey).any()] += 1
     assert min(counts.values()) > 15  # 30 each are expected
+
+
+def test_a_flip_without_turns_only_mirrors():
+    image, mask = drawn()
+    mirrored = {side.tobytes() for side in (image, image[::-1], image[:, ::-1], image[::-1, ::-1])}
+    augment = augmentation(flip=0.5, turns=False)
+    assert {augment(image, mask, seed)[0].tobytes() for seed in range(40)} == mirrored
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_change_that_is_off_draws_nothing(monkeypatch, name):
+    """So that the draws of those after it are what they were before it was known."""
+    plain = augmentation(**dict.fromkeys(set(PROBABILITIES) - {*OTHERS}, 0.5))
+    steps = compose.rarer
+    monkeypatch.setattr(compose, "rarer", lambda **how: steps(**how) | {name: []})
+    without = augmentation(**dict.fromkeys(set(PROBABILITIES) - {*OTHERS}, 0.5))
+    image, mask = drawn()
+    for seed in range(10):
+        np.testing.assert_array_equal(plain(image, mask, seed)[0], without(image, mask, seed)[0])
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_gamma_is_a_power_of_the_share_of_the_full_range(channels):
+    image, mask = drawn()
+    image = image[..., :channels]
+    darker, _ = augmentation(gamma=1.0, gamma_range=[2.0, 2.0], channels=channels)(image, mask, 0)
+    assert darker.shape == image.shape
+    np.testing.assert_allclose(darker, 255 * (image / 255) ** 2, atol=1)
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_a_loss_of_resolution_keeps_every_second_pixel_and_a_blur_the_mean(channels):
+    image, mask = drawn()
+    image = image[..., :channels]
+    coarse, same = augmentation(low_resolution=1.0, low_resolution_scale=[0.5, 0.5], channels=channels)(
+        image, mask, 0
+    )
+    kept = cv2.resize(image[::2, ::2], (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+    np.testing.assert_array_equal(coarse, kept.reshape(image.shape))
+    np.testing.assert_array_equal(same, mask)
+    soft, _ = augmentation(blur=1.0, channels=channels)(image, mask, 0)
+    assert soft.shape == image.shape
+    assert soft.std() < 0.7 * image.std()
+    assert soft.mean() == pytest.approx(image.mean(), abs=1.5)
+
+
+def test_scaling_alone_makes_an_object_as_much_smaller_as_its_factor():
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[16:48, 20:44] = 1
+    image = np.repeat(mask[..., None], 3, axis=-1) * np.uint8(200)
+    _, half = augmentation(scale=1.0, scale_range=[0.5, 0.5])(image, mask, 0)
+    middle = half[SIZE // 4 : -SIZE // 4, SIZE // 4 : -SIZE // 4]  # around it is its mirror image
+    assert middle.sum() == pytest.approx(mask.sum() / 4, rel=0.15)
+
+
+def test_changes_are_made_in_the_order_that_is_asked_for():
+    """A darker image that is then scaled has the darker pixels; noise before a blur is blurred, too."""
+    image, mask = np.full((SIZE, SIZE, 3), 128, np.uint8), drawn()[1]
+    both = {"noise": 1.0, "noise_std": [0.1, 0.1], "blur": 1.0, "blur_sigma": [2.0, 2.0]}
+    others = [name for name in get_args(Change) if name not in both]
+    orders = (["noise", "blur", *others], ["blur", "noise", *others])
+    sharp = [augmentation(order=order, **both)(image, mask, 0)[0].std() for order in orders]
+    assert sharp[0] < 0.5 * sharp[1]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from augmented import PLAIN
 from ftu.files import png
 from ftu.networks.common.contract import Segmentation
 from ftu.training.augmentation.compose import strict_augmentation
@@ -13,7 +14,7 @@ from ftu.training.pretraining.corruptions import CORRUPTIONS
 from ftu.training.pretraining.samples import RepairSamples
 
 SIDE = 32
-OFF = {
+OFF = PLAIN | {
     "crop": 0.0, "crop_scale": 0.5, "scale_window": [1.0, 1.0], "rotate": 0.0, "rotate_degrees": 45,
     "rotate_scale": [0.5, 2.0], "distort": 0.0, "colour": "multiplicative", "colour_picks": 1,
     "contrast": 0.0, "contrast_limit": 0.3, "hue": 0.0, "hue_limit": 0.0, "noise": 0.0, "noise_limit": 0.1,
@@ -35,7 +36,7 @@ def folder(tmp_path_factory):
 
 
 def samples(folder, corrupt="cutout", seed=0, ids=("train/a", "train/b", "test/a")):
-    augment = strict_augmentation(SIDE, windows=False, channels=3, flip=0.5, **OFF)
+    augment = strict_augmentation(SIDE, windows=False, channels=3, **OFF | {"flip": 0.5})
     how: dict = {"cache": False, "mean": [0.0] * 3, "std": [1.0] * 3}
     how |= {"as_is": augment, "corrupt": corrupt}
     return RepairSamples(folder, folder / "masks", ids, SIDE, augment, seed, **how)

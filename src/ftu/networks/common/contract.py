@@ -6,6 +6,7 @@ the only class, or one for the background and one for each of two classes or mor
 image has C channels, 3 (RGB) or 1 (grey).
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
@@ -29,8 +30,9 @@ class Segmentation(NamedTuple):
     """What the network gives while it trains."""
 
     logits: Tensor  # (B, K, S, S)
-    aux_logits: list[Tensor]  # four of (B, K, s, s), s = P/stride of the block; P = S padded (pad_to_stride)
+    aux_logits: list[Tensor]  # four of (B, K, s, s), s = P/stride of the block; P = S padded (Encoder.pad)
     reconstruction: Tensor | None = None  # (B, C, S, S), of a network with a decoder for it
+    levels: Sequence[Tensor] = ()  # (B, K, s, s), coarsest first, where several scales predict
 
 
 class Encoder(nn.Module):
@@ -54,6 +56,11 @@ class Encoder(nn.Module):
         first = len(channels) - coarser - BLOCKS
         self.blocks = slice(first, first + BLOCKS)  # which of its maps end blocks 1 to 4
 
+    def pad(self, images: Tensor) -> Tensor:
+        """(B, C, S, S) -> (B, C, P, P), what the network sees of images: P is a multiple of the stride. Masks
+        of the same images are padded as these are."""
+        return pad_to_stride(images, self.stride)
+
     def forward(self, images: Tensor) -> Features:
         maps = self.net(images)
         return Features(maps, maps[self.blocks], maps[self.blocks])
@@ -64,6 +71,8 @@ class Segmenter(nn.Module):
 
     They read what `aux_source` says: the maps that the decoder sees, or the ends of the serial blocks.
     `reconstruction` is a second decoder, of the same maps, which gives images back; nothing predicts with it.
+    The head gives logits at the size of the padded images, or a list of them, coarsest first, of several
+    levels, the last of which is enlarged to it.
     """
 
     def __init__(
@@ -81,13 +90,15 @@ class Segmenter(nn.Module):
         self.aux_source: AuxSource = "map"
 
     def forward(self, images: Tensor) -> Segmentation:
-        features = self.encoder(pad_to_stride(images, self.encoder.stride))
-        logits = crop(self.head(self.decoder(features.maps)), images)
+        padded = self.encoder.pad(images)
+        features = self.encoder(padded)
+        found = self.head(self.decoder(features.maps))
+        logits, levels = crop(finest(found, padded), images), found if isinstance(found, list) else ()
         blocks = features.serial if self.aux_source == "serial" else features.blocks
         aux_logits = [head(block) for head, block in zip(self.aux_heads, blocks, strict=True)]
         if self.reconstruction is None:
-            return Segmentation(logits, aux_logits)
-        return Segmentation(logits, aux_logits, crop(self.reconstruction(features.maps), images))
+            return Segmentation(logits, aux_logits, levels=levels)
+        return Segmentation(logits, aux_logits, crop(self.reconstruction(features.maps), images), levels)
 
 
 class Probabilities(nn.Module):
@@ -101,9 +112,17 @@ class Probabilities(nn.Module):
         self.encoder, self.decoder, self.head = segmenter.encoder, segmenter.decoder, segmenter.head
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.encoder(pad_to_stride(images, self.encoder.stride))
-        logits = crop(self.head(self.decoder(features.maps)), images).float()
+        padded = self.encoder.pad(images)
+        found = self.head(self.decoder(self.encoder(padded).maps))
+        logits = crop(finest(found, padded), images).float()
         return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)[:, 1:]
+
+
+def finest(found: Tensor | list[Tensor], padded: Tensor) -> Tensor:
+    """What a head gives of images (B, C, P, P), as (B, K, P, P): of several levels the last, enlarged."""
+    if isinstance(found, Tensor):
+        return found
+    return F.interpolate(found[-1], padded.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def outputs_of(classes: int) -> int:

@@ -21,14 +21,15 @@ from ftu.networks.common.efficientnet_names import in_timms_names
 from ftu.networks.common.standardize import MEAN, STD
 
 # What the files of torchvision, timm and smp carry for their classifier alone. The norms are CoaT's last
-# (its authors' files hold all four), conv_head and bn2 EfficientNet's.
+# (its authors' files hold all four), the norm Twins's, conv_head and bn2 EfficientNet's.
 CLASSIFIER = ("classifier.", "head.", "fc.", "_fc.", "last_linear.", "aggregate.", "conv_head.", "bn2.")
-CLASSIFIER += ("norm1.", "norm2.", "norm3.", "norm4.")
+CLASSIFIER += ("norm1.", "norm2.", "norm3.", "norm4.", "norm.")
 
 # Encoders that extend one of timm's: its weights fill what they share, and the rest begins at random.
 EXTENDED = {"coat_small_plus1": "coat_small"}
 ADDED = re.compile(r"model\.(patch_embed|cls_token|cpe|crpe|serial_blocks)5\b")  # of coat_small_plus1
 NOTHING = re.compile(r"(?!)")
+MLP = ".mlp."  # in the names of a transformer's layers
 
 # Of smp's own weights, by prefix of the encoder's name; those of other families have not been looked up.
 SMP_LICENCES = {
@@ -47,10 +48,11 @@ SMP_STATISTICS = {
 }
 
 
-def load_encoder_weights(encoder: Encoder, name: str, weights: str) -> dict[str, str]:
+def load_encoder_weights(encoder: Encoder, name: str, weights: str, parts: str = "all") -> dict[str, str]:
     """Fill `encoder`, built as `name`, and say where the weights came from: source, licence, a file's sha256,
     and `at_random` the parts that an extended encoder has and they lack.
 
+    With `parts` mlp_only the encoder takes those of its MLP layers alone, and the rest stays at random.
     Raises InputError when they cannot be fetched, or the file is missing, damaged or does not fit.
     """
     if weights == "none":
@@ -64,7 +66,11 @@ def load_encoder_weights(encoder: Encoder, name: str, weights: str) -> dict[str,
         if prefix:
             sys.stderr.write(f"warning: train.weights: {path}: left out {prefix!r}, of all names\n")
         facts = {"source": path.name, "sha256": sha256(path), "licence": "that of the file"}
+    drawn = {key: value.clone() for key, value in encoder.net.state_dict().items() if MLP not in key}
     left = _fill(encoder.net, state, weights, ADDED if name in EXTENDED else NOTHING)
+    if parts == "mlp_only":
+        encoder.net.load_state_dict(drawn, strict=False)
+        left = "all but the MLP layers"
     return facts | ({"at_random": left} if left else {})
 
 
@@ -153,7 +159,7 @@ def _fill(net: nn.Module, found: dict[str, Tensor], source: str, added: re.Patte
     needed = (key for key in own if key not in random and not key.endswith("num_batches_tracked"))
     missing = sorted(key for key in needed if key not in state)
     unknown = sorted(
-        key for key in state if key not in own and not key.removeprefix("model.").startswith(CLASSIFIER)
+        key for key in state if key not in own and not re.sub(r"^(model\.)+", "", key).startswith(CLASSIFIER)
     )
     state = {key: _as_grey(value, own[key].shape) if key in own else value for key, value in state.items()}
     misshapen = sorted(key for key in own if key in state and state[key].shape != own[key].shape)
@@ -189,5 +195,6 @@ def _shared(names: Iterable[str]) -> str:
 
 
 def _plain(key: str) -> str:
-    """A key as timm's files have it: a feature net puts `model.` before it, or says stages_0 for stages.0."""
-    return key.removeprefix("model.").replace("_", ".")
+    """A key as timm's files have it: a feature net puts `model.` before it, and smp another, or it says
+    stages_0 for stages.0."""
+    return re.sub(r"^(model\.)+", "", key).replace("_", ".")

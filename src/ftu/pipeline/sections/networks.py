@@ -93,15 +93,34 @@ class Unetr(Section):
         return self
 
 
+class MsTwins(Section):
+    family: Literal["ms_twins"]
+    """`ms_twins`: the third paper's network, [ms-twins.md](ms-twins.md)."""
+    encoder: Literal["tu-twins_svt_small", "tu-twins_svt_base"]
+    """timm's Twins-SVT; the decoder mirrors it. Sides that are a multiple of 224 or 256 px suit its windows;
+    others are mirrored up to the next."""
+    decoder: Literal["mstwins"]
+    """Two layers at each of strides 32, 16, 8, 4."""
+    fuse: Literal["ms_fif", "none"]
+    """What the decoder joins at a level: the encoder's map mixed with the next coarser one (MS-FIF), or the
+    map as it is."""
+    cascade: Literal["residual", "none"]
+    """`residual`: a prediction at each level, where a finer one adds to what the coarser one says. `none`:
+    one prediction, at stride 4."""
+    drop_path: Annotated[float, Field(ge=0, lt=1)]
+    """As of encoder_decoder."""
+
+
 class Family(Section):
     """The one key of `train.model` that says whose the others are."""
 
     model_config = ConfigDict(extra="ignore")
 
-    family: Literal["encoder_decoder", "unet", "unetr"]
+    family: Literal["encoder_decoder", "unet", "unetr", "ms_twins"]
 
 
-FAMILIES = {"encoder_decoder": EncoderDecoder, "unet": Unet, "unetr": Unetr}
+FAMILIES = {"encoder_decoder": EncoderDecoder, "unet": Unet, "unetr": Unetr, "ms_twins": MsTwins}
+PRETRAINED = (EncoderDecoder, MsTwins)  # whose encoders somebody trained on ImageNet
 
 
 def _of_its_family(raw: object) -> Section:
@@ -118,4 +137,4 @@ def families_with(key: str) -> list[str]:
 
 
 # Another family is a class of its own; its name joins Family and FAMILIES, and by | the class this line.
-Model = Annotated[EncoderDecoder | Unet | Unetr, BeforeValidator(_of_its_family)]
+Model = Annotated[EncoderDecoder | Unet | Unetr | MsTwins, BeforeValidator(_of_its_family)]

@@ -1,6 +1,6 @@
 """The training of a network, and the augmentation of its images."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -17,15 +17,15 @@ from ftu.pipeline.sections.fields import (
     Share,
     Text,
 )
-from ftu.pipeline.sections.networks import EncoderDecoder, Model
+from ftu.pipeline.sections.networks import PRETRAINED, Model, MsTwins
 
 
 class Scheduler(Section):
-    kind: Literal["plateau", "cosine", "onecycle"]
+    kind: Literal["plateau", "cosine", "onecycle", "poly"]
     """How the learning rate changes."""
     min_lr: Positive
-    """cosine and onecycle: where it ends (onecycle: times `lr_decoder` for the decoder). plateau: below it
-    the rate does not fall."""
+    """cosine, poly and onecycle: where it ends (onecycle: times `lr_decoder` for the decoder). plateau: below
+    it the rate does not fall."""
     factor: Annotated[float, Field(gt=0, lt=1)]
     """plateau: the rate is multiplied by it when the main validation loss has not fallen by `threshold` for
     more than `patience` epochs."""
@@ -75,11 +75,10 @@ class Loss(Section):
     lovasz: NotNegative
     """Lovasz hinge of each image."""
 
-    @model_validator(mode="after")
-    def _something_is_learnt(self) -> Self:
-        if not any((self.bce, self.dice, self.focal, self.lovasz)):
-            raise ValueError("every term has weight 0: nothing would be learnt; give one a weight")
-        return self
+    @property
+    def counts(self) -> bool:
+        """Whether any term has a weight."""
+        return any((self.bce, self.dice, self.focal, self.lovasz))
 
 
 class Train(Section):
@@ -87,8 +86,11 @@ class Train(Section):
 
     model: Model
     weights: Annotated[PathText, Field(min_length=1)]
-    """The encoder's first weights: `none`, `imagenet` (family encoder_decoder), or the path of a file, which
-    has to fit."""
+    """The encoder's first weights: `none`, `imagenet` (families encoder_decoder and ms_twins), or the path of
+    a file, which has to fit."""
+    weights_parts: Literal["all", "mlp_only"]
+    """What of them is taken. `mlp_only`: those of MLP layers, as in the third paper (family ms_twins); the
+    rest begins at random."""
     seed: Seed
     """First weights, order of images, augmentation."""
     epochs: Annotated[int, Field(ge=2)]
@@ -136,9 +138,10 @@ class Train(Section):
     balance: Literal["none", "organ", "foreground"]
     """`none`: an epoch shows each image once. `organ`: as many draws, each organ as often as the others.
     `foreground`: where `resize.mode` is `microns`, every second window is laid over foreground."""
-    aux_loss: Literal["none", "single", "switched"]
+    aux_loss: Literal["none", "single", "switched", "cascade"]
     """The loss schedule. `single`: an auxiliary loss on the first of `aux_blocks`. `switched`: then on
-    the second, from `switch_epoch` on."""
+    the second, from `switch_epoch` on. `cascade`: on each of four predictions, weighted by the errors of the
+    coarser one (family ms_twins: [ms-twins.md](ms-twins.md)); every term of `loss` may then be 0."""
     aux_source: Literal["map", "serial"]
     """What of a block the auxiliary loss reads. `map`: the map that the decoder sees. `serial`: the end of
     its serial block, which differs for `coat_*` with parallel blocks; elsewhere the two are the same."""
@@ -147,9 +150,12 @@ class Train(Section):
     [models.md](models.md))."""
     aux_weight: NotNegative
     """Weight of the auxiliary loss beside the main one."""
+    contrast_weight: Share
+    """cascade: weight of the overlap of predictions of different classes; 0: none."""
     aux_target: Literal["exact", "area", "nearest"]
-    """The mask at a block's stride. `exact`: the pixel at the middle of each cell. `area`: the share of
-    foreground. `nearest`: the top left pixel, as in the authors' code, which shifts it by half a cell."""
+    """The mask at the stride of a block, or of a level of the cascade. `exact`: the pixel at the middle of
+    each cell. `area`: the share of foreground. `nearest`: the top left pixel, as in the authors' code, which
+    shifts it by half a cell."""
     switch_epoch: int
     """The first epoch of the second phase, counted from 0; in 1 to `epochs` - 1."""
     restart_at_switch: bool
@@ -190,11 +196,33 @@ class Train(Section):
 
     @model_validator(mode="after")
     def _weights_are_there(self) -> Self:
-        if self.weights == "imagenet" and not isinstance(self.model, EncoderDecoder):
+        if self.weights == "imagenet" and not isinstance(self.model, PRETRAINED):
             raise ValueError(
                 f"weights imagenet: nobody trained {self.model.encoder} of family {self.model.family} on it; "
                 "use none, or the path of a file"
             )
+        if self.weights_parts == "mlp_only" and not isinstance(self.model, MsTwins):
+            raise ValueError(
+                f"weights_parts mlp_only is of model.family ms_twins, not {self.model.family}; use all"
+            )
+        if self.weights_parts == "mlp_only" and self.weights == "none":
+            raise ValueError(
+                "weights_parts mlp_only, and weights none has no parts; use all, or weights imagenet"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_loss_is_of_what_there_is(self) -> Self:
+        cascade = self.aux_loss == "cascade"
+        if cascade and not (isinstance(self.model, MsTwins) and self.model.cascade == "residual"):
+            of = getattr(self.model, "cascade", None)
+            raise ValueError(
+                f"aux_loss cascade needs predictions at four levels, and model.family {self.model.family}"
+                f"{f' with cascade {of}' if of else ''} has one; use none, single or switched, or "
+                "family ms_twins with cascade residual"
+            )
+        if not cascade and not self.loss.counts:
+            raise ValueError("loss: every term has weight 0: nothing would be learnt; give one a weight")
         return self
 
     @model_validator(mode="after")
@@ -217,11 +245,28 @@ class Train(Section):
         return self
 
 
+Change = Literal[
+    "crop", "flip", "rotate", "scale", "distort", "low_resolution", "contrast", "hue", "gamma", "noise",
+    "blur",
+]  # fmt: skip
+
+
+RANGES = (
+    "scale_window", "rotate_scale", "scale_range", "low_resolution_scale", "noise_std", "gamma_range",
+    "blur_sigma",
+)  # fmt: skip
+
+
 class Augment(Section):
     """Random changes of training images."""
 
+    order: list[Change]
+    """In which order they are made: every one of them, once. `colour: multiplicative` makes its changes of
+    colour at the end."""
     flip: Share
     """Probability of each: horizontal flip, vertical flip, transpose, quarter turns."""
+    turns: bool
+    """flip: also transpose and quarter turns, for images without an upper side."""
     crop: Share
     """Probability of a random crop."""
     crop_scale: Annotated[float, Field(gt=0, le=1)]
@@ -235,8 +280,16 @@ class Augment(Section):
     """Largest angle to either side, in degrees."""
     rotate_scale: Annotated[list[Scaling], Field(min_length=2, max_length=2)]
     """Smallest and largest factor of scaling, one for both axes, drawn log-uniformly."""
+    scale: Share
+    """Probability of scaling alone."""
+    scale_range: Annotated[list[Scaling], Field(min_length=2, max_length=2)]
+    """Its smallest and largest factor, as of `rotate_scale`."""
     distort: Share
     """Probability of a distortion: elastic or of a grid, each as often."""
+    low_resolution: Share
+    """Probability of a loss of resolution: the image is shrunk, and enlarged again."""
+    low_resolution_scale: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    """Smallest and largest factor by which it is shrunk, up to 1."""
     colour: Literal["multiplicative", "additive"]
     """`multiplicative`: colours times factors, as in the authors' code; black stays black. `additive`:
     amounts are added, and pale tissue is often clipped."""
@@ -260,6 +313,14 @@ class Augment(Section):
     noise_std: Annotated[list[Share], Field(min_length=2, max_length=2)]
     """additive: smallest and largest standard deviation of the noise, as shares of the full range."""
 
+    gamma: Share
+    """Probability of raising values, as shares of the full range, to a power."""
+    gamma_range: Annotated[list[Scaling], Field(min_length=2, max_length=2)]
+    """Smallest and largest power; above 1 the image gets darker."""
+    blur: Share
+    """Probability of a Gaussian blur."""
+    blur_sigma: Annotated[list[NotNegative], Field(min_length=2, max_length=2)]
+    """px: its smallest and largest standard deviation."""
     match: Share
     """Probability of giving an image the grey levels of `stain.target`, whose kind is `source`."""
     stain: Share
@@ -267,8 +328,21 @@ class Augment(Section):
 
     @model_validator(mode="after")
     def _ranges_rise(self) -> Self:
-        ranges = {name: getattr(self, name) for name in ("scale_window", "rotate_scale", "noise_std")}
-        for name, (low, high) in ranges.items():
+        for name in RANGES:
+            low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} must be [smallest, largest], got [{low}, {high}]")
+        if self.low_resolution_scale[1] > 1:
+            raise ValueError(
+                f"low_resolution_scale {self.low_resolution_scale} would enlarge; end it at 1 or below"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_change_has_its_place(self) -> Self:
+        known = get_args(Change)
+        if missing := [name for name in known if name not in self.order]:
+            raise ValueError(f"order leaves out {', '.join(missing)}; name each of {', '.join(known)} once")
+        if twice := sorted({name for name in self.order if self.order.count(name) > 1}):
+            raise ValueError(f"order names {', '.join(twice)} twice; name each once")
         return self

@@ -1,8 +1,9 @@
 """Augmentation: the one module that knows albumentations (2.0.8, the last MIT release).
 
-The set is the paper's (section 5), as in the authors' code: crop, flips, transpose, quarter turns, rotation
-with scaling; changes of colour; elastic or grid distortion. What each does at its ends:
-docs/images/augmentation.png.
+The set is the first paper's (section 5), as in the authors' code: crop, flips, transpose, quarter turns,
+rotation with scaling; changes of colour; elastic or grid distortion. What each does at its ends:
+docs/images/augmentation.png. The third paper's set has scaling alone, low resolution, gamma and blur besides,
+and an order of its own.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 
 from ftu.preprocessing import histograms
@@ -59,7 +61,9 @@ def augmentation(
     side: int,
     *,
     windows: bool,
+    order: Sequence[str],
     flip: float,
+    turns: bool,
     crop: float,
     crop_scale: float,
     scale_window: Sequence[float],
@@ -81,6 +85,7 @@ def augmentation(
     levels: np.ndarray | None = None,
     foreground: bool = False,
     channels: int = 3,
+    **others: Any,  # noqa: ANN401
 ) -> Augmentation:
     """A function (image, mask, seed, own) -> (image, mask) on (side, side, C) uint8 and (side, side) uint8.
 
@@ -91,41 +96,47 @@ def augmentation(
     probability `match` the image gets the grey levels of a histogram, `levels` (C, 256).
     `flip`, `crop`, `rotate`, `distort`, `contrast`, `hue` and `noise` are probabilities; the limits and
     `noise_std` are shares of the full range; `crop_scale` is the smallest share of the area that a crop
-    keeps. The result depends on the arguments alone: never on other samples, loader workers or time.
+    keeps; with `turns` a flip may also be a transpose or quarter turns. `others` are those of `rarer`, and
+    `order` is that of the steps, by their names. The result depends on the arguments alone: never on other
+    samples, loader workers or time.
     """
     sigma = ELASTIC_SIGMA * side
     # uniform noise in +-1 blurred by sigma has a standard deviation of 1 / sqrt(3) / (2 sqrt(pi) sigma)
     alpha = ELASTIC_SHIFT * side * math.sqrt(3) * 2 * math.sqrt(math.pi) * sigma
-    steps = [
-        A.RandomResizedCrop(
-            (side, side), scale=(crop_scale, 1.0), ratio=(0.9, 1.1), mask_interpolation=NEAREST_EXACT, p=crop
-        ),
-        A.HorizontalFlip(p=flip),
-        A.VerticalFlip(p=flip),
-        A.Transpose(p=flip),
-        A.RandomRotate90(p=flip),
-        RotateScale(
-            rotate=(-rotate_degrees, rotate_degrees),
-            scale=(rotate_scale[0], rotate_scale[1]),
-            border_mode=MIRROR,
-            p=rotate,
-        ),
-        A.OneOf(
-            [
-                A.ElasticTransform(alpha, sigma, noise_distribution="uniform", border_mode=MIRROR, p=1.0),
-                A.GridDistortion(distort_limit=GRID_LIMIT, border_mode=MIRROR, p=1.0),
-            ],
-            p=distort,
-        ),
-    ]
-    additive = [
-        A.RandomBrightnessContrast(contrast_limit, contrast_limit, p=contrast),
-        A.HueSaturationValue(hue_limit * 180, hue_limit * 255, hue_limit * 255, p=hue),
-        A.GaussNoise(std_range=(noise_std[0], noise_std[1]), p=noise),
-    ]
+    steps = {
+        "crop": [
+            A.RandomResizedCrop(
+                (side, side),
+                scale=(crop_scale, 1.0),
+                ratio=(0.9, 1.1),
+                mask_interpolation=NEAREST_EXACT,
+                p=crop,
+            )
+        ],
+        "flip": [
+            *(A.HorizontalFlip(p=flip), A.VerticalFlip(p=flip)),
+            *((A.Transpose(p=flip), A.RandomRotate90(p=flip)) if turns else ()),
+        ],
+        "rotate": [rotate_scaled(rotate, rotate_degrees, rotate_scale)],
+        "distort": [
+            A.OneOf(
+                [
+                    A.ElasticTransform(alpha, sigma, noise_distribution="uniform", border_mode=MIRROR, p=1.0),
+                    A.GridDistortion(distort_limit=GRID_LIMIT, border_mode=MIRROR, p=1.0),
+                ],
+                p=distort,
+            )
+        ],
+    }
+    additive = {
+        "contrast": [A.RandomBrightnessContrast(contrast_limit, contrast_limit, p=contrast)],
+        "hue": [A.HueSaturationValue(hue_limit * 180, hue_limit * 255, hue_limit * 255, p=hue)],
+        "noise": [A.GaussNoise(std_range=(noise_std[0], noise_std[1]), p=noise)],
+    }
+    steps |= rarer(**others) | (additive if colour == "additive" else {name: [] for name in additive})
     limits = {"gain_limit": contrast_limit, "hue_limit": hue_limit, "noise_limit": noise_limit}
     multiply = picks(colour_picks, **limits, channels=channels)
-    compose = A.Compose(steps + (additive if colour == "additive" else []))
+    compose = A.Compose([step for name in order for step in steps[name]])
 
     def apply(
         image: np.ndarray, mask: np.ndarray, seed: int, own: StainFit | None = None
@@ -145,6 +156,34 @@ def augmentation(
         return (multiply(image, rng) if colour == "multiplicative" else image), mask
 
     return apply
+
+
+def rotate_scaled(p: float, degrees: float, scale: Sequence[float]) -> RotateScale:
+    low, high = scale
+    return RotateScale(rotate=(-degrees, degrees), scale=(low, high), border_mode=MIRROR, p=p)
+
+
+def rarer(
+    *,
+    scale: float,
+    scale_range: Sequence[float],
+    low_resolution: float,
+    low_resolution_scale: Sequence[float],
+    gamma: float,
+    gamma_range: Sequence[float],
+    blur: float,
+    blur_sigma: Sequence[float],
+) -> dict[str, list[A.BasicTransform]]:
+    """Steps by name, each with its probability and range: scaling alone, a loss of resolution (shrunk by the
+    nearest pixel, enlarged again), values to a power, Gaussian blur (px)."""
+    fewer = {"downscale": cv2.INTER_NEAREST, "upscale": cv2.INTER_CUBIC}
+    least, most = (100 * value for value in gamma_range)
+    return {
+        "scale": [rotate_scaled(scale, 0.0, scale_range)],
+        "low_resolution": [A.Downscale(tuple(low_resolution_scale), fewer, p=low_resolution)],  # pyright: ignore
+        "gamma": [A.RandomGamma((least, most), p=gamma)],
+        "blur": [A.GaussianBlur(sigma_limit=tuple(blur_sigma), p=blur)],  # pyright: ignore
+    }
 
 
 def strict_augmentation(side: int, *, windows: bool, **settings: Any) -> Augmentation:  # noqa: ANN401

@@ -12,12 +12,20 @@ from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, LovaszLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ftu.files.limits import COARSEST_STRIDE
 from ftu.networks.common.contract import Segmentation, Segmenter, pad_to_stride
-from ftu.training.losses.schedules import AUX_TERMS, MAIN_TERMS, RECONSTRUCT
+from ftu.training.losses import cascade
+from ftu.training.losses.schedules import (
+    AUX_TERMS,
+    CONTRAST,
+    LEVEL_TERMS,
+    MAIN_TERMS,
+    RECONSTRUCT,
+    main_terms,
+)
 
 # (B, K, h, w) float32 logits, and as many shares of each pixel that its classes hold, 0 to 1 -> a scalar
 Term = Callable[[Tensor, Tensor], Tensor]
+Padding = Callable[[Tensor], Tensor]
 
 
 def bce(logits: Tensor, masks: Tensor) -> Tensor:
@@ -76,17 +84,17 @@ def shares(masks: Tensor, outputs: int) -> Tensor:
     return F.one_hot(masks[:, 0].long(), outputs).permute(0, 3, 1, 2).to(torch.float32)
 
 
-def aux_target(masks: Tensor, shape: torch.Size, kind: str, stride: int = COARSEST_STRIDE) -> Tensor:
-    """(B, K, S, S) shares, padded to the encoder's `stride` as images are, at (h, w): 0 or 1; for `area`
-    what lies between, too."""
-    return F.interpolate(pad_to_stride(masks, stride), shape[-2:], mode=TARGETS[kind])
+def aux_target(masks: Tensor, shape: torch.Size, kind: str, pad: Padding = pad_to_stride) -> Tensor:
+    """(B, K, S, S) shares, padded as the encoder pads images, at (h, w): 0 or 1; for `area` what lies
+    between, too."""
+    return F.interpolate(pad(masks), shape[-2:], mode=TARGETS[kind])
 
 
 def loss_terms(
     output: Segmentation,
     masks: Tensor,
     weights: Mapping[str, float],
-    stride: int = COARSEST_STRIDE,
+    pad: Padding = pad_to_stride,
     *,
     target: str = "exact",
     importance: Tensor | None = None,
@@ -101,15 +109,23 @@ def loss_terms(
     if weights.get(RECONSTRUCT):
         assert clean is not None
         terms[RECONSTRUCT] = reconstruct(output, clean)
-    if any(weights.get(name) for name in (*MAIN_TERMS, *AUX_TERMS)):
+    if any(weight for name, weight in weights.items() if name != RECONSTRUCT):
         masks = shares(masks, logits.shape[1])
     for name in MAIN_TERMS:
         if weights.get(name):
             terms[name] = weighted(TERMS[name], logits, masks, importance)
     for name, coarse in zip(AUX_TERMS, output.aux_logits, strict=True):
         if weights.get(name):
-            targets = aux_target(masks, coarse.shape, target, stride)
+            targets = aux_target(masks, coarse.shape, target, pad)
             terms[name] = weighted(bce, coarse.float(), targets, importance)
+    coarser = None
+    for name, level in zip(LEVEL_TERMS, output.levels, strict=False):  # many networks have no levels
+        if weights.get(name):
+            targets = aux_target(masks, level.shape, target, pad)
+            terms[name] = cascade.level(level, targets, coarser, importance)
+        coarser = level
+    if weights.get(CONTRAST):
+        terms[CONTRAST] = cascade.contrast(output.levels, masks, importance)
     return terms
 
 
@@ -136,8 +152,8 @@ def total_loss(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Ten
 
 
 def main_loss(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """The weighted sum of the terms that are not auxiliary."""
-    return total_loss({name: terms[name] for name in MAIN_TERMS if name in terms}, weights)
+    """The weighted sum of the main terms."""
+    return total_loss({name: terms[name] for name in main_terms(weights)}, weights)
 
 
 class Objective(nn.Module):
@@ -158,6 +174,5 @@ class Objective(nn.Module):
         importance: Tensor | None = None,
         clean: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        output, stride = self.segmenter(images), self.segmenter.encoder.stride
         how = {"target": self.target, "importance": importance, "clean": clean}
-        return loss_terms(output, masks, weights, stride, **how)
+        return loss_terms(self.segmenter(images), masks, weights, self.segmenter.encoder.pad, **how)
