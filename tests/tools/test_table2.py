@@ -63,7 +63,8 @@ def test_the_grid_is_the_papers_seven_models_as_docs_models_lists_them():
     assert set(GRID) == set(switched_aux.PUBLIC)
     page = (ROOT / "docs/models.md").read_text()
     for name, row in GRID.items():
-        assert f"| {name} | `{row.model.encoder}` | {row.model.decoder} | {row.model.width} |" in page
+        width = row.model.model_dump()["width"]
+        assert f"| {name} | `{row.model.encoder}` | {row.model.decoder} | {width} |" in page
     assert {name for name, row in GRID.items() if row.kind == "transformer"} == set(switched_aux.PRIVATE)
 
 
