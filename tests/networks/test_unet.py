@@ -153,7 +153,9 @@ def test_the_logits_reach_every_parameter_but_the_auxiliary_heads(decoder, norm)
 def test_the_decoders_of_the_y_net_share_the_encoder_and_nothing_else():
     network = built(width=4, decoder="attunet", reconstruct=True, dropout="none")
     output = network(drawn(2, 1, 32, 48))
-    reconstructing, segmenting = (gradients(network, maps.sum()).keys() for maps in output[::-2])
+    reconstructing, segmenting = (
+        gradients(network, maps.sum()).keys() for maps in (output.reconstruction, output.logits)
+    )
     assert reconstructing == names(network, "encoder.", "reconstruction.")
     assert segmenting == names(network, "encoder.", "decoder.", "head.")
 

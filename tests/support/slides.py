@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ftu.files import tiff
 from ftu.masks import rules
-from ftu.networks.common.contract import Features
+from ftu.networks.common.contract import Features, pad_to_stride
 from ftu.pipeline.params import load_params
 from ftu.prediction.one_image import Trained
 from ftu.preprocessing import normalization, resize
@@ -111,6 +111,9 @@ class Dark(nn.Module):
 
 class Whole(nn.Module):
     stride = 32
+
+    def pad(self, images: Tensor) -> Tensor:
+        return pad_to_stride(images, self.stride)
 
     def forward(self, images: Tensor) -> Features:
         return Features([images], [], [])

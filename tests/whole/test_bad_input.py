@@ -68,7 +68,7 @@ def test_every_stage_names_every_bad_parameter_without_torch(new_project, stage)
         project,
         stage,
         "params.yaml",
-        "train.aux_loss: Input should be 'none', 'single' or 'switched', got 'swiched'",
+        "train.aux_loss: Input should be 'none', 'single', 'switched' or 'cascade', got 'swiched'",
         "train.epochs: Input should be a valid integer, got 'many'",
         "train.learning_rate: Extra inputs are not permitted, got 0.1",
         "resize.side: Field required",
@@ -79,7 +79,7 @@ def test_every_stage_names_every_bad_parameter_without_torch(new_project, stage)
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        ({"aux_loss": "both"}, ("train.aux_loss", "'both'", "'none', 'single' or 'switched'")),
+        ({"aux_loss": "both"}, ("train.aux_loss", "'both'", "'none', 'single', 'switched' or 'cascade'")),
         ({"epochs": "12"}, ("train.epochs", "'12'", "valid integer")),
         ({"aux_los": "none"}, ("train.aux_los", "'none'", "not permitted")),
         (
@@ -96,7 +96,7 @@ def test_every_stage_names_every_bad_parameter_without_torch(new_project, stage)
         ),
         (
             {"scheduler": {"kind": "step"}},
-            ("train.scheduler.kind", "'step'", "'plateau', 'cosine' or 'onecycle'"),
+            ("train.scheduler.kind", "'step'", "'plateau', 'cosine', 'onecycle' or 'poly'"),
         ),
         ({"batch_size": 10, "accumulate": 4}, ("batch_size 10", "1 processes", "4 rounds", "use a multiple")),
         ({"batch_size": 4, "processes": 3}, ("batch_size 4", "3 processes", "1 rounds", "use a multiple")),
@@ -333,6 +333,8 @@ def torch_project(new_project, monkeypatch):
     (project.folder / "data" / "images.csv").write_text(
         "id,set,organ,data_source,img_height,img_width,pixel_size\n3,test,lung,HPA,300,300,1\n"
     )
+    (project.folder / "data" / "normalized").mkdir()
+    (project.folder / "data" / "normalized" / "histogram.json").write_text('{"levels": []}')
     (project.folder / "data" / "shifted").mkdir()
     (project.folder / "data" / "shifted" / "shifted.csv").write_text(
         "id,set,organ,data_source,img_height,img_width,pixel_size\n"

@@ -16,8 +16,7 @@ from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_files
 from ftu.pipeline.params import load_params
 from ftu.pipeline.stage import run
-from ftu.training.losses import schedules
-from ftu_tools.studies import experiments, grid, table2_report
+from ftu_tools.studies import experiments, grid, switched_aux, table2_report
 from ftu_tools.studies.grid import Cell, State
 
 GRIDS = Path(__file__).parent / "grids"
@@ -61,7 +60,7 @@ def make_cells(words: argparse.Namespace, known: dict[str, grid.GridModel]) -> l
         paths.PARAMS,
         known,
         models=grid.choose("model", models, list(known)),
-        modes=grid.choose("mode", listed(words.modes), list(schedules.SCHEDULES)),
+        modes=grid.choose("mode", listed(words.modes), switched_aux.Dice._fields),
         seeds=numbers("SEEDS", words.seeds) or [params.train.seed],
         folds=numbers("FOLDS", words.folds) or params.split.run,
         settings=grid.with_last_epoch(split_settings(words.set)),
