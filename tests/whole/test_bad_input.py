@@ -365,10 +365,10 @@ def write_images(project, names: tuple[str, ...], shape: tuple[int, ...]) -> Non
     ("stage", "odd"),
     [
         ("train", "normalized/train/1.png"),
-        ("train", "normalized/train/2.png"),
-        ("train", "resized/masks/2.png"),
+        pytest.param("train", "normalized/train/2.png", marks=pytest.mark.slow),
+        pytest.param("train", "resized/masks/2.png", marks=pytest.mark.slow),
         ("predict", "normalized/train/1.png"),
-        ("predict", "normalized/test/3.png"),
+        pytest.param("predict", "normalized/test/3.png", marks=pytest.mark.slow),
     ],
 )
 def test_an_image_of_another_side_is_refused_where_all_are_to_have_one(torch_project, stage, odd):
@@ -417,7 +417,7 @@ def test_weights_that_cannot_be_read_are_refused(torch_project, content, parts):
     refused(torch_project, "train", "train.weights: data/encoder.pth ", *parts)
 
 
-@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("cache", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_step_of_more_images_than_the_fold_has_is_refused_with_both_numbers(torch_project, cache):
     torch_project.set(train={"batch_size": 12, "cache": cache})
     for part, shape in (("normalized/train", (128, 128, 3)), ("resized/masks", (128, 128))):

@@ -327,6 +327,7 @@ def test_a_step_finds_the_images_that_it_names(use, batch_size, crops, test, wor
         check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("train", "words"),
     [
