@@ -161,6 +161,12 @@ export CLAIMS ?=
 effects: env ## what each change of parameters brings, in paired differences: EFFECTS=file SEEDS="42 43 44" SET="..." PART=test CLAIMS=em-ssl
 	PYTHONPATH=src python -m ftu_tools.studies.effects --seeds="$$SEEDS" --set="$$SET" --part="$$PART" --claims="$$CLAIMS" -- "$$EFFECTS"
 
+export NAMES ?=
+
+.PHONY: compare
+compare: env ## what experiments changed and brought, in paired differences with intervals: NAMES="A B", the first compared with; PART=test
+	PYTHONPATH=src python -m ftu_tools.studies.compare --part="$$PART" -- "$$NAMES"
+
 export IMAGES ?=
 export MODEL ?= .
 export ORGAN ?=
