@@ -25,7 +25,7 @@ SAMPLING = {"seed", "cache", "balance", "organ_weights", "crops"}
 DEALING = {"batch_size", "accumulate", "processes"}
 RUNNING = {
     "seed", "epochs", "lr", "weight_decay", "decay_norms", "lr_decoder", "scheduler", "clip", "ema",
-    "compile", "recompute", "aux_target", "switch_epoch", "restart_at_switch", "checkpoint", "optimizer",
+    "compile", "recompute", "aux_target", "restart_at_switch", "checkpoint", "optimizer",
     "freeze", "watch",
 }  # fmt: skip
 
@@ -65,12 +65,13 @@ def train(number: int, params: Params) -> str:
     files += beside.files if beside else []
     values = params.model_dump(include={"augment", "resize", "train"}) | {"architecture": architecture}
     key = resume.run_key(files, fold=number, params=values, weights=source, pretrained=before)
-    numbers = (settings.aux_weight, settings.switch_epoch, settings.loss.model_dump())
+    numbers = (settings.aux_weight, settings.switch, settings.loss.model_dump())
     schedule = schedules.choose(settings.aux_loss, settings.aux_blocks, *numbers, settings.contrast_weight)
     state = resume.StateFile(paths.state(number, key), writes=accelerator.is_main_process)
     with state.held(), explain_out_of_memory(settings.batch_size, params.resize.side, rounds.smaller):
         steps = samples[0].drawn // settings.batch_size
-        running = Run(model, accelerator, params.resize.side, steps, **settings.model_dump(include=RUNNING))
+        how, switch = settings.model_dump(include=RUNNING), settings.switch
+        running = Run(model, accelerator, params.resize.side, steps, switch_epoch=switch, **how)
         running.beside = beside or running.beside
         fold.fit(running, state, loaders, schedule, patience=settings.early_stopping)
         if accelerator.is_main_process:

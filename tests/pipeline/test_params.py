@@ -256,10 +256,27 @@ def test_a_number_must_be_finite(tmp_path, key, text):
     refused(path, f"{key}: Input should be a finite number, got {text[1:]}")
 
 
-@pytest.mark.parametrize("past", [-EPOCHS - 1, -EPOCHS, 0, 1])
+@pytest.mark.parametrize("past", [0, 1])
 def test_the_switch_lies_inside_the_training(tmp_path, past):
     path = changed(tmp_path, "train.switch_epoch", EPOCHS + past)
     refused(path, "train: switch_epoch", f"1..{EPOCHS - 1}", f"got {EPOCHS + past}")
+
+
+@pytest.mark.parametrize("value", [-1, 0, 0.0, 1.0, 1.5, "half", True])
+def test_the_switch_is_an_epoch_after_the_first_or_a_share(tmp_path, value):
+    with pytest.raises(InputError, match=r"train\.switch_epoch"):
+        load_params(changed(tmp_path, "train.switch_epoch", value))
+
+
+@pytest.mark.parametrize(
+    ("share", "epochs", "first"),
+    [(0.5, 120, 60), (0.5, 4, 2), (0.5, 5, 2), (0.5, 2, 1), (0.25, 3, 1), (0.9, 10, 9)],
+)
+def test_a_share_of_the_epochs_moves_with_them(tmp_path, share, epochs, first):
+    path = changed(tmp_path, "train.switch_epoch", share)
+    settings = load_params(path).train.model_copy(update={"epochs": epochs})
+    assert settings.switch == first
+    assert type(settings)(**settings.model_dump()).switch == first  # and it is allowed
 
 
 @pytest.mark.parametrize("value", [1, EPOCHS - 1])
