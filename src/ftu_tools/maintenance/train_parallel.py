@@ -51,7 +51,7 @@ class Training:
         """Start `command`; it has the leases of card and fold then, and the caller may close its own."""
         self.fold, self.card = fold, card
         self.log, self.read = Path(log.name), log.seek(0, os.SEEK_END)
-        environment = os.environ | {"FTU_PROGRESS": "lines"} | card.environment
+        environment = os.environ | card.environment
         self.process = subprocess.Popen(
             command, stdin=lease, stdout=log, stderr=log, env=environment, start_new_session=True
         )
