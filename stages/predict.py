@@ -5,7 +5,7 @@ from ftu.files.index import read_index
 from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.params import Params, load_params
-from ftu.pipeline.stage import fold_argument, run
+from ftu.pipeline.stage import fold_argument, run, warn
 
 
 def main() -> str:
@@ -21,6 +21,13 @@ def predict(fold: int, params: Params) -> str:
 
     settings = params.predict
     device = devices.choose_device(settings.device)
+    precision = devices.usable_precision(device, settings.precision, "predict.precision")
+    lower = precision != settings.precision
+    warn(
+        f"predict.precision: this CPU computes no {settings.precision}; predicted in {precision}"
+        if lower
+        else ""
+    )
     devices.fix_randomness(0, settings.threads, settings.device)  # nothing is drawn: for the algorithms
     names = fold_maps.set_names(settings.tta, settings.candidates)
     sets = {name: views.groups(name, settings.scales) for name in names}
@@ -51,6 +58,7 @@ def predict(fold: int, params: Params) -> str:
             **settings.window.model_dump(),
             batch_size=settings.batch_size,
             device=device,
+            precision=precision,
         )
         made_by = {"fold": fold, "sets": names, "weights_sha256": facts["weights_sha256"]}
         jsonfile.write(folder / fold_maps.FACTS, made_by)

@@ -36,13 +36,13 @@ def main() -> str:
 def pretrain(number: int, params: Params) -> str:
     from ftu.networks.common import devices
     from ftu.training import fold, resume
-    from ftu.training.accelerator import accelerate, usable_precision
+    from ftu.training.accelerator import accelerate
     from ftu.training.pretraining import kept, steps
 
     model, seed, loss = params.train.model, params.train.seed, params.train.loss
     chosen = {f"pretrain.steps.{place}": step for place, step in enumerate(params.pretrain.steps)}
     device = devices.choose_device(params.train.device, launch.local(params.train.processes))
-    precision = usable_precision(device, params.train.precision)
+    precision = devices.usable_precision(device, params.train.precision, "train.precision")
     accelerator = accelerate(device, precision, 1)
     size = {"size": params.resize.side, "channels": params.data.channels}
     reconstruct, classes = params.pretrain.reconstruct, len(params.data.classes)

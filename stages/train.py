@@ -39,14 +39,14 @@ def main() -> str:
 def train(number: int, params: Params) -> str:
     from ftu.networks.common import build, devices
     from ftu.training import fold, resume
-    from ftu.training.accelerator import accelerate, explain_out_of_memory, usable_precision
+    from ftu.training.accelerator import accelerate, explain_out_of_memory
     from ftu.training.rounds import Rounds
     from ftu.training.run import Run
     from ftu.training.samples import batches
 
     settings, classes = params.train, params.data.classes
     device = devices.choose_device(settings.device, launch.local(settings.processes))
-    precision = usable_precision(device, settings.precision)
+    precision = devices.usable_precision(device, settings.precision, "train.precision")
     accelerator = accelerate(device, precision, settings.accumulate)
     size = {"size": params.resize.side, "channels": params.data.channels, "classes": len(classes)}
     architecture = build.described(settings.model.model_dump(), **size)

@@ -347,7 +347,9 @@ def test_a_decay_leaves_something_of_a_weight(tmp_path, kind, works):
 
 
 def test_half_precision_needs_a_gpu(tmp_path):
-    refused(changed(tmp_path, "train.precision", "fp16"), "train: precision fp16 needs device cuda")
+    for section in ("train", "predict"):
+        path = changed(tmp_path, f"{section}.precision", "fp16")
+        refused(path, f"{section}: precision fp16 needs device cuda")
 
 
 def test_an_unknown_family_is_one_mistake_whatever_its_keys(tmp_path):

@@ -21,6 +21,7 @@ from ftu.files import png
 from ftu.files.limits import COARSEST_STRIDE
 from ftu.networks.common.build import takes_one_size
 from ftu.networks.common.contract import Probabilities, Segmenter
+from ftu.networks.common.devices import Precision
 from ftu.prediction import windows
 from ftu.prediction.predictor import Predictor
 from ftu.prediction.views import Group
@@ -69,6 +70,7 @@ def predict_files(
     blend: str,
     batch_size: int,
     device: torch.device,
+    precision: Precision = "fp32",
 ) -> None:
     """Write the probabilities of the images `sources`, for each its maps of all `sets` to its `targets`.
 
@@ -85,6 +87,7 @@ def predict_files(
         std=facts["std"],
         device=device,
         classes=max(segmenter.outputs - 1, 1),
+        precision=precision,
     )
     write_files(predictor, pictures, targets)
 

@@ -126,6 +126,8 @@ def _bands(model: Model, read: Rows, laid: Windows, classes: int, *, quiet: bool
     if not len(rows.starts):
         return
     groups = {model.rules.tta: views.groups(model.rules.tta, model.trained.scales)}
+    device = devices.choose_device(model.device)
+    precision = devices.usable_precision(device, model.trained.precision, "predict.precision")
     predictors = [
         Predictor(
             Probabilities(network),
@@ -133,8 +135,9 @@ def _bands(model: Model, read: Rows, laid: Windows, classes: int, *, quiet: bool
             batch_size=model.trained.batch_size,
             mean=facts["mean"],
             std=facts["std"],
-            device=devices.choose_device(model.device),
+            device=device,
             classes=classes,
+            precision=precision,
         )
         for network, facts in model.trained.networks.values()
     ]
