@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftu.files.index import ImageRow
+from ftu.files import png
+from ftu.files.index import ImageRow, um_of_pixels
 from ftu.networks.common import devices
 from ftu.networks.common.contract import Segmenter
 from ftu.networks.common.devices import Precision
@@ -50,6 +51,7 @@ def predict(each: Trained, row: ImageRow, image: Path, to: Path, *, tta: str, de
             batch_size=each.batch_size,
             device=place,
             precision=precision,
+            um=[um_of_pixels(row, *png.image_shape(normalized))],
         )
     return Experiment(each.name, to, tuple(each.networks), each.weight, tta)
 
