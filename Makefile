@@ -22,9 +22,11 @@ env: .venv/.ready ## make the environment in .venv, as uv.lock says
 	uv sync --quiet --locked --compile-bytecode --python "$$PYTHON"
 	@touch $@
 
+export VERBOSE ?=
+
 .PHONY: doctor
-doctor: ## look at machine, data and project, and change nothing: what is missing, what would run
-	@PYTHONPATH=src "$$(command -v python || echo "$$PYTHON")" -B -m ftu_tools.doctor.doctor
+doctor: ## look at machine, data and project, and change nothing: what is missing; VERBOSE=1: what is well, what would run
+	@PYTHONPATH=src "$$(command -v python || echo "$$PYTHON")" -B -m ftu_tools.doctor.doctor $${VERBOSE:+--verbose}
 
 .PHONY: repro
 repro: env ## run the whole pipeline on the data set that params.yaml names (the embedded sample)
