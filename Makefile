@@ -199,3 +199,7 @@ export DAYS ?= 30
 .PHONY: prune-cache
 prune-cache: env ## forget what was made of single images and not used for DAYS=30 days; 0: all of it
 	PYTHONPATH=src python -m ftu_tools.maintenance.prune_cache --days="$$DAYS"
+
+.PHONY: release
+release: env ## when version, changelog, citation and tag agree: source, packages and checksums in dist/ (docs/release.md)
+	PYTHONPATH=src python -m ftu_tools.maintenance.release

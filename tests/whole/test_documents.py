@@ -119,6 +119,12 @@ def test_files_of_the_project_that_are_named_are_there(page):
         assert (ROOT / name).exists() or list(ROOT.glob(f"{name}.*")), f"{name} is not there"
 
 
+@in_use
+def test_tests_that_are_named_are_there(page):
+    for file, name in re.findall(r"(tests/[\w/]+\.py)::(\w+)", documents.text(page)):
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file} has no {name}"
+
+
 # ------------------------------------------------------------------ commands
 
 
