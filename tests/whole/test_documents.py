@@ -119,6 +119,19 @@ def test_files_of_the_project_that_are_named_are_there(page):
         assert (ROOT / name).exists() or list(ROOT.glob(f"{name}.*")), f"{name} is not there"
 
 
+def test_pages_that_the_code_names_are_there():
+    """Messages and comments lead to pages, and to their headings."""
+    files = [ROOT / "Makefile", ROOT / "params.yaml", *ROOT.glob("profiles/*.yaml")]
+    files += [path for part in ("src", "stages", "benchmarks") for path in (ROOT / part).rglob("*.py")]
+    for file in files:
+        named = re.findall(r"\b(docs/[\w-]+\.md)(?:#([\w-]+))?", file.read_text(encoding="utf-8"))
+        for name, anchor in named:
+            assert (ROOT / name).is_file(), f"{file}: {name} is not there"
+            assert not anchor or anchor in documents.anchors(documents.text(ROOT / name)), (
+                f"{file}: #{anchor}"
+            )
+
+
 @in_use
 def test_tests_that_are_named_are_there(page):
     for file, name in re.findall(r"(tests/[\w/]+\.py)::(\w+)", documents.text(page)):
