@@ -187,19 +187,24 @@ def options(file: Path) -> set[str]:
 
 @in_use
 def test_dvc_understands_its_commands(page):
-    parser = get_main_parser()
     for words in commands(page, "dvc"):
         asked = [word for word in words[1:] if word != "..."]
         if asked[-1:] == ["-S"] or not re.search(r"[^a-z ]", " ".join(asked)):  # the command's name alone
             asked = [*asked[:-1], "--help"] if asked[-1:] == ["-S"] else [*asked, "--help"]
-        assert understood(parser, asked), f"{' '.join(words)}: dvc does not know that"
+        assert understood(asked), f"{' '.join(words)}: dvc does not know that"
 
 
-def understood(parser: DvcParser, words: list[str]) -> bool:
+@cache
+def dvc() -> DvcParser:
+    """dvc's own command line."""
+    return get_main_parser()
+
+
+def understood(words: list[str]) -> bool:
     """Whether dvc's parser takes the words, or prints the help that they ask for."""
     with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
         try:
-            parser.parse_args(words)
+            dvc().parse_args(words)
         except (DvcParserError, SystemExit) as end:
             return getattr(end, "code", 1) == 0
     return True
