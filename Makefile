@@ -22,9 +22,11 @@ env: .venv/.ready ## make the environment in .venv, as uv.lock says
 	uv sync --quiet --locked --compile-bytecode --python "$$PYTHON"
 	@touch $@
 
+export VERBOSE ?=
+
 .PHONY: doctor
-doctor: ## look at machine, data and project, and change nothing: what is missing, what would run
-	@PYTHONPATH=src "$$(command -v python || echo "$$PYTHON")" -B -m ftu_tools.doctor.doctor
+doctor: ## look at machine, data and project, and change nothing: what is missing; VERBOSE=1: what is well, what would run
+	@PYTHONPATH=src "$$(command -v python || echo "$$PYTHON")" -B -m ftu_tools.doctor.doctor $${VERBOSE:+--verbose}
 
 .PHONY: repro
 repro: env ## run the whole pipeline on the data set that params.yaml names (the embedded sample)
@@ -203,3 +205,7 @@ export DAYS ?= 30
 .PHONY: prune-cache
 prune-cache: env ## forget what was made of single images and not used for DAYS=30 days; 0: all of it
 	PYTHONPATH=src python -m ftu_tools.maintenance.prune_cache --days="$$DAYS"
+
+.PHONY: release
+release: env ## when version, changelog, citation and tag agree: source, packages and checksums in dist/ (docs/release.md)
+	PYTHONPATH=src python -m ftu_tools.maintenance.release

@@ -1,4 +1,4 @@
-"""Under which licences the parts of a bundle are: code, models and the packages that travel with them."""
+"""Under which licences the parts of a bundle are, code, models and packages, and what it is meant for."""
 
 from collections.abc import Mapping
 from email.parser import HeaderParser
@@ -7,6 +7,7 @@ from zipfile import ZipFile
 
 from ftu.files.markdown import table
 
+USE = "For research only. This is not a medical device: do not use it for diagnosis or treatment."
 MODELS = """
 Models. Weights that training started from pass their terms on to the weights that came of it; what was
 trained on the competition's images is under the competition's rules besides.
@@ -24,7 +25,7 @@ def text(models: Mapping[str, dict], wheels: Path) -> str:
         for first in [facts["encoder_weights"]]
     ]
     packages = [(path.name, of_wheel(path)) for path in sorted(wheels.glob("*.whl"))]
-    lines = ["# Licences", "", *table(["part", "licence"], [("the code in src", "MIT")])]
+    lines = ["# Licences", "", USE, "", *table(["part", "licence"], [("the code in src", "MIT")])]
     lines += [MODELS, *table(["model", "encoder", "first weights", "their licence"], weights)]
     lines += [PACKAGES, *table(["wheel", "licence"], packages)]
     return "\n".join(lines) + "\n"

@@ -201,7 +201,8 @@ def main() -> str:
         say("interrupted; the same command goes on, each fold from its last whole epoch")
         sys.exit(128 + signal.SIGINT)
     report(statuses, folder)
-    return f"{len(params.split.run)} folds are trained; `dvc repro` goes on"
+    count = len(params.split.run)
+    return f"{count} {'fold is' if count == 1 else 'folds are'} trained; `dvc repro` goes on"
 
 
 if __name__ == "__main__":

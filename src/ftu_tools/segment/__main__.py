@@ -115,7 +115,9 @@ def segment(arguments: argparse.Namespace) -> str:
             sys.stderr.write(f"error: {result['error']}\n")
     if failed:
         raise InputError(f"{len(failed)} of {len(paths)} slides failed, the others are done: {some(failed)}")
-    return f"{len(paths)} slides, {sum(row['count'] for row in rows)} objects in {arguments.out}"
+    slides, objects = len(paths), sum(row["count"] for row in rows)
+    plural = ["" if count == 1 else "s" for count in (slides, objects)]
+    return f"{slides} slide{plural[0]}, {objects} object{plural[1]} in {arguments.out}"
 
 
 def tell(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -3,6 +3,7 @@ stopped, and what is refused."""
 
 import csv
 import json
+import re
 import tracemalloc
 from contextlib import nullcontext
 from importlib.util import find_spec
@@ -256,7 +257,8 @@ def test_tables_hold_all_slides_in_order(tmp_path, image, capsys):
     write_ome(tmp_path / "b.ome.tif", image, UM)
     write_ome(tmp_path / "a.ome.tif", image[:, :500], UM)
     out = tmp_path / "out"
-    run(tmp_path, "--organ", "kidney", "--out", out, "--format", "hubmap", "--gz", "--labels")
+    told = run(tmp_path, "--organ", "kidney", "--out", out, "--format", "hubmap", "--gz", "--labels")
+    assert re.fullmatch(rf"2 slides, \d+ objects in {re.escape(str(out))}", told)
     table, slides = rows_of(out / "objects.csv"), rows_of(out / "slides.csv")
     assert [row["slide"] for row in slides] == ["a", "b"]
     assert [row["slide"] for row in table] == [
