@@ -123,6 +123,7 @@ def tiff_of(array, **facts) -> bytes:
     [
         (jpeg_turned(), "shown turned"),
         (tiff_of(NOISE.astype(np.uint16), photometric="rgb"), "3 bands of uint16"),
+        (tiff_of(NOISE[..., :2], photometric="minisblack", planarconfig="contig"), "has 2 bands of uint8"),
         (tiff_of(np.stack([NOISE, NOISE]), photometric="rgb"), "several pages"),
         (tiff_of(NOISE, photometric="rgb")[:5000], "cannot be read"),
         (b"GIF89a", "a GIF"),
@@ -143,6 +144,10 @@ def test_files_are_found_in_folders_and_no_two_have_one_name(tmp_path):
     (tmp_path / "A.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"the name of those of .*A\.png; rename one"):
         files.found_in([tmp_path])
+    assert files.found_in([tmp_path / "b.tif", tmp_path / "b.tif"]) == [tmp_path / "b.tif"]
+    for name, said in (("x" * 201 + ".tif", "has 201 bytes, more than 200"), ("\udcff.tif", "is no UTF-8")):
+        with pytest.raises(InputError, match=rf"its name {said}; rename it"):
+            files.found_in([tmp_path / name])
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: holds no image"):
         files.found_in([tmp_path / "empty"])
@@ -192,6 +197,8 @@ def test_the_coarsest_level_is_read_that_has_enough_detail():
     grids = [Grid(width * 3 // 4, width, (300, 400)) for width in (400, 300, 200, 150, 100, 40, 800)]
     widths = {grid.width: reduced.nearest_level(image, grid) for grid in grids}
     assert widths == {400: 0, 300: 0, 200: 1, 150: 1, 100: 2, 40: 2, 800: 0}
+    assert reduced.nearest_level(image, Grid(150, 100, (300, 400))) == 1  # of pixels that are twice as high
+    assert reduced.nearest_level(image, Grid(75, 200, (300, 400))) == 1
 
 
 def test_columns_outside_of_what_is_needed_are_white_and_never_read():
@@ -217,10 +224,10 @@ def test_tissue_is_what_has_colour_with_its_holes():
     assert found.within(np.array([35 / 300]), np.array([0.5]))[0]
 
 
-@pytest.mark.parametrize("level", [0, 128, 238, 255])
+@pytest.mark.parametrize("level", [0, 5, 128, 238, 255])
 def test_glass_and_black_are_no_tissue(level):
     noise = np.random.default_rng(0).integers(-4, 5, (200, 300, 3))
-    image = np.clip(level + noise, 0, 255).astype(np.uint8) if level > 200 else np.full((200, 300, 3), level)
+    image = np.clip(level + noise, 0, 255)
     assert not tissue.coloured(image.astype(np.uint8)).any()
     assert tissue.look(held(image.astype(np.uint8)), find=False).mask.all()
 

@@ -48,7 +48,8 @@ def opened(path: Path) -> Iterator[Slide]:
 
 def _check(path: Path, image: DatasetReader) -> None:
     """Raise InputError for pixels that are no RGB or grey of 8 bits, or are shown turned."""
-    alpha = image.count in (2, 4) and image.colorinterp[-1] in (ColorInterp.alpha, ColorInterp.undefined)
+    unsaid = image.count == 4 and image.colorinterp[-1] == ColorInterp.undefined  # OpenCV's RGBA
+    alpha = unsaid or (image.count in (2, 4) and image.colorinterp[-1] == ColorInterp.alpha)
     if set(image.dtypes) != {"uint8"} or not (image.count in (1, 3) or alpha):
         raise InputError(
             f"{path}: has {image.count} bands of {image.dtypes[0]}; an image must be RGB or grey of 8 bits; "
