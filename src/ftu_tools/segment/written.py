@@ -69,6 +69,11 @@ def _writers(
     return made
 
 
+def record(name: str, options: Options) -> Path:
+    """What says of which bytes, model and options the files of a finished slide are."""
+    return options.out / KEPT / f"{name}.json"
+
+
 def files(name: str, options: Options) -> list[Path]:
     """What is there of a slide that is done: outlines, picture, its part of objects.csv, and what is asked
     for besides."""
