@@ -26,6 +26,7 @@ from ftu.prediction.windows import Axis
 from ftu.preprocessing import normalization, stain
 from ftu.preprocessing.stain import StainError
 from ftu.probabilities.map_file import FULL_SCALE
+from ftu_tools.segment import sparse
 from ftu_tools.segment.model import Model
 from ftu_tools.segment.slides import reduced
 from ftu_tools.segment.slides.reduced import Grid
@@ -91,6 +92,8 @@ def probabilities(
         if fresh.shape[1]:
             top = place + band.shape[1] - fresh.shape[1]
             if fresh.any():  # what is never written takes no room on the disk
+                for rows in range(top, classes * grid.height, grid.height):
+                    sparse.reserve(map_, rows, rows + fresh.shape[1])
                 map_[:, top : top + fresh.shape[1]] = np.rint(np.clip(fresh, 0, 1) * FULL_SCALE)
                 map_.flush()
             _keep(folder, key, top + fresh.shape[1])

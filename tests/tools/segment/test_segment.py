@@ -2,7 +2,9 @@
 stopped, and what is refused."""
 
 import csv
+import errno
 import json
+import os
 import tracemalloc
 from contextlib import nullcontext
 from importlib.util import find_spec
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from ftu.errors import InputError
 from ftu_tools.segment import __main__ as command
-from ftu_tools.segment import maps, one_slide, plan, written
+from ftu_tools.segment import maps, one_slide, plan, sparse, written
 from ftu_tools.segment.outputs.atlas import UNITS
 from ftu_tools.segment.slides import files, tissue
 from ftu_tools.segment.slides.slide import Slide
@@ -310,6 +312,31 @@ def test_what_a_killed_run_with_other_options_wrote_does_not_count_as_finished(t
     assert (out / "a.geojson").read_bytes() != before
     one_slide.segment(path, options(out))
     assert (out / "a.geojson").read_bytes() == before
+
+
+@pytest.mark.parametrize("file", [maps.MAP, "labels.npy"])
+def test_a_disk_that_is_full_is_told_and_does_not_end_the_process(tmp_path, image, monkeypatch, file):
+    def full(array: np.memmap, *_: int) -> None:
+        if Path(str(array.filename)).name == file:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(sparse, "reserve", full)
+    path = write_ome(tmp_path / "a.ome.tif", image, UM)
+    asked = options(tmp_path / "out", formats=("labels",))
+    if file == maps.MAP:
+        with pytest.raises(OSError, match="No space left"):
+            one_slide.segment(path, asked)
+    else:
+        assert "the disk is full" in one_slide.segment(path, asked)["error"]
+
+
+def test_room_is_reserved_for_the_rows_that_are_written_and_no_others(tmp_path):
+    array = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint16, (2, 500, 4096))
+    before = (tmp_path / "a.npy").stat().st_blocks
+    sparse.reserve(array, 700, 710)
+    taken = ((tmp_path / "a.npy").stat().st_blocks - before) * 512
+    assert 10 * 4096 * 2 <= taken < 20 * 4096 * 2
+    assert not array.any()
 
 
 def test_results_may_lie_in_a_folder_of_the_slides_name(tmp_path, image, monkeypatch):

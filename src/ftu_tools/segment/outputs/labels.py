@@ -11,6 +11,7 @@ import numpy as np
 
 from ftu.errors import InputError
 from ftu.pipeline.atomic import whole_file
+from ftu_tools.segment import sparse
 from ftu_tools.segment.objects import Object
 from ftu_tools.segment.slides.reduced import Grid
 from ftu_tools.segment.slides.scale import Size
@@ -34,10 +35,14 @@ def writer(path: Path, scratch: Path, grid: Grid, um: Size) -> Iterator[Callable
     """
     raw = scratch / "labels.npy"
     labels = np.lib.format.open_memmap(raw, "w+", np.uint32, (grid.height, grid.width))
+    there = np.zeros(grid.height, bool)  # rows that the disk has room for
 
     def draw(one: Object) -> None:
         mask, top, left = one.crop
         height, width = mask.shape
+        if not there[top : top + height].all():
+            sparse.reserve(labels, top, top + height)
+            there[top : top + height] = True
         labels[top : top + height, left : left + width][mask] = one.number
 
     yield draw
