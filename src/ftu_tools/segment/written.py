@@ -63,7 +63,7 @@ def _writers(
     ]
     for path in more:
         if path.suffix == ".tiff":
-            made.append(labels.writer(path, scratch, subject.grid, subject.um))
+            made.append(labels.writer(path, scratch, subject.digest, subject.grid, subject.um))
         else:
             made.append(tables.hubmap(path, subject.file.name, options.organ))
     return made

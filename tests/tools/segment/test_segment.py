@@ -267,8 +267,8 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(
     found.trained.networks[0][0].head = Crowded(1)
     use(monkeypatch, found)
     monkeypatch.setattr(plan, "WHOLE", 0)
-    path = write_ome(tmp_path / "a.ome.tif", image, UM)
-    (whole,) = one_slide.segment(path, options(tmp_path / "whole"))["rows"]
+    path, formats = write_ome(tmp_path / "a.ome.tif", image, UM), ("gz", "hubmap", "labels")
+    (whole,) = one_slide.segment(path, options(tmp_path / "whole", formats=formats))["rows"]
     keep, kept = maps._keep, []
 
     def die(*arguments):
@@ -280,13 +280,15 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(
     with monkeypatch.context() as patch:
         patch.setattr(maps, "_keep", die)
         with pytest.raises(KeyboardInterrupt):
-            one_slide.segment(path, options(tmp_path / "out"))
-    assert not (tmp_path / "out/a.geojson").exists()
+            one_slide.segment(path, options(tmp_path / "out", formats=formats))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [written.KEPT]
     seen = windows_seen(monkeypatch)
-    one_slide.segment(path, options(tmp_path / "out"))
+    one_slide.segment(path, options(tmp_path / "out", formats=formats))
     assert sum(seen) < whole["windows"] or after == 1
-    for name in ("a.geojson", "a.png"):
-        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    names = {path.name for path in (tmp_path / "whole").iterdir()} - {written.KEPT}
+    assert names == {"a.geojson.gz", "a.png", "a.labels.ome.tiff", "a-objects.tsv"}
+    for name in names:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     assert not (tmp_path / "out" / written.KEPT / "a.work").exists()
 
 
