@@ -48,6 +48,49 @@ def test_a_thumbnail_and_a_photograph_of_the_label_are_no_levels(tmp_path, reade
         np.testing.assert_array_equal(found.read(1, 3, 7, 9, 10), smaller(NOISE, 4)[3:12, 7:17])
 
 
+FACTS = {
+    **{"openslide.bounds-x": "72", "openslide.bounds-y": "40"},
+    **{"openslide.bounds-width": "160", "openslide.bounds-height": "120"},
+    **{"openslide.mpp-x": "0.25", "openslide.mpp-y": "0.5", "openslide.background-color": "F0E0D0"},
+}
+
+
+class Scanned:
+    """A scanner's slide of 300 x 400 px, as openslide shows one: 120 x 160 px of it, from (40, 72) on, were
+    scanned, and all but these show through."""
+
+    dimensions, level_downsamples, properties = (400, 300), (1.0, 4.0), FACTS
+
+    def __init__(self, _: Path) -> None:
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read_region(self, place: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
+        """`place` is x first, of the full resolution."""
+        seen = np.zeros((300, 400, 4), np.uint8)
+        seen[40:160, 72:232, :3], seen[40:160, 72:232, 3] = NOISE[40:160, 72:232], 255
+        seen[40, 72, 3] = 0
+        times = int(self.level_downsamples[level])
+        return Image.fromarray(seen[place[1] :: times, place[0] :: times][: size[1], : size[0]])
+
+
+@openslide
+def test_a_slide_begins_where_it_was_scanned_and_shows_its_background(monkeypatch, tmp_path):
+    monkeypatch.setattr(vendors().openslide, "OpenSlide", Scanned)
+    with vendors().opened(tmp_path / "a.mrxs") as found:
+        assert found.levels == ((120, 160), (30, 40))
+        assert found.stated == {"openslide": (0.25, 0.5)}
+        whole, part = found.read(0, 0, 0, 120, 160), found.read(1, 3, 7, 9, 10)
+    assert whole[0, 0].tolist() == [0xF0, 0xE0, 0xD0]
+    np.testing.assert_array_equal(whole[1:], NOISE[41:160, 72:232])
+    np.testing.assert_array_equal(part, NOISE[40:160:4, 72:232:4][3:12, 7:17])
+
+
 @pytest.mark.parametrize(("kind", "levels"), [(0, 1), (1, 2)])
 def test_a_page_in_strips_is_a_level_where_it_says_so(tmp_path, kind, levels):
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
