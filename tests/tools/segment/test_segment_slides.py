@@ -15,7 +15,7 @@ from PIL import Image
 from rasterio.windows import Window
 
 from ftu.errors import InputError
-from ftu.files import gdal
+from ftu.files import gdal, limits
 from ftu_tools.segment.slides import files, reduced, tiffs, tissue
 from ftu_tools.segment.slides.reduced import Grid
 from ftu_tools.segment.slides.slide import Slide
@@ -177,6 +177,17 @@ def test_what_is_no_image_is_refused_in_words(tmp_path, content, said):
     (tmp_path / "a.tif").write_bytes(content)
     with pytest.raises(InputError, match=rf"a\.tif: .*{said}"):
         files.opened(tmp_path / "a.tif").__enter__()
+
+
+def test_what_is_large_has_to_be_in_tiles(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "MOST_PIXELS", 300 * 400 - 1)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, NOISE, photometric="rgb")
+    with pytest.raises(InputError, match=r"a\.tif: 300 x 400 px .*; save it as a TIFF in tiles"):
+        files.opened(path).__enter__()
+    tifffile.imwrite(path, NOISE, photometric="rgb", tile=(64, 64))
+    with files.opened(path) as found:
+        assert found.shape == (300, 400)
 
 
 def test_files_are_found_in_folders_and_no_two_have_one_name(tmp_path):

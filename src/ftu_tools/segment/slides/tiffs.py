@@ -69,8 +69,8 @@ def _check(path: Path, image: DatasetReader) -> None:
             f"{path}: says that it is shown turned or mirrored (Orientation {turned}); turn its pixels: "
             f"`magick {path} -auto-orient PNG24:OUT.png`"
         )
-    if max(image.shape) > limits.LONGEST_SIDE:
-        fault = limits.size_fault(*image.shape)
+    if large := "" if tiled and max(image.shape) <= limits.LONGEST_SIDE else limits.size_fault(*image.shape):
+        raise InputError(f"{path}: {large}; save it as a TIFF in tiles, or cut it into parts")
     if fault:
         raise InputError(f"{path}: cannot be read as an image ({fault}); fetch the file again")
     image_checks.check_one_page(path)
