@@ -525,6 +525,11 @@ def test_what_inference_cannot_do_is_refused(tmp_path, changes, said):
         ({"augment.scale_window": [2.0, 0.5]}, "scale_window must be [smallest, largest]"),
         ({"augment.gamma_range": [1.5, 0.7]}, "augment: gamma_range must be [smallest, largest]"),
         ({"augment.low_resolution_scale": [0.5, 2.0]}, "low_resolution_scale [0.5, 2.0] would enlarge"),
+        (
+            {"augment.low_resolution_scale": [0.01, 1.0]},
+            "scale.0: Input should be greater than or equal",
+        ),
+        ({"augment.blur_sigma": [0.0, 1.0]}, "augment.blur_sigma.0: Input should be greater than 0"),
         ({"augment.order": ["flip", "crop"]}, "augment: order leaves out rotate, scale, distort, low_res"),
         ({"augment.order": [*ORDER, "crop"]}, "augment: order names crop twice; name each once"),
         ({"augment.order": ["shear"]}, "augment.order.0: Input should be 'crop', 'flip'"),

@@ -296,7 +296,7 @@ class Augment(Section):
     """Probability of a distortion: elastic or of a grid, each as often."""
     low_resolution: Share
     """Probability of a loss of resolution: the image is shrunk, and enlarged again."""
-    low_resolution_scale: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    low_resolution_scale: Annotated[list[Scaling], Field(min_length=2, max_length=2)]
     """Smallest and largest factor by which it is shrunk, up to 1."""
     colour: Literal["multiplicative", "additive"]
     """`multiplicative`: colours times factors, as in the authors' code; black stays black. `additive`:
@@ -327,7 +327,7 @@ class Augment(Section):
     """Smallest and largest power; above 1 the image gets darker."""
     blur: Share
     """Probability of a Gaussian blur."""
-    blur_sigma: Annotated[list[NotNegative], Field(min_length=2, max_length=2)]
+    blur_sigma: Annotated[list[Positive], Field(min_length=2, max_length=2)]
     """px: its smallest and largest standard deviation."""
     match: Share
     """Probability of giving an image the grey levels of `stain.target`, whose kind is `source`."""
