@@ -37,20 +37,19 @@ def items(
             f"{pair.labels}: annotations are of one image, but {raster.path} has {raster.pages} pages; save "
             "the page that was annotated"
         )
+    scale, group, labels = options.range, pair.name, intake.label_map(raster, mask)
+    if isinstance(raster, Volume):
+        entry = intake.entry(pair, raster, labels, options)
+        findings.entry(entry, [raster, *([labels] if labels else [])])
+        scale, group = (entry.levels[0], entry.levels[1]), entry.group
+    elif options.percentiles:
+        raise InputError(f"--percentiles: are of NIfTI, and {raster.path} is none; give --range LOW HIGH")
     if mask and mask.pages != raster.pages:
         raise InputError(
             f"{mask.path}: has {mask.pages} pages, but {raster.path} has {raster.pages}; a mask has as many"
         )
     if raster.volume:
         findings.volumes[pair.name] = raster.pages
-    scale, group = options.range, pair.name
-    if isinstance(raster, Volume):
-        labels = intake.label_map(raster, mask)
-        entry = intake.entry(pair, raster, labels, options)
-        findings.entry(entry, [raster, *([labels] if labels else [])])
-        scale, group = (entry.levels[0], entry.levels[1]), entry.group
-    elif options.percentiles:
-        raise InputError(f"--percentiles: are of NIfTI, and {raster.path} is none; give --range LOW HIGH")
     shape: Shape | None = None
     for number in range(raster.pages):
         page = raster.read(number)
@@ -151,6 +150,8 @@ def _tell(findings: Findings, options: argparse.Namespace, found: pairs.Found) -
     for warning in findings.warnings():
         warn(warning)
     findings.check_known()
+    if findings.entries:
+        warn(record.merged(findings.meaning, findings.label_masks))
     known = options.to and (options.to / layout.RECORD).exists()
     if findings.entries and options.set == "train" and not known:
         findings.check_taught()

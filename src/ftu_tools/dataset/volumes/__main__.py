@@ -56,11 +56,13 @@ def stacked(entry: Entry, masks: list[Path]) -> np.ndarray:
     return volume
 
 
-def labelled(entry: Entry, volume: np.ndarray) -> tuple[np.ndarray, np.dtype]:
-    """A volume's classes as the labels that its label maps have, and the type to store them as."""
-    said = [0, *(entry.values.values() if entry.values else range(1, MOST_CLASSES + 1))]
-    dtype = np.promote_types(np.dtype(entry.dtype), np.min_scalar_type(max(said)))
-    return np.array(said, dtype)[volume], dtype
+def labelled(entry: Entry, volume: np.ndarray) -> np.ndarray:
+    """A volume's classes as the labels that its label maps have, in their type, or one that holds them."""
+    said = np.array([0, *(entry.values.values() if entry.values else range(1, MOST_CLASSES + 1))])
+    dtype = np.dtype(entry.dtype)
+    if (said.astype(dtype) != said).any():
+        dtype = np.promote_types(dtype, np.min_scalar_type(said.max()))
+    return said.astype(dtype)[volume]
 
 
 def bring_back(root: Path, masks: Path, to: Path) -> str:
@@ -78,8 +80,7 @@ def bring_back(root: Path, masks: Path, to: Path) -> str:
     with whole_files(to) as folder:
         for entry, slices in zip(entries, found, strict=True):
             volume = stacked(entry, slices)
-            labels, dtype = labelled(entry, volume)
-            nifti.write(folder / f"{entry.name}.nii.gz", labels, entry.grid, dtype)
+            nifti.write(folder / f"{entry.name}.nii.gz", labelled(entry, volume), entry.grid)
             truths = [root / entry.source / "test/masks" / path.name for path in slices]
             if all(path.exists() for path in truths):
                 rows += scores.of_volume(entry, volume, stacked(entry, truths))

@@ -16,7 +16,7 @@ from ftu_tools.dataset.rasters import SUFFIXES, VOLUMES, stem, suffix
 IMAGES, LABELS = "imagesTr", "labelsTr"
 INFO = "Info.cfg"  # of ACDC
 FILM = re.compile(r"(.+)_4d", re.IGNORECASE)
-FRAME = re.compile(r".+_frame0*(\d+)", re.IGNORECASE)
+FRAME = re.compile(r"(.+)_frame0*(\d+)", re.IGNORECASE)
 
 
 def parted(folder: Path) -> tuple[Path, Path] | None:
@@ -48,12 +48,13 @@ def images_of(labels: str) -> list[str]:
 
 
 def patients(images: Sequence[Path], root: Path) -> dict[Path, str]:
-    """Whose each volume is: of the folder that it lies in, inside of `root`; or else by what names share."""
+    """Whose each volume is: of the folder that it lies in, inside of `root`; or else by its name: what is
+    before _frame01, or what names share."""
     own = [path for path in images if path.parent == root or root.is_file()]
     guess = naming.guess([stem(path) for path in own]).group
     found = {path: path.parent.name for path in images}
     for path in own:
-        match = re.search(guess, stem(path)) if guess else None
+        match = FRAME.fullmatch(stem(path)) or (re.search(guess, stem(path)) if guess else None)
         found[path] = match[1] if match else stem(path)
     return found
 
@@ -67,8 +68,8 @@ def frame(image: Path) -> str:
     info = image.with_name(INFO)
     lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
     said = {parts[1].strip(): parts[0].strip() for line in lines if len(parts := line.split(":")) == 2}
-    phase = said.get(number[1], "")
-    return phase if phase in ("ED", "ES") else number[1]
+    phase = said.get(number[2], "")
+    return phase if phase in ("ED", "ES") else number[2]
 
 
 def _has_volumes(folder: Path) -> bool:

@@ -11,12 +11,13 @@ from ftu_tools.dataset.volumes.nifti import Volume
 from ftu_tools.dataset.volumes.record import Entry
 
 
-def label_map(image: Volume, mask: Raster | None) -> Volume | None:
+def label_map(image: Raster, mask: Raster | None) -> Volume | None:
     """The label map of a volume, None where it has none; InputError where it is of another kind or grid."""
-    if mask is None:
+    if mask and isinstance(image, Volume) != isinstance(mask, Volume):
+        one, other = (mask, image) if isinstance(image, Volume) else (image, mask)
+        raise InputError(f"{one.path}: is no NIfTI, and {other.path} is; bring both so")
+    if not (isinstance(image, Volume) and isinstance(mask, Volume)):
         return None
-    if not isinstance(mask, Volume):
-        raise InputError(f"{mask.path}: is no NIfTI, and its image {image.path} is; bring its label map so")
     nifti.check_same_grid(image, mask)
     return mask
 

@@ -110,14 +110,14 @@ def check_same_grid(image: Volume, labels: Volume) -> None:
         )
 
 
-def write(path: Path, labels: np.ndarray, on: Grid, dtype: np.dtype) -> None:
-    """Write a label map, (slices, rows, columns), on a grid, with the header that the grid has."""
+def write(path: Path, labels: np.ndarray, on: Grid) -> None:
+    """Write a label map, (slices, rows, columns), in its type on a grid, with the header that this has."""
     package = headers.nibabel()
     header = headers.parsed(path, on.header)
     header.check_fix(logger=headers.QUIET, error_level=40)
-    header["scl_slope"], header["scl_inter"], header["vox_offset"] = 1, 0, 0
-    header.set_data_dtype(dtype)
-    stored = np.zeros(on.shape, dtype)
+    header["vox_offset"] = 0  # of no extensions; nibabel takes the scaling away, too
+    header.set_data_dtype(labels.dtype)
+    stored = np.zeros(on.shape, labels.dtype)
     for number in range(on.slices):
         stored[on.place(number)] = on.shown(labels[number])
     kind = package.Nifti1Image if len(on.header) == min(headers.SIZES) else package.Nifti2Image

@@ -93,11 +93,18 @@ def values(meaning: Meaning, found: Iterable[str], before: Sequence[Entry]) -> d
     if not meaning.classes:
         return before[0].values if before else {}
     known = before[0].values if before and list(before[0].values) == meaning.classes else {}
-    numbers = sorted({int(label) for label in (*found, *meaning.labels) if label.isdecimal()} - {0})
-    of_class = {
-        name: [n for n in numbers if meaning.of(str(n), drawn=False) == k] for k, name in _counted_up(meaning)
+    labels = _labels(meaning, (*found, *meaning.labels))
+    return {
+        name: (labels[name] or [known.get(name, number)])[0]
+        for number, name in enumerate(meaning.classes, start=1)
     }
-    return {name: (of_class[name] or [known.get(name, k)])[0] for k, name in _counted_up(meaning)}
+
+
+def merged(meaning: Meaning, found: Iterable[str]) -> str:
+    """A sentence on classes that have several of the labels `found`, '' where none has."""
+    several = {name: labels for name, labels in _labels(meaning, found).items() if len(labels) > 1}
+    told = (f"{name} ({', '.join(map(str, labels))})" for name, labels in several.items())
+    return f"classes with several labels come back with the first: {some(told)}" if several else ""
 
 
 def words(entries: Sequence[Entry]) -> list[str]:
@@ -137,8 +144,14 @@ def _span(values: Iterable[float]) -> str:
     return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 
-def _counted_up(meaning: Meaning) -> Iterable[tuple[int, str]]:
-    return enumerate(meaning.classes, start=1)
+def _labels(meaning: Meaning, found: Iterable[str]) -> dict[str, list[int]]:
+    """Which of the labels `found` each class has, in order."""
+    numbers = sorted({int(label) for label in found if label.isdecimal()} - {0})
+    of = {number: meaning.of(str(number), drawn=False) for number in numbers}
+    return {
+        name: [label for label in numbers if of[label] == number]
+        for number, name in enumerate(meaning.classes, start=1)
+    }
 
 
 def _counted(found: Counter[str]) -> str:
