@@ -96,6 +96,14 @@ def test_any_stored_axis_may_be_cut_into_slices(tmp_path, axes):
         )
 
 
+@pytest.mark.parametrize("axes", ["yx", "yxc", "zyxc"])
+def test_axes_that_a_volume_has_not_are_refused(tmp_path, axes):
+    store(tmp_path / "a.nii", volume())
+    refused(tmp_path, f"--axes: '{axes}' is not of a volume; give x, y and z", "--axes", axes)
+    store(tmp_path / "a.nii", volume((7, 9)))
+    refused(tmp_path, "a.nii: has two axes, and --axes says zyx", "--axes", "zyx")
+
+
 @pytest.mark.parametrize(("unit", "factor"), [(0, 1), (2, 1), (3, 1000), (1, 0.001)])
 def test_the_unit_of_a_spacing_is_that_of_the_header(tmp_path, unit, factor):
     """Unknown counts as mm, as everywhere."""

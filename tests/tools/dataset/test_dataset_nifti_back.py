@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nibabel.nifti1 import Nifti1Extension
 from PIL import Image
 from scipy import ndimage
 
@@ -116,6 +117,14 @@ def test_label_maps_come_back_from_any_grid(tmp_path_factory, steps, signs, seed
     store(folder / "a.nii.gz", volume(seed=seed), affine)
     store(folder / "m.nii.gz", label_map(seed=seed), affine)
     same(*returned(folder))
+
+
+def test_label_maps_with_an_extension_come_back_without_it(tmp_path):
+    store(tmp_path / "a.nii.gz", volume())
+    image = loaded(store(tmp_path / "plain.nii", label_map()))
+    image.header.extensions.append(Nifti1Extension("comment", b"seen by nobody" * 9))
+    image.to_filename(tmp_path / "m.nii.gz")
+    same(*returned(tmp_path))
 
 
 def test_sources_have_folders_of_masks(tmp_path):

@@ -115,7 +115,6 @@ def write(path: Path, labels: np.ndarray, on: Grid) -> None:
     package = headers.nibabel()
     header = headers.parsed(path, on.header)
     header.check_fix(logger=headers.QUIET, error_level=40)
-    header["vox_offset"] = 0  # of no extensions; nibabel takes the scaling away, too
     header.set_data_dtype(labels.dtype)
     stored = np.zeros(on.shape, labels.dtype)
     for number in range(on.slices):
