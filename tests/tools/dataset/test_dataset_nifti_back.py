@@ -212,7 +212,7 @@ def test_a_missing_slice_is_named_and_never_empty(predicted):
     (predicted / "masks/patient101_frame12_z002.png").unlink()
     refused(
         predicted,
-        r"frame12_z002.png: is missing, one of 1 of the 4 slices of patient101_frame12; .*dvc repro.*--masks",
+        r"frame12_z002.png: is missing, as 1 of 4 slices of patient101_frame12 are; .*dvc repro.*--masks",
     )
 
 

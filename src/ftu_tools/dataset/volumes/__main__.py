@@ -29,7 +29,7 @@ def masks_of(entry: Entry, folder: Path) -> list[Path]:
     found = [folder / entry.source / f"{name}.png" for name in entry.slices()]
     if missing := [path for path in found if not path.exists()]:
         raise InputError(
-            f"{missing[0]}: is missing, one of {len(missing)} of the {len(found)} slices of {entry.name}; "
+            f"{missing[0]}: is missing, as {len(missing)} of {len(found)} slices of {entry.name} are; "
             "predict all of them (`dvc repro`), or say where the masks are: --masks"
         )
     return found
