@@ -120,6 +120,8 @@ def make(options: argparse.Namespace, scratch: Path) -> str:
     )
     if not (meaning.classes or options.dry_run) and any(pair.labels for pair in found.pairs):
         raise InputError("--classes: is missing; name the classes of the masks, as in gland,vessel")
+    if options.to and any(pair.patient for pair in found.pairs):
+        record.check_alike(options.to, options.source, meaning, options.range, options.percentiles)
     findings, facts = Findings(meaning), []
     if options.dry_run:
         for pair in found.pairs:

@@ -38,6 +38,13 @@ def test_acdc_is_frames_of_patients_without_their_films(tmp_path, training, caps
         np.testing.assert_array_equal(mask_of(tmp_path / "root", f"{name}_z001"), expected)
 
 
+def test_folders_of_kinds_are_no_patients(tmp_path):
+    for kind in ("images", "labels"):
+        store(tmp_path / "in" / kind / "a.nii.gz", label_map())
+    with pytest.raises(InputError, match=r"in: holds no image .*but folders: images, labels; name one"):
+        run(tmp_path / "s", tmp_path / "in", "--dry-run", *ACDC)
+
+
 def test_one_patient_may_be_named_alone(tmp_path, training):
     run(tmp_path / "s", training / "patient002", "--to", tmp_path / "root", *ACDC)
     groups = csvfile.read_csv(tmp_path / "root/images.csv")["group"]

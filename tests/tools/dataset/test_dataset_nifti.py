@@ -161,6 +161,37 @@ def test_what_was_done_is_kept_and_a_second_run_adds_to_it(tmp_path):
     assert first.image == "a.nii.gz"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--window=0,240"], "--window: 0,240, but a of .*root was made with -160,240; give the same"),
+        (["--percentiles=1,99"], "--window: not given, but a of .* was made with -160,240"),
+        (
+            [WINDOW, "--classes", "myocardium,left ventricle,right ventricle"],
+            "--classes: myocardium,.* with right",
+        ),
+    ],
+)
+def test_a_data_set_is_made_in_one_way(tmp_path, words, said):
+    """Else a network would see other values in test volumes than in those that it learnt from."""
+    for name in ("a", "b"):
+        store(tmp_path / f"{name}.nii", volume())
+    store(tmp_path / "m.nii", label_map())
+    run(tmp_path / "s", tmp_path / "a.nii", tmp_path / "m.nii", "--to", tmp_path / "root", *TOLD)
+    for dry in ([], ["--dry-run"]):
+        with pytest.raises(InputError, match=said):
+            run(
+                tmp_path / "s",
+                tmp_path / "b.nii",
+                "--to",
+                tmp_path / "root",
+                "--unmasked-to-test",
+                *words,
+                *dry,
+            )
+    run(tmp_path / "s", tmp_path / "b.nii", "--to", tmp_path / "root", "--unmasked-to-test", WINDOW)
+
+
 def test_what_is_added_does_not_change_what_a_link_leads_to(tmp_path):
     """A data set is extended in a folder of links, which takes its place when all is well."""
     store(tmp_path / "a.nii", volume())
@@ -384,6 +415,7 @@ def test_a_damaged_record_is_refused(tmp_path):
         {"set": "all"},
         {"header": "AAAA"},
         {"axes": "x"},
+        {"values": {"a": "1"}},
         {"more": 1},
     ):
         path.write_text(json.dumps({"volumes": [entry | change]}), encoding="utf-8")

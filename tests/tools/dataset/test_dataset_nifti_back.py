@@ -119,6 +119,12 @@ def test_label_maps_come_back_from_any_grid(tmp_path_factory, steps, signs, seed
     same(*returned(folder))
 
 
+def test_label_maps_without_an_affine_come_back_without_one(tmp_path):
+    for name, array in (("a", volume()), ("m", label_map())):
+        store(tmp_path / f"{name}.nii.gz", array, UNEQUAL, sform=0, qform=0)
+    same(*returned(tmp_path, "--pixdim"))
+
+
 def test_label_maps_with_an_extension_come_back_without_it(tmp_path):
     store(tmp_path / "a.nii.gz", volume())
     image = loaded(store(tmp_path / "plain.nii", label_map()))

@@ -10,11 +10,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from ftu.files import limits
 from ftu_tools.dataset import naming
 from ftu_tools.dataset.rasters import SUFFIXES, VOLUMES, stem, suffix
 
 IMAGES, LABELS = "imagesTr", "labelsTr"
-INFO = "Info.cfg"  # of ACDC
+INFO, LARGEST = "Info.cfg", 2**20  # of ACDC; bytes
 FILM = re.compile(r"(.+)_4d", re.IGNORECASE)
 FRAME = re.compile(r"(.+)_frame0*(\d+)", re.IGNORECASE)
 
@@ -26,11 +27,12 @@ def parted(folder: Path) -> tuple[Path, Path] | None:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What lies in a folder; where that are folders of patients, with volumes, what lies in these."""
+    """What lies in a folder; where that are folders of patients, with volumes of their names, what lies in
+    these."""
     own = sorted(folder.iterdir())
     if any(path.is_file() and suffix(path) in SUFFIXES for path in own):
         return own
-    patients = [path for path in own if path.is_dir() and _has_volumes(path)]
+    patients = [path for path in own if path.is_dir() and _is_patients(path)]
     inner = [path for patient in patients for path in sorted(patient.iterdir())]
     return [path for path in own if path not in patients] + inner
 
@@ -66,11 +68,12 @@ def frame(image: Path) -> str:
     if not number:
         return ""
     info = image.with_name(INFO)
-    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
+    content = limits.content(info, LARGEST) if info.is_file() else b""
+    lines = content.decode(errors="replace").splitlines()
     said = {parts[1].strip(): parts[0].strip() for line in lines if len(parts := line.split(":")) == 2}
     phase = said.get(number[2], "")
     return phase if phase in ("ED", "ES") else number[2]
 
 
-def _has_volumes(folder: Path) -> bool:
-    return any(suffix(path) in VOLUMES for path in folder.iterdir())
+def _is_patients(folder: Path) -> bool:
+    return any(suffix(path) in VOLUMES and path.name.startswith(folder.name) for path in folder.iterdir())

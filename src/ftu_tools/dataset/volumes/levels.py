@@ -73,8 +73,8 @@ def at_percentiles(
     """The values (float32) at these percentiles of all parts together: of N values in order the one at place
     N p / 100, rounded up, from 1 on. No mean of two: NumPy calls it inverted_cdf.
 
-    Exact, in the memory of one part: `parts` is called twice, to count values by the upper half of their
-    bits, and then by the lower half where a percentile is.
+    Exact, in the memory of one part: `parts` is called once to count values by the upper half of their bits,
+    and for each percentile once more, to count those that share its upper half by the lower.
     """
     upper = _counted(key >> HALF for key in map(_ordered, parts()))
     ends = np.cumsum(upper)

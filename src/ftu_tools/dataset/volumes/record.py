@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ftu.errors import some
+from ftu.errors import InputError, some
 from ftu.files import jsonfile, limits
 from ftu_tools.dataset.labels import Meaning
 from ftu_tools.dataset.layout import RECORD, SETS
+from ftu_tools.dataset.pictures import Range
 from ftu_tools.dataset.volumes import headers
 from ftu_tools.dataset.volumes.headers import Grid
 
@@ -87,6 +88,26 @@ def add(root: Path, entries: Sequence[Entry], meaning: Meaning, labels: Iterable
     jsonfile.write(path, {"volumes": [asdict(entry) for entry in (*before, *entries)]})
 
 
+def check_alike(
+    root: Path, source: str, meaning: Meaning, window: Range | None, percentiles: Range | None
+) -> None:
+    """Raise InputError where the volumes of a source at `root` became slices in another way: a network would
+    see other values, or take one class for another."""
+    before = [entry for entry in read(root) if entry.source == source] if (root / RECORD).exists() else []
+    for entry in before:
+        for option, said, known in (
+            ("--window", window, entry.window),
+            ("--percentiles", percentiles, entry.percentiles),
+            ("--classes", meaning.classes, list(entry.values)),
+        ):
+            told, there = (_listed(each) for each in (said, known))
+            if told != there and (option != "--classes" or (told and there)):
+                raise InputError(
+                    f"{option}: {told or 'not given'}, but {entry.name} of {root} was made with "
+                    f"{there or 'none'}; give the same, or name another folder (--to) or --source"
+                )
+
+
 def values(meaning: Meaning, found: Iterable[str], before: Sequence[Entry]) -> dict[str, int]:
     """What a label map says of each class: the label that was `found` of it, the smallest where these are
     several; or else what --labels says, what volumes said `before`, or the class's number."""
@@ -134,8 +155,14 @@ def _check(entry: Entry) -> None:
         raise ValueError(f"set {entry.set!r} of {entry.name} is not one of {', '.join(SETS)}")
     if len(entry.spacing) != 3 or not all(0 < step < np.inf for step in entry.spacing):
         raise ValueError(f"spacing {entry.spacing} of {entry.name} is none")
+    if not all(isinstance(label, int) and label > 0 for label in entry.values.values()):
+        raise ValueError(f"values {entry.values} of {entry.name} are no labels of classes")
     np.dtype(entry.dtype)
     entry.grid  # noqa: B018
+
+
+def _listed(values: Sequence[object] | None) -> str:
+    return ",".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values or ())
 
 
 def _span(values: Iterable[float]) -> str:
