@@ -50,7 +50,9 @@ def find(images: Path, masks: Path | None, *, one_file: bool, unmasked: bool, sc
     for path in filter(None, (images, masks)):
         if not path.exists():
             raise InputError(f"{path}: does not exist; name a folder or a file")
+    around = Counter[str]()
     if masks is None and images.is_dir() and (both := challenges.parted(images)):
+        around = Counter(path.name for path in images.iterdir() if path not in both)
         images, masks = both
     if images.is_file() or (masks and masks.is_file()):
         found = _of_files(images, masks)
@@ -69,7 +71,7 @@ def find(images: Path, masks: Path | None, *, one_file: bool, unmasked: bool, sc
     of_patients = [pair.image for pair in found.pairs if rasters.suffix(pair.image) in rasters.VOLUMES]
     patients = challenges.patients(of_patients, images)
     pairs = [pair._replace(patient=patients.get(pair.image, "")) for pair in found.pairs]
-    found = found._replace(pairs=pairs)
+    found = Found(pairs, found.left_out + around)
     bare = [pair.image.name for pair in found.pairs if not pair.labels]
     if bare and not unmasked:
         where = "IMAGES MASKS; in .npz files --arrays IMAGES,MASKS"

@@ -90,7 +90,7 @@ def btcv(folder, images="imagesTr", labels="labelsTr"):
 
 
 @pytest.mark.parametrize("names", [("imagesTr", "labelsTr"), ("img", "label")])
-def test_synapse_is_cases_by_their_number(tmp_path, names):
+def test_synapse_is_cases_by_their_number(tmp_path, names, capsys):
     """Named by the folder around, or by both folders: the same."""
     btcv(tmp_path / "in", *names)
     folders = [tmp_path / "in" / name for name in names]
@@ -103,6 +103,9 @@ def test_synapse_is_cases_by_their_number(tmp_path, names):
     ]
     assert told[0].window == [-125, 275]
     if names[0] == "imagesTr":
+        store(tmp_path / "in/imagesTs/img0061.nii.gz", volume())
+        run(tmp_path / "s", tmp_path / "in", "--dry-run", *ORGANS)
+        assert "left out of the folders: 1 imagesTs" in capsys.readouterr().out
         assert everything(tmp_path / "one") == everything(tmp_path / "two")
     expected = np.searchsorted(LABELS, label_map(seed=22)[:, :, 2].T)
     np.testing.assert_array_equal(mask_of(tmp_path / "two", "img0022_z002"), expected)

@@ -421,6 +421,12 @@ def test_a_damaged_record_is_refused(tmp_path):
         path.write_text(json.dumps({"volumes": [entry | change]}), encoding="utf-8")
         with pytest.raises(InputError, match=r"volumes.json: |a.nii: "):
             record.read(tmp_path / "root")
+    huge = nib.Nifti2Header()
+    huge["dim"], huge["sform_code"] = [3, 7, 9, 2**40, 1, 1, 1, 1], 1
+    claims = entry | {"header": record.encoded(huge.binaryblock)}
+    path.write_text(json.dumps({"volumes": [claims]}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"a.nii: a side of 9 x 1099511627776 px"):
+        record.read(tmp_path / "root")
     path.write_text(json.dumps({"volumes": [entry, entry]}), encoding="utf-8")
     with pytest.raises(
         InputError, match=r"volumes.json: a stands there more than once; make the data set again"

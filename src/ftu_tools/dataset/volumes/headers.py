@@ -98,6 +98,8 @@ def repaired(path: Path, header: "Nifti1Header", *, pixdim: bool) -> "Nifti1Head
     words = " x ".join(map(str, shape))
     if len(shape) < 2 or min(shape) < 1:
         raise InputError(f"{path}: is of {words or 'no'} voxels, which is no volume; fetch the file again")
+    if fault := limits.size_fault(*sorted(shape)[-2:]):
+        raise InputError(f"{path}: {fault}; cut it into parts")
     if any(length > 1 for length in shape[3:]):
         raise InputError(
             f"{path}: holds several volumes ({words}), of times or channels; save those that are meant as "
