@@ -152,10 +152,15 @@ def _tell(findings: Findings, options: argparse.Namespace, found: pairs.Found) -
     for warning in findings.warnings():
         warn(warning)
     findings.check_known()
-    if findings.entries:
-        warn(record.merged(findings.meaning, findings.label_masks))
-    known = options.to and (options.to / layout.RECORD).exists()
-    if findings.entries and options.set == "train" and not known:
+    if not findings.entries:
+        return
+    before = record.known(options.to) if options.to else []
+    for warning in [
+        record.merged(findings.meaning, findings.label_masks),
+        *record.related(before, findings.entries),
+    ]:
+        warn(warning)
+    if options.set == "train" and not before:
         findings.check_taught()
 
 

@@ -222,6 +222,24 @@ def test_frames_of_a_patient_are_of_one_group_and_two_volumes(tmp_path):
     assert Counter(index["group"]) == {"patient001": 8, "patient002": 8, "patient101": 8}
 
 
+def test_a_patient_on_both_sides_of_a_score_is_told(tmp_path, capsys):
+    """By their names, though each came alone, so that nothing told of the other."""
+    words = "--to", tmp_path / "root", *TOLD
+    for name, part in (("patient001_frame01", "train"), ("sub-2_a", "train"), ("sub-3_a", "train")):
+        store(tmp_path / f"{name}.nii", volume())
+        store(tmp_path / "m.nii", label_map())
+        run(tmp_path / "s", tmp_path / f"{name}.nii", tmp_path / "m.nii", *words, "--set", part)
+    assert "patient" not in capsys.readouterr().err
+    store(tmp_path / "patient001_frame12.nii", volume())
+    run(tmp_path / "s", tmp_path / "patient001_frame12.nii", tmp_path / "m.nii", *words, "--set", "test")
+    told = "in train and in test are volumes of one patient, which flatters scores: patient001_frame01"
+    assert told in capsys.readouterr().err
+    store(tmp_path / "sub-2_b.nii", volume())
+    run(tmp_path / "s", tmp_path / "sub-2_b.nii", tmp_path / "m.nii", *words, "--dry-run")
+    told = "one patient in two groups, which may lie in two folds; make them at once: sub-2_a and sub-2_b"
+    assert told in capsys.readouterr().err
+
+
 def test_names_that_share_a_patient_are_of_one_group(tmp_path):
     for name in ("sub-01_T1w", "sub-01_T2w", "sub-02_T1w"):
         store(tmp_path / f"in/{name}.nii", volume())

@@ -53,12 +53,16 @@ def patients(images: Sequence[Path], root: Path) -> dict[Path, str]:
     """Whose each volume is: of the folder that it lies in, inside of `root`; or else by its name: what is
     before _frame01, or what names share."""
     own = [path for path in images if path.parent == root or root.is_file()]
-    guess = naming.guess([stem(path) for path in own]).group
-    found = {path: path.parent.name for path in images}
-    for path in own:
-        match = FRAME.fullmatch(stem(path)) or (re.search(guess, stem(path)) if guess else None)
-        found[path] = match[1] if match else stem(path)
-    return found
+    named = by_name([stem(path) for path in own])
+    return {path: path.parent.name for path in images} | dict(zip(own, named, strict=True))
+
+
+def by_name(volumes: Sequence[str]) -> list[str]:
+    """Whose volumes of these names are: what is before _frame01, or what several names share, or each its
+    own."""
+    guess = naming.guess(volumes).group
+    matches = [FRAME.fullmatch(name) or (re.search(guess, name) if guess else None) for name in volumes]
+    return [match[1] if match else name for name, match in zip(volumes, matches, strict=True)]
 
 
 def frame(image: Path) -> str:

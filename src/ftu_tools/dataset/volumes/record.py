@@ -4,7 +4,7 @@ Beside the slices, so that they can be made again, and label maps of them be wri
 """
 
 import base64
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from ftu.files import jsonfile, limits
 from ftu_tools.dataset.labels import Meaning
 from ftu_tools.dataset.layout import RECORD, SETS
 from ftu_tools.dataset.pictures import Range
-from ftu_tools.dataset.volumes import headers
+from ftu_tools.dataset.volumes import challenges, headers
 from ftu_tools.dataset.volumes.headers import Grid
 
 AGAIN = "make the data set again with `python -m ftu_tools.dataset.make`"
@@ -75,13 +75,18 @@ def read(root: Path) -> list[Entry]:
     return entries
 
 
+def known(root: Path) -> list[Entry]:
+    """`read` of a data set that may have no volumes, or not be there yet."""
+    return read(root) if (root / RECORD).exists() else []
+
+
 def add(root: Path, entries: Sequence[Entry], meaning: Meaning, labels: Iterable[str]) -> None:
     """Write these beside those that are known of the data set at `root`; `labels` were found in their label
     maps."""
     path = root / RECORD
     if not entries:
         return
-    before = read(root) if path.exists() else []
+    before = known(root)
     said = values(meaning, labels, before)
     entries = [replace(entry, values=said) for entry in entries]
     path.unlink(missing_ok=True)  # else the record of the folder that is extended would change, too
@@ -93,14 +98,13 @@ def check_alike(
 ) -> None:
     """Raise InputError where the volumes of a source at `root` became slices in another way: a network would
     see other values, or take one class for another."""
-    before = [entry for entry in read(root) if entry.source == source] if (root / RECORD).exists() else []
-    for entry in before:
-        for option, said, known in (
+    for entry in [entry for entry in known(root) if entry.source == source]:
+        for option, said, made in (
             ("--window", window, entry.window),
             ("--percentiles", percentiles, entry.percentiles),
             ("--classes", meaning.classes, list(entry.values)),
         ):
-            told, there = (_listed(each) for each in (said, known))
+            told, there = (_listed(each) for each in (said, made))
             if told != there and (option != "--classes" or (told and there)):
                 raise InputError(
                     f"{option}: {told or 'not given'}, but {entry.name} of {root} was made with "
@@ -108,15 +112,38 @@ def check_alike(
                 )
 
 
+def related(before: Sequence[Entry], entries: Sequence[Entry]) -> list[str]:
+    """Sentences on volumes that by their names are of one patient, and stand on both sides of a score: in the
+    training and in the test set, or in several groups, which may lie in several folds."""
+    both = [*before, *entries]
+    found: dict[str, list[Entry]] = defaultdict(list)
+    for patient, entry in zip(challenges.by_name([entry.name for entry in both]), both, strict=True):
+        found[patient].append(entry)
+    across = [entries[0].name for entries in found.values() if len({entry.set for entry in entries}) > 1]
+    apart = [
+        f"{entries[0].name} and {entries[-1].name}"
+        for entries in found.values()
+        if len({entry.group for entry in entries if entry.set == "train"}) > 1
+    ]
+    told = []
+    if across:
+        told.append(f"in train and in test are volumes of one patient, which flatters scores: {some(across)}")
+    if apart:
+        told.append(
+            f"one patient in two groups, which may lie in two folds; make them at once: {some(apart)}"
+        )
+    return told
+
+
 def values(meaning: Meaning, found: Iterable[str], before: Sequence[Entry]) -> dict[str, int]:
     """What a label map says of each class: the label that was `found` of it, the smallest where these are
     several; or else what --labels says, what volumes said `before`, or the class's number."""
     if not meaning.classes:
         return before[0].values if before else {}
-    known = before[0].values if before and list(before[0].values) == meaning.classes else {}
+    there = before[0].values if before and list(before[0].values) == meaning.classes else {}
     labels = _labels(meaning, (*found, *meaning.labels))
     return {
-        name: (labels[name] or [known.get(name, number)])[0]
+        name: (labels[name] or [there.get(name, number)])[0]
         for number, name in enumerate(meaning.classes, start=1)
     }
 
