@@ -144,7 +144,8 @@ def belonging(root: Path, train: pd.DataFrame, test: pd.DataFrame, said: pd.Data
         what = "groups" if group else "images"
         raise InputError(f"{root}: has {units} training {what}, and folds need two at least; add more")
     count = min(FOLDS, units)
-    origin = "images.csv" if told else f"names, such as {train['name'].iloc[0]}; a guess, check it"
+    both_told = "images.csv" if z in ("", "z") else "images.csv; z by names"
+    origin = both_told if told else f"names, such as {train['name'].iloc[0]}; a guess, check it"
     words = [f"data.group: ['{group}'], data.z: '{z}' ({origin})"] if group else []
     lonely = "; where images share a patient, slide or volume, say so in data.group"
     words.append(f"split.by: {by}, {count} folds of {what}{'' if group else lonely}")

@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 
 import nibabel as nib
@@ -20,7 +22,7 @@ from ftu.errors import InputError
 from ftu.files import csvfile
 from ftu_tools.dataset import new
 from ftu_tools.dataset.labels import Meaning
-from ftu_tools.dataset.volumes import record
+from ftu_tools.dataset.volumes import levels, nifti, record
 from nifti_files import (
     CLASSES,
     FLIPPED,
@@ -301,6 +303,9 @@ def test_a_volume_that_lies_nowhere_is_refused_unless_its_spacing_is_enough(tmp_
         (108, np.float32(0), "begin at byte 0, in its header"),
         (123, np.uint8(7), "unit of length is none"),
         (280, np.float32(0), "its affine is none"),
+        (280, np.float32(1e30), "its affine is none"),
+        (292, np.float32(1e30), "its affine is none"),
+        (PIXDIM + 4, np.float32(1e-30), "have no size, 1e-30 x 1.5 x 8"),
         (280, np.float32(np.nan), "its affine is none"),
         (116, np.float32(np.inf), "its header is damaged"),
     ],
@@ -308,6 +313,19 @@ def test_a_volume_that_lies_nowhere_is_refused_unless_its_spacing_is_enough(tmp_
 def test_a_header_that_cannot_be_is_refused(tmp_path, place, content, said):
     patched(store(tmp_path / "a.nii", volume()), place, content.tobytes())
     refused(tmp_path, f"a.nii: .*{said}")
+
+
+def test_damage_of_a_header_ends_in_words_wherever_it_is(tmp_path):
+    """nibabel and numpy raise and warn of their own; what reads is a volume, and can be written."""
+    whole = store(tmp_path / "whole.nii", volume(), turned(), qform=1, slope=2, inter=1).read_bytes()
+    rng = np.random.default_rng(0)
+    for place in (*range(0, 44, 3), *range(68, 128, 3), *range(252, 352, 7)):
+        patched(store(tmp_path / "a.nii", volume()), 0, whole)
+        patched(tmp_path / "a.nii", place, rng.choice([0, 1, 127, 128, 255], 2).astype(np.uint8).tobytes())
+        with suppress(InputError), warnings.catch_warnings(action="error"):
+            found = nifti.opened(tmp_path / "a.nii", tmp_path)
+            levels.of(found, None, (1, 99))
+            nifti.write(tmp_path / "b.nii", np.zeros(found.grid.shape[2::-1], np.uint8), found.grid)
 
 
 @pytest.mark.parametrize(

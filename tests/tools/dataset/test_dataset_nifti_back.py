@@ -1,5 +1,6 @@
 """Laws of the way back: masks of slices become label maps on their volume's grid, to the voxel; scores."""
 
+import gzip
 import shutil
 
 import nibabel as nib
@@ -27,6 +28,7 @@ from nifti_files import (
     acdc,
     label_map,
     loaded,
+    patched,
     store,
     turned,
     volume,
@@ -40,12 +42,15 @@ UNEQUAL = np.diag([-1.25, 0.75, 3.5, 1])
 
 def returned(tmp_path, *words, source=""):
     """The volume and label map of tmp_path to slices, their masks taken for predictions, and back."""
-    run(
-        tmp_path / "s", tmp_path / "a.nii.gz", tmp_path / "m.nii.gz", "--to", tmp_path / "root", *TOLD, *words
-    )
+    bring(tmp_path, *words, source=source)
+    return loaded(tmp_path / "out/a.nii.gz"), loaded(tmp_path / "m.nii.gz")
+
+
+def bring(tmp_path, *words, source=""):
+    files = tmp_path / "a.nii.gz", tmp_path / "m.nii.gz"
+    run(tmp_path / "s", *files, "--to", tmp_path / "root", *TOLD, *words)
     shutil.copytree(tmp_path / "root" / source / "test/masks", tmp_path / "masks" / source)
     bring_back(tmp_path / "root", tmp_path / "masks", tmp_path / "out")
-    return loaded(tmp_path / "out/a.nii.gz"), loaded(tmp_path / "m.nii.gz")
 
 
 def same(found, expected):
@@ -123,6 +128,17 @@ def test_label_maps_without_an_affine_come_back_without_one(tmp_path):
     for name, array in (("a", volume()), ("m", label_map())):
         store(tmp_path / f"{name}.nii.gz", array, UNEQUAL, sform=0, qform=0)
     same(*returned(tmp_path, "--pixdim"))
+
+
+def test_label_maps_whose_voxels_begin_anywhere_come_back_without_a_word(tmp_path, caplog):
+    store(tmp_path / "a.nii.gz", volume())
+    plain = store(tmp_path / "plain.nii", label_map(), vox_offset=352).read_bytes()
+    (tmp_path / "m.nii").write_bytes(plain[:352] + b"12345678" + plain[352:])
+    patched(tmp_path / "m.nii", 108, np.float32(360).tobytes())
+    (tmp_path / "m.nii.gz").write_bytes(gzip.compress((tmp_path / "m.nii").read_bytes()))
+    bring(tmp_path)
+    assert caplog.records == []
+    np.testing.assert_array_equal(np.asarray(loaded(tmp_path / "out/a.nii.gz").dataobj), label_map())
 
 
 def test_label_maps_with_an_extension_come_back_without_it(tmp_path):

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 # Of xyzt_units, um: unknown, which all tools take for mm; m; mm; um.
 UM = {0: 1000.0, 1: 1e6, 2: 1000.0, 3: 1.0}
 SIZES = {348: 1, 540: 2}  # bytes of a header -> which NIfTI
+LEAST, MOST = 1e-6, 1e9  # of a voxel, and of where it lies, in the header's unit
 SHEARED = 1e-3  # cosine between two axes; other tools refuse such a file
+FLAT = 1e-2  # of a voxel's volume in that of a box with its edges; less is no volume
 QUIET = logging.Logger("nibabel's repairs", logging.CRITICAL)
 
 
@@ -107,7 +109,7 @@ def repaired(path: Path, header: "Nifti1Header", *, pixdim: bool) -> "Nifti1Head
         )
     voxel = _voxel(header)
     size = " x ".join(f"{length:g}" for length in voxel)
-    if not all(0 < abs(length) < np.inf for length in voxel):
+    if not all(LEAST <= abs(length) <= MOST for length in voxel):
         raise InputError(f"{path}: its voxels have no size, {size} (pixdim); correct its header")
     if not pixdim and int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
         raise InputError(
@@ -123,7 +125,7 @@ def repaired(path: Path, header: "Nifti1Header", *, pixdim: bool) -> "Nifti1Head
         raise InputError(f"{path}: its header is damaged ({error}); fetch the file again") from error
     if offset < len(header.binaryblock):
         raise InputError(f"{path}: its voxels begin at byte {offset}, in its header; fetch the file again")
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < np.finfo(np.float32).tiny:
+    if not (np.abs(affine) <= MOST).all() or _flatness(affine) < FLAT:
         raise InputError(f"{path}: its affine is none: {affine[:3].tolist()}; correct its header")
     return found
 
@@ -156,6 +158,12 @@ def grid(path: Path, header: "Nifti1Header", found: "Nifti1Header", axes: str) -
 def steps(affine: np.ndarray) -> np.ndarray:
     """(3,) The length of a voxel along each stored axis."""
     return np.linalg.norm(affine[:3, :3], axis=0)
+
+
+def _flatness(affine: np.ndarray) -> float:
+    """The volume of a voxel, in that of a box whose edges are as long; 0 where one has no length."""
+    lengths = steps(affine)
+    return float(abs(np.linalg.det(affine[:3, :3] / lengths))) if lengths.min() >= LEAST else 0.0
 
 
 def _affine(header: "Nifti1Header") -> np.ndarray:

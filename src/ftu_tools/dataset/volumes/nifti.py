@@ -71,7 +71,8 @@ def opened(
         if labels:
             whole = stored.dtype.kind in "iu"
             return Page(stored.astype(np.int64 if whole else np.float64), dtype.itemsize * 8)
-        return Page(stored.astype(np.float32), dtype.itemsize * 8)
+        with np.errstate(over="ignore"):  # what is beyond becomes infinite, and is refused
+            return Page(stored.astype(np.float32), dtype.itemsize * 8)
 
     return Volume(
         path=path,
@@ -115,6 +116,7 @@ def write(path: Path, labels: np.ndarray, on: Grid) -> None:
     package = headers.nibabel()
     header = headers.parsed(path, on.header)
     header.check_fix(logger=headers.QUIET, error_level=40)
+    header["vox_offset"] = 0  # extensions are left out
     header.set_data_dtype(labels.dtype)
     stored = np.zeros(on.shape, labels.dtype)
     for number in range(on.slices):
