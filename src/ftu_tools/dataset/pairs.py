@@ -12,8 +12,9 @@ from ftu.files.names import composed
 from ftu_tools.dataset import rasters
 from ftu_tools.dataset.drawn import annotations, coco, labelme, qupath
 from ftu_tools.dataset.labels import Labels
+from ftu_tools.dataset.volumes import challenges
 
-MARK = re.compile(r"(.+)[_-](?:mask|masks|seg|segmentation|label|labels)", re.IGNORECASE | re.DOTALL)
+MARK = re.compile(r"(.+)[_-](?:mask|masks|seg|segmentation|label|labels|gt)", re.IGNORECASE | re.DOTALL)
 Draw = Callable[[tuple[int, int]], Labels]  # annotations at (height, width)
 
 
@@ -24,6 +25,7 @@ class Pair(NamedTuple):
     image: Path
     labels: Path | None = None
     draw: Draw | None = None  # how, where these are annotations; otherwise they are a mask
+    patient: str = ""  # of a volume in NIfTI
 
 
 class Found(NamedTuple):
@@ -48,6 +50,10 @@ def find(images: Path, masks: Path | None, *, one_file: bool, unmasked: bool, sc
     for path in filter(None, (images, masks)):
         if not path.exists():
             raise InputError(f"{path}: does not exist; name a folder or a file")
+    around = Counter[str]()
+    if masks is None and images.is_dir() and (both := challenges.parted(images)):
+        around = Counter(path.name for path in images.iterdir() if path not in both)
+        images, masks = both
     if images.is_file() or (masks and masks.is_file()):
         found = _of_files(images, masks)
     elif masks is None:
@@ -62,6 +68,10 @@ def find(images: Path, masks: Path | None, *, one_file: bool, unmasked: bool, sc
         found = found._replace(pairs=pairs)
     if not found.pairs:
         raise InputError(f"{images}: holds no image; name the folder of the images first: IMAGES MASKS")
+    of_patients = [pair.image for pair in found.pairs if rasters.suffix(pair.image) in rasters.VOLUMES]
+    patients = challenges.patients(of_patients, images)
+    pairs = [pair._replace(patient=patients.get(pair.image, "")) for pair in found.pairs]
+    found = Found(pairs, found.left_out + around)
     bare = [pair.image.name for pair in found.pairs if not pair.labels]
     if bare and not unmasked:
         where = "IMAGES MASKS; in .npz files --arrays IMAGES,MASKS"
@@ -110,19 +120,22 @@ def _of_files(images: Path, masks: Path | None) -> Found:
 def _in_one_folder(folder: Path, scratch: Path) -> Found:
     """Masks by what stands behind their stems (_mask, _seg, _labels), annotations by their stems."""
     listing = _listed(folder)
-    masks = [path for path in listing.rasters if MARK.fullmatch(path.stem)]
-    images = [path for path in listing.rasters if not MARK.fullmatch(path.stem)]
+    masks = [path for path in listing.rasters if MARK.fullmatch(rasters.stem(path))]
+    images = [path for path in listing.rasters if path not in masks]
     return Found(_joined(images, [*masks, *listing.annotations], scratch), listing.left_out)
 
 
 def _listed(folder: Path) -> _Listing:
     found = _Listing([], [], Counter())
-    for path in sorted(folder.iterdir()):
-        suffix = path.suffix.lower()
+    entries = challenges.entries(folder)
+    for path in entries:
+        suffix = rasters.suffix(path)
         if path.name.startswith("."):
             found.left_out["hidden (.DS_Store, ._name)"] += 1
         elif path.is_dir():
             found.left_out["folders"] += 1
+        elif challenges.is_film(path, entries):
+            found.left_out["films of all frames (_4d)"] += 1
         elif suffix in rasters.SUFFIXES:
             found.rasters.append(path)
         elif suffix in annotations.SUFFIXES:
@@ -177,7 +190,7 @@ def _owner(mask: Path, images: Mapping[str, Path]) -> str | None:
     stem = _stem(mask)
     whole = {composed(path.name): name for name, path in images.items()}  # a.tif.geojson is of a.tif
     marked = MARK.fullmatch(stem)
-    candidates = [stem, whole.get(stem), marked[1] if marked else None]
+    candidates = [stem, whole.get(stem), marked[1] if marked else None, *challenges.images_of(stem)]
     return next((name for name in candidates if name in images), None)
 
 
@@ -209,4 +222,4 @@ def _embedded(path: Path, scratch: Path) -> Path | None:
 
 
 def _stem(path: Path) -> str:
-    return composed(path.stem)
+    return composed(rasters.stem(path))
