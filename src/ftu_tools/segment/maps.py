@@ -26,11 +26,11 @@ from ftu.prediction.windows import Axis
 from ftu.preprocessing import normalization, stain
 from ftu.preprocessing.stain import StainError
 from ftu.probabilities.map_file import FULL_SCALE
-from ftu_tools.segment.model import Model
 from ftu_tools.segment.slides import reduced
 from ftu_tools.segment.slides.reduced import Grid
 from ftu_tools.segment.slides.slide import Slide
 from ftu_tools.segment.slides.tissue import Tissue
+from ftu_tools.trained.model import Model
 
 MAP, DONE = "probabilities.npy", "done.json"
 SAMPLED = 16  # windows that a slide's own stains are learnt from

@@ -21,7 +21,6 @@ from ftu.prediction import one_image
 from ftu.probabilities.map_file import FULL_SCALE
 from ftu.probabilities.mean import native_probability
 from ftu_tools.segment import maps, plan, runs, written
-from ftu_tools.segment.model import Model
 from ftu_tools.segment.objects import Found
 from ftu_tools.segment.outputs.atlas import UNITS
 from ftu_tools.segment.plan import Options, Plan
@@ -29,6 +28,7 @@ from ftu_tools.segment.slides import files, tissue
 from ftu_tools.segment.slides.reduced import Grid
 from ftu_tools.segment.slides.slide import Slide
 from ftu_tools.segment.written import KEPT, Subject
+from ftu_tools.trained.model import Model
 
 VERSION = 1  # of what is written; another number segments every slide again
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 from ftu.errors import InputError
 from ftu.preprocessing import normalization
 from ftu.preprocessing.resize import TOLERATED
-from ftu_tools.segment import model as models
-from ftu_tools.segment.model import Model
 from ftu_tools.segment.slides import files, scale
 from ftu_tools.segment.slides.reduced import Grid
 from ftu_tools.segment.slides.scale import Size
 from ftu_tools.segment.slides.slide import Slide
+from ftu_tools.trained import model as models
+from ftu_tools.trained.model import Model
 
 WHOLE = 2**24  # px: an image up to this is cut at its own size, as the pipeline cuts its test images
 

@@ -19,9 +19,9 @@ from ftu.probabilities import projects
 from ftu_tools.dataset.drawn import qupath
 from ftu_tools.kaggle import bundle_layout, infer, pack_experiment
 from ftu_tools.segment import maps, one_slide, plan
-from ftu_tools.segment import model as models
 from ftu_tools.segment.slides import files, reduced, tissue
 from ftu_tools.segment.slides.reduced import Grid
+from ftu_tools.trained import model as models
 from slides import dark_model, drawn, options, use, write_ome
 from trained import change, write_project
 
@@ -157,7 +157,7 @@ def add_member(project: Path) -> None:
     ("spoil", "said"),
     [
         (spoil_weights, r"fold_1/weights\.safetensors: cannot be loaded"),
-        (add_member, r"is an ensemble with brave-exp; segment with one .* --model brave-exp"),
+        (add_member, r"is an ensemble with brave-exp; take one of .* --model brave-exp"),
         (lambda project: (project / "data/rules.json").unlink(), r"rules\.json: is missing"),
         (lambda project: (project / "params.yaml").unlink(), r"holds no params\.yaml; give the folder of"),
         (shutil.rmtree, "is no folder, and no experiment"),
