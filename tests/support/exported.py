@@ -20,6 +20,8 @@ TWINS = {"family": "ms_twins", "decoder": "mstwins", "cascade": "residual", "dro
 NETWORKS = {
     "U-Net": SECOND | {"family": "unet", "encoder": "plain", "decoder": "unet2d", "fuse": "skip"},
     "Attention U-Net": SECOND | {"family": "unet", "encoder": "plain", "decoder": "attunet", "fuse": "skip"},
+    "Attention Y-Net": SECOND
+    | {"family": "unet", "encoder": "plain", "decoder": "attunet", "fuse": "skip", "reconstruct": True},
     "UNETR": SECOND | {"family": "unetr", "encoder": "vit-mini", "decoder": "unetr"},
     "YNETR": SECOND | {"family": "unetr", "encoder": "yvit-mini", "decoder": "ynetr"},
     "ResNet U-Net": ENCODER_DECODER | {"encoder": "tu-resnet10t", "decoder": "unet"},
@@ -27,12 +29,14 @@ NETWORKS = {
     "ResNet aspp": ENCODER_DECODER | {"encoder": "resnet18", "decoder": "daformer", "fuse": "aspp"},
     "Enet U-Net": ENCODER_DECODER | {"encoder": "efficientnet-b0", "decoder": "unet"},
     "Enet DLv3+": ENCODER_DECODER | {"encoder": "efficientnet-b0", "decoder": "deeplabv3plus"},
-    "U-Net++-like tu": ENCODER_DECODER | {"encoder": "tu-mobilenetv3_small_050", "decoder": "unet"},
+    "MobileNet U-Net": ENCODER_DECODER | {"encoder": "tu-mobilenetv3_small_050", "decoder": "unet"},
     "SegFormer": ENCODER_DECODER | {"encoder": "mit_b0", "decoder": "daformer"},
     "PVTv2": ENCODER_DECODER | {"encoder": "tu-pvt_v2_b0", "decoder": "daformer", "fuse": "conv3x3"},
     "CoaT-lite": ENCODER_DECODER | {"encoder": "coat_lite_tiny", "decoder": "daformer"},
     "CoaT": ENCODER_DECODER | {"encoder": "coat_tiny", "decoder": "daformer"},
     "CoaT, five scales": ENCODER_DECODER | {"encoder": "coat_small_plus1", "decoder": "daformer"},
+    "Swin": ENCODER_DECODER
+    | {"encoder": "tu-swin_tiny_patch4_window7_224", "decoder": "daformer", "size": 224},
     "MS-Twins": TWINS | {"encoder": "tu-twins_svt_small", "fuse": "ms_fif"},
 }
 

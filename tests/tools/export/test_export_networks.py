@@ -8,6 +8,7 @@ from torch import nn
 
 from exported import NETWORKS, by_pipeline, by_runtime, drawn, grown
 from ftu.errors import InputError
+from ftu.networks.common import build
 from ftu_tools.export import network
 from narrow_twins import narrow
 
@@ -33,7 +34,7 @@ def test_onnx_runtime_gives_the_pipelines_probabilities(name, tmp_path, monkeypa
     architecture = NETWORKS[name]
     folds = {0: (grown(architecture), facts(architecture))}
     sizes = write(folds, tmp_path / "model.onnx")
-    assert sizes.one == (architecture["family"] == "unetr")
+    assert sizes.one == build.takes_one_size(architecture)
     step, least = sizes.multiple, sizes.least
     shapes = (
         [(1, least, least)] if sizes.one else [(1, step, step), (1, 3 * step, 2 * step), (3, 2 * step, step)]
