@@ -49,8 +49,8 @@ def grown(architecture: dict) -> Segmenter:
     segmenter = build.build(architecture).eval()
     for module in segmenter.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.uniform_(-0.1, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)  # pyright: ignore[reportArgumentType]
+            nn.init.uniform_(module.running_var, 0.5, 1.5)  # pyright: ignore[reportArgumentType]
     return segmenter
 
 
@@ -79,4 +79,4 @@ def by_pipeline(folds: Folds, images: np.ndarray, tta: str = "none") -> np.ndarr
 def by_runtime(path: Path, images: np.ndarray, full: float = 255.0) -> np.ndarray:
     pixels = np.moveaxis(images, -1, 1).astype(np.float32) * np.float32(full / 255)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run(None, {"image": pixels})[0]
+    return np.asarray(session.run(None, {"image": pixels})[0])

@@ -10,6 +10,7 @@ import pandas as pd
 from ftu.errors import InputError
 from ftu.files import csvfile, yamlfile
 from ftu.masks import metrics
+from ftu.pipeline import paths
 from ftu.pipeline.params import Params
 from ftu_tools.export.network import Sizes
 from ftu_tools.trained import model as models
@@ -17,6 +18,10 @@ from ftu_tools.trained.model import Project
 
 DICE, TESTED = "reports/dice.csv", "reports/dice_test.csv"
 PICTURES = ("reports/failures.png", "reports/gallery.png")
+DATA = {
+    "competition": "HuBMAP + HPA - Hacking the Human Body, or images in its layout",
+    "folders": "own images",
+}
 CITED = "CITATION.cff"
 RESAMPLES, SEED = 9999, 0  # of an interval
 
@@ -39,6 +44,7 @@ class About(NamedTuple):
     author: str  # '' where nobody is named
     licence: str  # of the weights, by SPDX; '' where none is chosen
     made_by: str  # project or experiment, and its commit
+    data: str  # what it learnt from, in words
     params: Params
     models: Mapping[str, dict[str, Any]]  # fold_K -> model.json
     sizes: Sizes
@@ -61,6 +67,13 @@ def held(project: Project, path: str) -> Path | None:
     except InputError:
         return None
     return place if place.is_file() else None
+
+
+def learnt_from(params: Params) -> str:
+    """What the images were, as far as the parameters tell."""
+    if Path(params.data.root) == paths.SAMPLE:
+        return "images drawn by a program (ftu's embedded sample), of no tissue"
+    return DATA[params.data.layout]
 
 
 def scale(project: Project, params: Params) -> tuple[float, float] | None:
@@ -92,7 +105,8 @@ def scores(project: Project) -> list[Score]:
 
 def cited() -> list[Mapping[str, Any]]:
     """What CITATION.cff, of this software, says is to be cited besides."""
-    return yamlfile.read(Path(__file__).parents[3] / CITED, "take it from the repository")["references"]
+    content = yamlfile.read(Path(__file__).parents[3] / CITED, "take it from the repository")
+    return content["references"]  # pyright: ignore[reportIndexIssue]
 
 
 def _score(part: str, of: str, rows: pd.DataFrame, groups: Mapping[str, str]) -> Score:

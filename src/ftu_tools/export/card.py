@@ -16,11 +16,6 @@ from ftu_tools.export import network
 from ftu_tools.export.about import About, Score
 from ftu_tools.trained import licences
 
-DATA = {
-    "competition": "HuBMAP + HPA - Hacking the Human Body, or images in its layout",
-    "folders": "own images",
-}
-
 
 def text(about: About) -> str:
     """The document."""
@@ -56,7 +51,7 @@ def _result(about: About, score: Score) -> dict[str, Any]:
         "task": {"type": "image-segmentation", "name": "Image segmentation"},
         "dataset": {
             "type": about.params.data.layout,
-            "name": f"{DATA[about.params.data.layout]}: {score.of}",
+            "name": f"{about.data}: {score.of}",
             "split": score.part,
         },
         "metrics": [
@@ -81,10 +76,10 @@ def _use(about: About) -> list[str]:
     return [
         "## Intended use",
         "",
-        "**Research only. This is not a medical device: nobody is to be diagnosed or treated by its answers.**",
+        "**Research only. This is not a medical device: no answer of it is to diagnose or treat anybody.**",
         "",
         f"It knows images of {organs} from {sources} alone. On other organs, stains, scanners and scales it "
-        "answers as surely, and nobody has looked whether it is right: look at its answers on your own first.",
+        "answers as surely, and nobody has looked whether it is right: look at its answers on yours first.",
         "",
         "    python predict.py IMAGE.npy OUT.npy                    # numpy and onnxruntime alone",
         "    make segment MODEL=THIS_FOLDER IMAGES=slides ORGAN=... # slides, for QuPath; in a clone of ftu",
@@ -110,7 +105,7 @@ def _input(about: About) -> list[str]:
         (f"`{network.OUTPUT}`", f"float32 (batch, {len(data.classes)}, height, width), 0..1: {classes}"),
         (
             "views",
-            f"model.onnx sees an image once; `predict.py` averages the views `{about.views}`, as the project does"
+            f"model.onnx sees an image once; `predict.py` averages the views `{about.views}`, as the project"
             + (", but those at other scales: `make segment` takes these, too" if scaled else ""),
         ),
         ("masks", "rules.json has the threshold and the sizes of each organ and data source"),
@@ -144,19 +139,19 @@ def _validation(about: About) -> list[str]:
     lines += table(["images", "of", "number", "Dice", "95 % interval"], rows)
     lines += [
         "",
-        "Mean Dice at native resolution. Out of fold, each image was predicted by the one network that did not "
+        "Mean Dice at native resolution. Out of fold, each image was predicted by the network that did not "
         "learn from it, with the project's views and rules: the mean of all folds was not scored on these. "
         "Intervals are for other images (of other patients, where these are known) of the same kind.",
     ]
     pictures = [f"![{Path(path).stem}]({Path(path).name})" for path in about.pictures]
-    return lines + ["", *pictures] if pictures else lines
+    return [*lines, "", *pictures] if pictures else lines
 
 
 def _training(about: About) -> list[str]:
     settings, data = about.params.train, about.params.data
     first = sorted({facts["encoder_weights"]["source"] for facts in about.models.values()})
     rows = [
-        ("data", DATA[data.layout]),
+        ("data", about.data),
         ("organs", ", ".join(data.organs)),
         ("data sources", ", ".join(data.sources)),
         ("first weights", f"{', '.join(first)} ([LICENSES.md](LICENSES.md))"),
@@ -184,7 +179,8 @@ def _publish(about: About) -> list[str]:
         "",
         "    hf upload YOU/NAME .",
         f'    python -c "import kagglehub; {upload}"',
-        '    zip -r ../NAME.zip . && curl -H "Authorization: Bearer $ZENODO_TOKEN" -T ../NAME.zip $BUCKET/NAME.zip',
+        '    zip -r ../NAME.zip . && curl -H "Authorization: Bearer $ZENODO_TOKEN" -T ../NAME.zip '
+        "$BUCKET/NAME.zip",
         "",
         "BUCKET is `links.bucket` of a new deposition of [Zenodo](https://developers.zenodo.org).",
     ]

@@ -175,12 +175,12 @@ def _plain_attention(network: nn.Module) -> Iterator[None]:
     """With timm's attention in single steps: within windows its fused form has five axes, and ONNX four."""
     fused = [module for module in network.modules() if getattr(module, "fused_attn", False)]
     for module in fused:
-        module.fused_attn = False  # pyright: ignore[reportAttributeAccessIssue]
+        module.fused_attn = False  # pyright: ignore[reportArgumentType]
     try:
         yield
     finally:
         for module in fused:
-            module.fused_attn = True  # pyright: ignore[reportAttributeAccessIssue]
+            module.fused_attn = True  # pyright: ignore[reportArgumentType]
 
 
 @contextmanager

@@ -70,6 +70,7 @@ def _about(asked: argparse.Namespace, project: Project, model: Model, folds: Fol
         author=asked.author,
         licence=asked.licence,
         made_by=f"{name}, commit {project.commit}" if project.commit else name,
+        data=abouts.learnt_from(model.params),
         params=model.params,
         models={f"fold_{fold}": facts for fold, (_, facts) in folds.items()},
         sizes=network.sizes_of(folds, fixed=asked.fixed),

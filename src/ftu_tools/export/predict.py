@@ -28,8 +28,8 @@ def probabilities(folder: Path, image: np.ndarray) -> np.ndarray:
         tall, wide = view.shape[2:]
         border = [(0, max(-side % sizes["multiple"], sizes["least"] - side)) for side in (tall, wide)]
         padded = np.pad(view, [(0, 0), (0, 0), *border], mode=sizes["pad"])
-        found = network.run(None, {"image": padded})[0][:, :, :tall, :wide]
-        found = np.rot90(found, -turns, (2, 3))
+        found = np.asarray(network.run(None, {"image": padded})[0])
+        found = np.rot90(found[:, :, :tall, :wide], -turns, (2, 3))
         total += found[..., ::-1] if mirrored else found
     return total[0] / len(views)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, ModelCardData
 from ruamel.yaml import YAML
 
 from exported import NETWORKS, by_pipeline, by_runtime, drawn, grown
@@ -173,10 +173,11 @@ def test_bioimage_io_finds_raw_pixels_and_what_becomes_of_them(exported):
 
 def test_the_card_says_what_hugging_face_and_a_reader_want_to_know(exported):
     card = ModelCard.load(exported / layout.CARD)
-    assert card.data.license == LICENCE.lower()
-    assert card.data.pipeline_tag == "image-segmentation"
-    assert card.data.eval_results is not None
-    values = {result.dataset_name.split(": ")[1]: result.metric_value for result in card.data.eval_results}
+    header: ModelCardData = card.data  # pyright: ignore[reportAssignmentType]
+    assert header.license == LICENCE.lower()
+    assert header.pipeline_tag == "image-segmentation"
+    assert header.eval_results is not None
+    values = {result.dataset_name.split(": ")[1]: result.metric_value for result in header.eval_results}
     assert values == {"kidney": 0.7, "lung": 0.25, "HPA": 0.5875, "all": 0.5875}
     for words in ("not a medical device", "3.75", "![gallery](gallery.png)", "kidney", LICENCE):
         assert words in card.text
