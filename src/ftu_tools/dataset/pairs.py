@@ -13,6 +13,7 @@ from ftu_tools.dataset import rasters
 from ftu_tools.dataset.drawn import annotations, coco, labelme, qupath
 from ftu_tools.dataset.labels import Labels
 
+SEGMENTED = ".segment"  # a folder that `make segment` leaves beside its outlines and pictures
 MARK = re.compile(r"(.+)[_-](?:mask|masks|seg|segmentation|label|labels)", re.IGNORECASE | re.DOTALL)
 Draw = Callable[[tuple[int, int]], Labels]  # annotations at (height, width)
 
@@ -117,12 +118,15 @@ def _in_one_folder(folder: Path, scratch: Path) -> Found:
 
 def _listed(folder: Path) -> _Listing:
     found = _Listing([], [], Counter())
+    segmented = (folder / SEGMENTED).is_dir()
     for path in sorted(folder.iterdir()):
         suffix = path.suffix.lower()
         if path.name.startswith("."):
             found.left_out["hidden (.DS_Store, ._name)"] += 1
         elif path.is_dir():
             found.left_out["folders"] += 1
+        elif segmented and suffix in rasters.SUFFIXES:
+            found.left_out["pictures of `make segment`"] += 1
         elif suffix in rasters.SUFFIXES:
             found.rasters.append(path)
         elif suffix in annotations.SUFFIXES:
@@ -176,8 +180,9 @@ def _owner(mask: Path, images: Mapping[str, Path]) -> str | None:
     """The stem of the image that a mask or annotation is of: its own, perhaps without a mark of masks."""
     stem = _stem(mask)
     whole = {composed(path.name): name for name, path in images.items()}  # a.tif.geojson is of a.tif
+    plain = {name.removesuffix(".ome"): name for name in images}  # a.geojson is of a.ome.tif
     marked = MARK.fullmatch(stem)
-    candidates = [stem, whole.get(stem), marked[1] if marked else None]
+    candidates = [stem, whole.get(stem), plain.get(stem), marked[1] if marked else None]
     return next((name for name in candidates if name in images), None)
 
 

@@ -109,6 +109,7 @@ def segment(arguments: argparse.Namespace) -> str:
     whole = [part for part, result in zip(parts, done, strict=True) if "rows" in result]
     tables.collect(arguments.out / "objects.csv", whole)
     tables.slides(arguments.out / "slides.csv", rows)
+    tables.reviewed(arguments.out / "review.csv", rows)
     tell(rows)
     for result in done:
         if "error" in result:
