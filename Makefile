@@ -174,13 +174,13 @@ export MODEL ?= .
 export ORGAN ?=
 export SOURCE ?=
 export UM ?=
-export OUT ?= results
+export OUT ?=
 export WORKERS ?= 1
 
 .PHONY: segment
 segment: env ## your own slides with a trained model, for QuPath: IMAGES=dir ORGAN=kidney MODEL=. UM=0.25 OUT=results WORKERS=1
 	PYTHONPATH=src python -m ftu_tools.segment --model="$$MODEL" --organ="$$ORGAN" --source="$$SOURCE" --um="$$UM" \
-	  --out="$$OUT" --workers="$$WORKERS" -- "$$IMAGES"
+	  --out="$${OUT:-results}" --workers="$$WORKERS" -- "$$IMAGES"
 
 # Empty for the project as it lies here, the running Python, no name yet, and predict.device.
 export EXPERIMENT ?=
@@ -192,6 +192,16 @@ export DEVICE ?=
 bundle: env ## inference for Kaggle in bundle/: EXPERIMENT=name PYTHONS="3.11 3.12" KAGGLE_USER=you DEVICE=cuda
 	PYTHONPATH=src python -m ftu_tools.kaggle.bundle --experiment="$$EXPERIMENT" --pythons="$$PYTHONS" \
 	  --user="$$KAGGLE_USER" --device="$$DEVICE"
+
+export FOLD ?=
+export TITLE ?=
+export AUTHOR ?=
+export LICENCE ?=
+
+.PHONY: export
+export: env ## a model for other programs in export/: EXPERIMENT=name OUT=export FOLD=0 LICENCE=CC-BY-4.0 TORCHSCRIPT=1
+	PYTHONPATH=src python -m ftu_tools.export --model="$$EXPERIMENT" --out="$${OUT:-export}" --fold="$$FOLD" --name="$$TITLE" \
+	  --author="$$AUTHOR" --licence="$$LICENCE" $${TORCHSCRIPT:+--torchscript} $${FIXED:+--fixed}
 
 # Images that the hidden test set of a rehearsal has more than the visible one.
 export HIDDEN ?= 12

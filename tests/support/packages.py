@@ -24,6 +24,7 @@ LEVELS = (
     "calibration",
     "reports",
     "stages",
+    "ftu_tools/trained",
     "ftu_tools/*",
 )
 # The first two are imported by nearly all, stages import nearly all, the last only redirects.

@@ -19,7 +19,7 @@ from ftu.pipeline.params import load_params
 from ftu.prediction.one_image import Trained
 from ftu.preprocessing import normalization, resize
 from ftu_tools.segment import plan
-from ftu_tools.segment.model import Model
+from ftu_tools.trained.model import Model
 from imports import ROOT
 
 GLASS, TISSUE, DISC = (240, 241, 239), (200, 120, 170), (90, 40, 120)

@@ -19,7 +19,8 @@ from packaging.utils import canonicalize_name
 from ftu.errors import InputError
 from ftu.files import jsonfile, png
 from ftu.probabilities import projects
-from ftu_tools.kaggle import bundle, bundle_layout, licences, pack_experiment, wheels
+from ftu_tools.kaggle import bundle, bundle_layout, pack_experiment, wheels
+from ftu_tools.trained import licences
 from imports import ROOT, imported_modules, imported_packages
 from trained import change, write_project
 

@@ -14,6 +14,7 @@ from ftu_tools.dataset.drawn import annotations, coco, labelme, qupath
 from ftu_tools.dataset.labels import Labels
 from ftu_tools.dataset.volumes import challenges
 
+SEGMENTED = ".segment"  # a folder that `make segment` leaves beside its outlines and pictures
 MARK = re.compile(r"(.+)[_-](?:mask|masks|seg|segmentation|label|labels|gt)", re.IGNORECASE | re.DOTALL)
 Draw = Callable[[tuple[int, int]], Labels]  # annotations at (height, width)
 
@@ -128,6 +129,7 @@ def _in_one_folder(folder: Path, scratch: Path) -> Found:
 def _listed(folder: Path) -> _Listing:
     found = _Listing([], [], Counter())
     entries = challenges.entries(folder)
+    segmented = (folder / SEGMENTED).is_dir()
     for path in entries:
         suffix = rasters.suffix(path)
         if path.name.startswith("."):
@@ -136,6 +138,8 @@ def _listed(folder: Path) -> _Listing:
             found.left_out["folders"] += 1
         elif challenges.is_film(path, entries):
             found.left_out["films of all frames (_4d)"] += 1
+        elif segmented and suffix in rasters.SUFFIXES:
+            found.left_out["pictures of `make segment`"] += 1
         elif suffix in rasters.SUFFIXES:
             found.rasters.append(path)
         elif suffix in annotations.SUFFIXES:
@@ -189,8 +193,10 @@ def _owner(mask: Path, images: Mapping[str, Path]) -> str | None:
     """The stem of the image that a mask or annotation is of: its own, perhaps without a mark of masks."""
     stem = _stem(mask)
     whole = {composed(path.name): name for name, path in images.items()}  # a.tif.geojson is of a.tif
+    plain = {name.removesuffix(".ome"): name for name in images}  # a.geojson is of a.ome.tif
     marked = MARK.fullmatch(stem)
-    candidates = [stem, whole.get(stem), marked[1] if marked else None, *challenges.images_of(stem)]
+    known = [stem, whole.get(stem), plain.get(stem), marked[1] if marked else None]
+    candidates = [*known, *challenges.images_of(stem)]
     return next((name for name in candidates if name in images), None)
 
 

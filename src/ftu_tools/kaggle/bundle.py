@@ -26,7 +26,8 @@ from ftu.networks.common import saved
 from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.stage import run, warn
 from ftu.probabilities import projects
-from ftu_tools.kaggle import bundle_layout, licences, pack_experiment, wheels
+from ftu_tools.kaggle import bundle_layout, pack_experiment, wheels
+from ftu_tools.trained import licences
 
 SOURCE = Path(__file__).parents[2]  # the folder src
 RUNNER = "ftu_tools.kaggle.infer"
@@ -136,10 +137,12 @@ def pack_licences(data: Path, project: Path) -> None:
         for path in sorted(data.glob("*/fold_*/model.json"))
     }
     (data / bundle_layout.LICENCES).write_text(
-        licences.text(found, data / bundle_layout.WHEELS), encoding="utf-8"
+        licences.text(
+            [("the code in src", "MIT")], found, sorted((data / bundle_layout.WHEELS).glob("*.whl"))
+        ),
+        encoding="utf-8",
     )
-    bound = [path for path, facts in found.items() if "non-commercial" in facts["encoder_weights"]["licence"]]
-    if bound:
+    if bound := licences.bound(found):
         warn(
             f"{', '.join(bound)}: trained from weights for non-commercial use only; see "
             f"{bundle_layout.LICENCES}"

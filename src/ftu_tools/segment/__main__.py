@@ -130,6 +130,7 @@ def _each(paths: Sequence[Path], options: "Options", workers: int) -> str:
     whole = [part for part, result in zip(parts, done, strict=True) if "rows" in result]
     tables.collect(options.out / "objects.csv", whole)
     tables.slides(options.out / "slides.csv", rows)
+    tables.reviewed(options.out / "review.csv", rows)
     tell(rows)
     for result in done:
         if "error" in result:

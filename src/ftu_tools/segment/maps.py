@@ -26,12 +26,12 @@ from ftu.prediction.windows import Axis
 from ftu.preprocessing import normalization, stain
 from ftu.preprocessing.stain import StainError
 from ftu.probabilities.map_file import FULL_SCALE
-from ftu_tools.segment import sparse
-from ftu_tools.segment.model import Model
+from ftu_tools.segment import review, sparse
 from ftu_tools.segment.slides import reduced
 from ftu_tools.segment.slides.reduced import Grid
 from ftu_tools.segment.slides.slide import Slide
 from ftu_tools.segment.slides.tissue import Tissue
+from ftu_tools.trained.model import Model
 
 MAP, DONE = "probabilities.npy", "done.json"
 SAMPLED = 16  # windows that a slide's own stains are learnt from
@@ -71,13 +71,14 @@ def lay(model: Model, grid: Grid, tissue: Tissue) -> Windows:
 def probabilities(
     model: Model, slide: Slide, grid: Grid, laid: Windows, folder: Path, *, key: str, quiet: bool
 ) -> tuple[np.ndarray, str]:
-    """The map (C, h, w) uint16 of `FULL_SCALE`, a file in `folder`, and why stains stayed as they are, or ''.
+    """The map (C + 1, h, w) uint16 of `FULL_SCALE`, a file in `folder`, and why stains stayed as they are, or
+    ''. Its last band is how much the folds differ.
 
     What an earlier run of the same `key` finished is taken from there.
     """
     classes = len(model.params.data.classes)
     file, done = folder / MAP, _done(folder, key)
-    shape = classes, grid.height, grid.width
+    shape = classes + 1, grid.height, grid.width
     map_ = np.lib.format.open_memmap(file, "r+" if done else "w+", np.uint16, None if done else shape)
     devices.fix_randomness(0, model.trained.threads, model.device)
     normalized, why = _normalized(model, slide, grid, laid)
@@ -92,7 +93,7 @@ def probabilities(
         if fresh.shape[1]:
             top = place + band.shape[1] - fresh.shape[1]
             if fresh.any():  # what is never written takes no room on the disk
-                for rows in range(top, classes * grid.height, grid.height):
+                for rows in range(top, shape[0] * grid.height, grid.height):
                     sparse.reserve(map_, rows, rows + fresh.shape[1])
                 map_[:, top : top + fresh.shape[1]] = np.rint(np.clip(fresh, 0, 1) * FULL_SCALE)
                 map_.flush()
@@ -124,7 +125,7 @@ def _first_row(rows: Axis, done: int) -> int:
 
 
 def _bands(model: Model, read: Rows, laid: Windows, classes: int, *, quiet: bool) -> Iterator[np.ndarray]:
-    """Bands (C, any, w) float32 of whole rows: the mean of all folds."""
+    """Bands (C + 1, any, w) float32 of whole rows: the mean of all folds, and their spread."""
     rows, columns, due = laid
     if not len(rows.starts):
         return
@@ -148,8 +149,8 @@ def _bands(model: Model, read: Rows, laid: Windows, classes: int, *, quiet: bool
     shown = tqdm(cut, total=int(due.sum()), unit="window", desc="windows", disable=True if quiet else None)
     chunks = tee(_chunks(shown, _sizes(due, model.trained.batch_size)), len(predictors))
     folds = (predictor.run(own) for predictor, own in zip(predictors, chunks, strict=True))
-    means = (one for maps in zip(*folds, strict=True) for one in np.mean(maps, axis=0))
-    blank = np.zeros((classes, rows.window, columns.window), np.float32)
+    means = (one for maps in zip(*folds, strict=True) for one in review.mean_and_spread(maps))
+    blank = np.zeros((classes + 1, rows.window, columns.window), np.float32)
     maps = (next(means) if each else blank for each in due.ravel())
     yield from windows.stitch(rows, columns, maps)
 

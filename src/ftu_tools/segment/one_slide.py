@@ -18,10 +18,10 @@ from ftu.files.index import ImageRow
 from ftu.masks import components, from_maps
 from ftu.pipeline.atomic import whole_file
 from ftu.prediction import one_image
+from ftu.probabilities import map_file
 from ftu.probabilities.map_file import FULL_SCALE
 from ftu.probabilities.mean import native_probability
-from ftu_tools.segment import maps, plan, runs, written
-from ftu_tools.segment.model import Model
+from ftu_tools.segment import maps, plan, review, runs, written
 from ftu_tools.segment.objects import Found
 from ftu_tools.segment.outputs.atlas import UNITS
 from ftu_tools.segment.plan import Options, Plan
@@ -29,6 +29,7 @@ from ftu_tools.segment.slides import files, tissue
 from ftu_tools.segment.slides.reduced import Grid
 from ftu_tools.segment.slides.slide import Slide
 from ftu_tools.segment.written import KEPT, Subject
+from ftu_tools.trained.model import Model
 
 VERSION = 2  # of what is written; another number segments every slide again
 
@@ -70,16 +71,17 @@ def _segment(
         raise InputError(f"{slide.path}: holds no tissue; --no-tissue takes all of it for tissue")
     if planned.grid is None:
         grid, why, windows = Grid(*slide.shape, slide.shape), "", (1, 0)
-        found = _whole(slide, planned, options, model, work)
+        found, doubt = _whole(slide, planned, options, model, work, afar.share())
     else:
         grid, laid = planned.grid, maps.lay(model, planned.grid, afar)
         map_, why = maps.probabilities(model, slide, grid, laid, work, key=key, quiet=options.quiet)
-        found, windows = _cut(map_, planned, grid, options, model), (int(laid.due.sum()), laid.skipped)
+        found, windows = _cut(map_[:-1], planned, grid, options, model), (int(laid.due.sum()), laid.skipped)
+        doubt = review.doubt(map_, afar.share())
     subject = Subject(name, slide.path, digest, planned.um, grid, afar)
     written.record(name, options).unlink(missing_ok=True)  # of the files that are replaced from here on
     sums = written.write(subject, found, options, work)
     warnings = [*planned.warnings, *([f"its stains stayed as they are: {why}"] if why else [])]
-    return _rows(subject, planned, options, windows, warnings, sums)
+    return [row | doubt for row in _rows(subject, planned, options, windows, warnings, sums)]
 
 
 def _rows(
@@ -115,8 +117,11 @@ def _rows(
     ]
 
 
-def _whole(slide: Slide, planned: Plan, options: Options, model: Model, work: Path) -> list[Found]:
-    """The objects of an image that is taken as the pipeline takes a test image, at its own size."""
+def _whole(
+    slide: Slide, planned: Plan, options: Options, model: Model, work: Path, share: float
+) -> tuple[list[Found], dict[str, float]]:
+    """The objects of an image that is taken as the pipeline takes a test image, at its own size; and how sure
+    the folds are of it."""
     height, width = slide.shape
     pixel = math.sqrt(math.prod(planned.um))
     row = ImageRow("image", "test", options.organ, options.source, height, width, pixel)
@@ -131,7 +136,9 @@ def _whole(slide: Slide, planned: Plan, options: Options, model: Model, work: Pa
         way = from_maps.Way(params.ensemble.mean, rules.method, params.postprocess.never_empty)
         mask = from_maps.native_cut(case, way).mask
         native = native_probability(case.groups, height=height, width=width, mean=way.mean)
-    return [
+        folds = [map_file.read(path)[None] for paths, _ in case.groups for path in paths]
+    (map_,) = np.rint(review.mean_and_spread(folds) * FULL_SCALE).astype(np.uint16)
+    found = [
         Found(
             one,
             components.find((mask == number).view(np.uint8), 1, connectivity=8),
@@ -139,6 +146,7 @@ def _whole(slide: Slide, planned: Plan, options: Options, model: Model, work: Pa
         )
         for number, one in enumerate(params.data.classes, start=1)
     ]
+    return found, review.doubt(map_, share)
 
 
 def _cut(map_: np.ndarray, planned: Plan, grid: Grid, options: Options, model: Model) -> list[Found]:

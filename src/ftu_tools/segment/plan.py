@@ -11,12 +11,12 @@ from ftu.errors import InputError
 from ftu.files import limits
 from ftu.preprocessing import normalization
 from ftu.preprocessing.resize import TOLERATED
-from ftu_tools.segment import model as models
-from ftu_tools.segment.model import Model
 from ftu_tools.segment.slides import files, scale
 from ftu_tools.segment.slides.reduced import Grid
 from ftu_tools.segment.slides.scale import Size
 from ftu_tools.segment.slides.slide import Slide
+from ftu_tools.trained import model as models
+from ftu_tools.trained.model import Model
 
 WHOLE = 2**24  # px: what is no larger, at the network's scale too, is cut as the pipeline cuts a test image
 

@@ -11,30 +11,16 @@ from fsspec.implementations.local import LocalFileSystem
 
 from ftu.errors import InputError
 from ftu.files import csvfile, jsonfile, rle
-from ftu.files.index import image_rows, read_index
-from ftu.masks import rules
-from ftu.pipeline.params import load_params
-from ftu.preprocessing import resize, stain
+from ftu.preprocessing import stain
 from ftu.probabilities import projects
 from ftu_tools.dataset.drawn import qupath
 from ftu_tools.kaggle import bundle_layout, infer, pack_experiment
 from ftu_tools.segment import maps, one_slide, plan
-from ftu_tools.segment import model as models
 from ftu_tools.segment.slides import files, reduced, tissue
 from ftu_tools.segment.slides.reduced import Grid
+from ftu_tools.trained import model as models
 from slides import dark_model, drawn, options, use, write_ome
-from trained import change, write_project
-
-
-def write_rules(project: Path) -> None:
-    """data/rules.json and reports/geometry.csv, as calibrate and resize leave them."""
-    params = load_params(project / "params.yaml")
-    table = rules.from_thresholds(params.thresholds, smallest_object=40, largest_hole=9, foreground={})
-    rules.write(project / "data/rules.json", rules.Rules("flips", 1.0, {}, "table", table, {}))
-    rows = image_rows(read_index(project / "data/images.csv"))
-    (project / "reports").mkdir()
-    geometry = resize.scale_table(rows, **params.resize.model_dump())
-    geometry.to_csv(project / "reports/geometry.csv", index=False)
+from trained import change, write_project, write_rules
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +143,7 @@ def add_member(project: Path) -> None:
     ("spoil", "said"),
     [
         (spoil_weights, r"fold_1/weights\.safetensors: cannot be loaded"),
-        (add_member, r"is an ensemble with brave-exp; segment with one .* --model brave-exp"),
+        (add_member, r"is an ensemble with brave-exp; take one of .* --model brave-exp"),
         (lambda project: (project / "data/rules.json").unlink(), r"rules\.json: is missing"),
         (lambda project: (project / "params.yaml").unlink(), r"holds no params\.yaml; give the folder of"),
         (shutil.rmtree, "is no folder, and no experiment"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ftu.pipeline.atomic import whole_file
+from ftu_tools.segment import review
 from ftu_tools.segment.objects import Object
 from ftu_tools.segment.outputs import geojson
 from ftu_tools.segment.outputs.atlas import UNITS
@@ -18,7 +19,8 @@ OBJECTS = (
 )
 SLIDES = (
     *("slide", "file", "organ", "source", "class", "uberon", "um_x", "um_y", "network_um", "windows"),
-    *("windows_skipped", "count", "area_um2", "tissue_mm2", "per_mm2", "seconds", "warnings"),
+    *("windows_skipped", "count", "area_um2", "tissue_mm2", "per_mm2", "disagreement", "uncertainty"),
+    *("seconds", "warnings"),
 )
 # Of HuBMAP's table of objects, as its pas-ftu-segmentation-pipeline writes it (bin/v1/convert_mask.py), where
 # Area is in px under the heading of um2.
@@ -81,9 +83,18 @@ def collect(path: Path, parts: Sequence[Path]) -> None:
 
 def slides(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write slides.csv."""
-    with _rows(path, SLIDES, ",") as write:
+    _write(path, SLIDES, rows)
+
+
+def reviewed(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write review.csv, of the rows of slides.csv."""
+    _write(path, review.COLUMNS, review.order(rows))
+
+
+def _write(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    with _rows(path, columns, ",") as write:
         for row in rows:
-            write([row[column] for column in SLIDES])
+            write([row[column] for column in columns])
 
 
 @contextmanager

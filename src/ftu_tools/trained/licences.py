@@ -1,6 +1,6 @@
-"""Under which licences the parts of a bundle are, code, models and packages, and what it is meant for."""
+"""Under which licences the parts of a package are: code, models and wheels; and what it is meant for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.parser import HeaderParser
 from pathlib import Path
 from zipfile import ZipFile
@@ -17,18 +17,24 @@ Packages, unchanged; each holds its own licence.
 """
 
 
-def text(models: Mapping[str, dict], wheels: Path) -> str:
-    """The document, in Markdown: a row for each of `models` (path -> model.json) and each of the wheels."""
+def text(parts: Sequence[tuple[str, str]], models: Mapping[str, dict], wheels: Sequence[Path] = ()) -> str:
+    """The document, in Markdown: a row for each of `parts` (what, its licence), of `models` (path ->
+    model.json) and of the wheels."""
     weights = [
         (path, facts["architecture"]["encoder"], first["source"], first["licence"])
         for path, facts in models.items()
         for first in [facts["encoder_weights"]]
     ]
-    packages = [(path.name, of_wheel(path)) for path in sorted(wheels.glob("*.whl"))]
-    lines = ["# Licences", "", USE, "", *table(["part", "licence"], [("the code in src", "MIT")])]
+    lines = ["# Licences", "", USE, "", *table(["part", "licence"], parts)]
     lines += [MODELS, *table(["model", "encoder", "first weights", "their licence"], weights)]
-    lines += [PACKAGES, *table(["wheel", "licence"], packages)]
+    if wheels:
+        lines += [PACKAGES, *table(["wheel", "licence"], [(path.name, of_wheel(path)) for path in wheels])]
     return "\n".join(lines) + "\n"
+
+
+def bound(models: Mapping[str, dict]) -> list[str]:
+    """Which of `models` came of weights for non-commercial use only."""
+    return [path for path, facts in models.items() if "non-commercial" in facts["encoder_weights"]["licence"]]
 
 
 def of_wheel(path: Path) -> str:

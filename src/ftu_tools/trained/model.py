@@ -1,4 +1,4 @@
-"""A trained project, an experiment by its name in DVC, or a bundle: what segmenting needs of it."""
+"""A trained project, an experiment by its name in DVC, a bundle or an export: what tools need of it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +25,8 @@ from ftu.probabilities import projects
 PARAMS, RULES, GEOMETRY = "params.yaml", "data/rules.json", "reports/geometry.csv"
 INDEX, RESIZED = "data/images.csv", "data/resized"
 BUNDLE, OWN = "bundle.json", "own"  # what a bundle has and a project has not; the folder of its experiment
+EXPORT = "model.json"  # what an export has at its top and a project has not
+TARGET = "target.png"  # of a bundle and an export: the image whose stains all others get
 
 
 class Model(NamedTuple):
@@ -44,15 +46,19 @@ def load(name: str, *, device: str, scratch: Path) -> Model:
     `scratch` is a folder that lasts as long as the model. Raises InputError, with the way out, for what is no
     model, is not trained, or is an ensemble.
     """
-    project = _project(name, scratch)
+    return read(find(name, scratch), device=device)
+
+
+def read(project: "Project", *, device: str) -> Model:
+    """The model of a project, as `load` gives it."""
     params = load_params(project.place(PARAMS))
     known = rules.read(
         project.place(RULES), **params.data.model_dump(include={"organs", "sources", "classes"})
     )
     if others := [member for member, weight in known.members.items() if weight]:
         raise InputError(
-            f"--model: {name or 'this project'} is an ensemble with {', '.join(others)}; segment with one of "
-            f"its experiments, such as --model {others[0]}"
+            f"--model: {project.name} is an ensemble with {', '.join(others)}; take one of its experiments, "
+            f"such as --model {others[0]}"
         )
     networks = {fold: _network(project, fold) for fold in params.split.run}
     target = _target(params, project)
@@ -83,8 +89,8 @@ def trained_scale(name: str, organ: str, scratch: Path) -> float:
 
     A median over the organ's training images, as in reports/geometry.csv.
     """
-    project = _project(name, scratch)
-    if project.bundled or not (path := project.place(GEOMETRY)).is_file():
+    path = find(name, scratch).place(GEOMETRY)
+    if not path.is_file():
         return np.nan
     table = csvfile.measured(str(path), csvfile.read_csv(path), ["network_um", "against_train"])
     own = table[(table["organ"] == organ) & table["against_train"].notna()]
@@ -94,11 +100,14 @@ def trained_scale(name: str, organ: str, scratch: Path) -> float:
 class Project(NamedTuple):
     """Where a model's files are."""
 
+    name: str
     place: Callable[[str], Path]  # of a file, by its path in the project
-    bundled: bool
+    commit: str = ""  # of an experiment
+    packed: bool = False  # a bundle or an export: without the images that a target is made of
 
 
-def _project(name: str, scratch: Path) -> Project:
+def find(name: str, scratch: Path) -> Project:
+    """The files of the model called `name`, '' for this project; those of an experiment go to `scratch`."""
     folder = Path(name)
     if (folder / "dataset" / BUNDLE).is_file():
         folder = folder / "dataset"
@@ -106,20 +115,26 @@ def _project(name: str, scratch: Path) -> Project:
         own = jsonfile.read(folder / BUNDLE, "make the bundle again").get("own")
         if own != OWN:
             raise InputError(f"{folder / BUNDLE}: names {own!r:.40} and not {OWN}; make the bundle again")
-        return Project(partial(_in_bundle, folder), bundled=True)
+        return Project(name, partial(_in_bundle, folder), packed=True)
+    if (folder / EXPORT).is_file():
+        return Project(name, partial(_in_export, folder), packed=True)
     found = projects.find(name, Path())
     if found.commit:
-        return Project(partial(_fetched, found, scratch), bundled=False)
+        return Project(name, partial(_fetched, found, scratch), commit=found.commit)
     if not (folder / PARAMS).is_file():
         raise InputError(
             f"--model: {name} holds no {PARAMS}; give the folder of a trained project, an experiment's name, "
-            "or a bundle"
+            "a bundle or an export"
         )
-    return Project(folder.joinpath, bundled=False)
+    return Project(name or "this project", folder.joinpath)
 
 
 def _in_bundle(folder: Path, path: str) -> Path:
     return folder / "rules.json" if path == RULES else folder / OWN / path.removeprefix("models/")
+
+
+def _in_export(folder: Path, path: str) -> Path:
+    return folder / (path.removeprefix("models/") if path.startswith("models/") else Path(path).name)
 
 
 def _fetched(found: projects.Source, scratch: Path, path: str) -> Path:
@@ -135,14 +150,17 @@ def _network(project: Project, fold: int) -> tuple[Segmenter, dict]:
 
 def _target(params: Params, project: Project) -> dict:
     """The stains that images are brought to, as normalize found them: the fields of a StainFit, or none."""
-    settings, kept = params.stain, project.place("target.png") if project.bundled else None
+    settings = params.stain
     if settings.backend not in normalization.STAINS:
         return {}
-    if kept:
-        image = png.read_image(kept)
-    else:
-        image = normalization.target_image(*_resized(params, project), **settings.target.model_dump())
-    return normalization.fit_target(image, settings.backend, settings.seed)
+    return normalization.fit_target(target_image(params, project), settings.backend, settings.seed)
+
+
+def target_image(params: Params, project: Project) -> np.ndarray:
+    """The image whose stains all others get, (H, W, 3) uint8."""
+    if project.packed:
+        return png.read_image(project.place(TARGET))
+    return normalization.target_image(*_resized(params, project), **params.stain.target.model_dump())
 
 
 def _work(params: Params, project: Project, target: dict) -> normalization.Work:
@@ -150,6 +168,11 @@ def _work(params: Params, project: Project, target: dict) -> normalization.Work:
     settings = params.stain
     levels = normalization.NO_LEVELS
     if settings.backend == "histogram":
+        if project.packed:
+            raise InputError(
+                f"--model: {project.name}: stain.backend histogram matches images to the training images, "
+                "which a package does not hold; take the project"
+            )
         resized, index = _resized(params, project)
         levels = normalization.target_levels(resized, index, settings.backend, **settings.target.model_dump())
     return normalization.prepare(
