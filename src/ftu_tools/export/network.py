@@ -44,6 +44,7 @@ class Exported(nn.Module):
         for name in ("mean", "std"):
             values = torch.tensor([facts[name] for _, facts in folds.values()])
             self.register_buffer(name, values[:, :, None, None])
+        self.requires_grad_(False)
 
     def forward(self, image: Tensor) -> Tensor:
         share = image / self.full

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from huggingface_hub import ModelCard, ModelCardData
 from ruamel.yaml import YAML
 
@@ -194,6 +195,9 @@ def test_patients_are_drawn_whole_where_they_are_known(project, tmp_path):
     (copy / "data/images.csv").write_text(f"id,group\n{rows}\n", encoding="utf-8")
     whole = abouts.scores(models.find(str(copy), tmp_path))
     assert all(np.isnan(score.low) for score in whole)  # one patient has no interval
+    (copy / "data/images.csv").write_text("id,group\n001,a\nNA,a\n1e5,b\n7,c\n", encoding="utf-8")
+    kidney = next(score for score in abouts.scores(models.find(str(copy), tmp_path)) if score.of == "kidney")
+    assert (kidney.low, kidney.high) == pytest.approx((0.7, 0.7))  # both patients have the same mean
     each = abouts.scores(models.find(str(project), tmp_path))
     kidney = next(score for score in each if score.of == "kidney")
     assert 0.5 <= kidney.low < 0.7 < kidney.high <= 0.9
@@ -267,3 +271,85 @@ def test_a_missing_package_is_named_with_the_way_to_it(monkeypatch):
     monkeypatch.setattr(command, "find_spec", lambda name: None if name == "onnxscript" else object())
     with pytest.raises(InputError, match=r"^onnxscript: cannot be imported; .*uv sync --extra export"):
         command.check_installed()
+
+
+@pytest.fixture
+def unwritten(monkeypatch) -> None:
+    """Without the exporter, which takes seconds: model.onnx is an empty file."""
+    monkeypatch.setattr(network, "write_onnx", lambda *of: of[-1].touch())
+    monkeypatch.setattr(network, "check_parity", lambda *_: 0.0)
+
+
+@pytest.mark.usefixtures("unwritten")
+def test_one_fold_is_an_export_that_segment_takes(project, tmp_path):
+    package.export(asked("--model", str(project), "--out", str(tmp_path / "one"), "--fold", "1"))
+    found = models.load(str(tmp_path / "one"), device="cpu", scratch=tmp_path)
+    assert list(found.trained.networks) == [1]
+    assert jsonfile.read(tmp_path / "one" / layout.FACTS, "")["folds"] == ["fold_1"]
+    assert not (tmp_path / "one/fold_0").exists()
+    package.export(asked("--model", str(tmp_path / "one"), "--out", str(tmp_path / "again")))  # of an export
+    weights = "fold_1/weights.safetensors"
+    assert (tmp_path / "again" / weights).read_bytes() == (project / "models" / weights).read_bytes()
+
+
+@pytest.mark.usefixtures("unwritten")
+def test_an_export_takes_the_place_of_an_earlier_one(project, tmp_path):
+    out = tmp_path / "out"
+    for fold in ("0", "1"):
+        words = asked("--model", str(project), "--out", str(out), "--fold", fold)
+        command.check_out(out)
+        package.export(words)
+    assert sorted(path.name for path in out.glob("fold_*")) == ["fold_1"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.usefixtures("unwritten")
+def test_without_reports_and_a_licence_the_card_says_so(project, tmp_path):
+    copy = Path(shutil.copytree(project, tmp_path / "copy"))
+    shutil.rmtree(copy / "reports")
+    package.export(asked("--model", str(copy), "--out", str(tmp_path / "out")))
+    card = (tmp_path / "out" / layout.CARD).read_text(encoding="utf-8")
+    assert "license: other" in card
+    assert "Not known: what was exported holds no reports." in card
+    assert "um per px that it learnt from: not known" in card
+    rdf = YAML(typ="safe").load((tmp_path / "out/rdf.yaml").read_text(encoding="utf-8"))
+    assert "license" not in rdf
+    assert "scale" not in rdf["inputs"][0]["axes"][2]
+
+
+@pytest.mark.parametrize("full", [1.0, 255.0])
+def test_pixels_of_either_range_give_the_same(project, full):
+    folds, images = folds_of(project), drawn(1, 32, 64)
+    pixels = np.moveaxis(images, -1, 1).astype(np.float32) * np.float32(full / 255)
+    found = network.answer(network.Exported(folds, full), pixels)
+    np.testing.assert_allclose(found, by_pipeline(folds, images), rtol=0, atol=1e-6)
+
+
+def test_torchscript_gives_the_same(project, tmp_path):
+    folds = folds_of(project)
+    sizes, exported = network.sizes_of(folds, fixed=False), network.Exported(folds, 255.0)
+    network.write_torchscript(exported, sizes, 3, tmp_path / layout.TORCHSCRIPT)
+    loaded = torch.jit.load(tmp_path / layout.TORCHSCRIPT)
+    images = drawn(3, 96, 32)  # another batch and size than those that were traced
+    found = loaded(torch.from_numpy(np.moveaxis(images, -1, 1).astype(np.float32))).numpy()
+    np.testing.assert_allclose(found, by_pipeline(folds, images), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [32, 96])
+def test_the_test_image_is_drawn_and_always_the_same(side, channels):
+    image = package.drawn(side, channels)
+    assert image.shape == (side, side, channels)
+    assert image.dtype == np.uint8
+    assert np.ptp(image) > 50
+    np.testing.assert_array_equal(image, package.drawn(side, channels))
+
+
+def test_parity_is_tried_and_its_lack_refused(project, exported):
+    folds = folds_of(project)
+    (image,) = np.moveaxis(drawn(1, 32, 32), -1, 1).astype(np.float32)[None]
+    right = network.Exported(folds, 255.0)
+    assert network.check_parity(right, [image], exported / layout.ONNX) <= network.WITHIN
+    wrong = network.Exported({0: folds[0]}, 255.0)
+    with pytest.raises(InputError, match="cannot be exported: ONNX Runtime's probabilities differ by"):
+        network.check_parity(wrong, [image], exported / layout.ONNX)
