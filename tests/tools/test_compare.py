@@ -95,7 +95,7 @@ def test_one_name_alone_is_refused():
 
 
 def test_old_results_in_the_folder_are_not_compared(monkeypatch):
-    monkeypatch.setattr(compare, "due_of_workspace", lambda: ["train@0", "submit"])
+    monkeypatch.setattr(experiments, "due", lambda: ["train@0", "submit"])
     with pytest.raises(
         InputError, match="workspace: its results are old: dvc repro would run train@0, submit"
     ):
@@ -156,7 +156,7 @@ def test_the_workspace_is_compared_only_where_it_is_another(inside, monkeypatch)
         compare, "load_params", lambda _: type("P", (), {"data": type("D", (), {"root": "x"})})
     )
     monkeypatch.setattr(experiments, "finished", lambda _: {})
-    monkeypatch.setattr(compare, "due_of_workspace", list)
+    monkeypatch.setattr(experiments, "due", list)
     monkeypatch.setattr(compare, "workspace", lambda _: head._replace(name="workspace", commit=None))
     with pytest.raises(InputError, match="nothing to compare"):
         compare.all_here("oof")
@@ -165,5 +165,5 @@ def test_the_workspace_is_compared_only_where_it_is_another(inside, monkeypatch)
     assert [one.name for one in compare.all_here("oof")] == ["HEAD", "workspace"]
     monkeypatch.setattr(experiments, "finished", lambda _: {"one": "-", "two": "-"})
     assert [one.name for one in compare.all_here("oof")] == ["HEAD", "workspace", "one", "two"]
-    monkeypatch.setattr(compare, "due_of_workspace", lambda: ["train@0"])
+    monkeypatch.setattr(experiments, "due", lambda: ["train@0"])
     assert [one.name for one in compare.all_here("oof")] == ["HEAD", "one", "two"]

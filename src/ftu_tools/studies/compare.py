@@ -19,7 +19,6 @@ from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_files
 from ftu.pipeline.params import load_params
 from ftu.pipeline.stage import run, warn
-from ftu_tools.doctor import due_stages
 from ftu_tools.studies import experiments, statistics
 from ftu_tools.studies.statistics import Estimate
 
@@ -73,7 +72,7 @@ def all_here(part: str) -> list[Result]:
     params = load_params(paths.PARAMS)
     here = experiments.finished(experiments.decisive(params.data.root))
     first, others = of_commit(HEAD, part), [of_commit(name, part) for name in sorted(here)]
-    if due := due_of_workspace():
+    if due := experiments.due():
         warn(f"workspace: left out, its results are old (dvc repro would run {some(due)}); run `dvc repro`")
     else:
         present = workspace(part)
@@ -88,7 +87,7 @@ def all_here(part: str) -> list[Result]:
 
 def workspace(part: str) -> Result:
     """What lies in the folder; InputError unless it is of the parameters and the code that lie there."""
-    if due := due_of_workspace():
+    if due := experiments.due():
         raise InputError(f"{WORKSPACE}: its results are old: dvc repro would run {some(due)}; run it first")
     file = Path(experiments.SCORES[part])
     if not file.is_file():
@@ -111,12 +110,6 @@ def _result(name: str, commit: str | None, params: bytes, table: pd.DataFrame, p
     values = dict(_flat(yamlfile.parse(params, f"{name}: {paths.PARAMS}")))
     shown = {key: value for key, value in values.items() if not key.startswith(IGNORED)}
     return Result(name, commit, shown, table)
-
-
-def due_of_workspace() -> list[str]:
-    """The stages that `dvc repro` would run."""
-    changed, following, _ = due_stages.due(Path())
-    return [*changed, *following]
 
 
 def alike(one: Result, other: Result) -> bool:

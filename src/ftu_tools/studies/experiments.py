@@ -1,5 +1,6 @@
 """What git and DVC know of experiments: which are finished, how one is run, what one scored."""
 
+import json
 import os
 import re
 import signal
@@ -93,6 +94,16 @@ def content(commit: str, file: str) -> bytes:
     if shown.returncode:
         raise InputError(f"{commit[:8]}: holds no {file}; name a commit of this project")
     return shown.stdout
+
+
+def due() -> list[str]:
+    """The stages whose results in the folder are not of the parameters, code and data that lie there."""
+    status = subprocess.run(
+        [sys.executable, "-m", "dvc", "status", "--json"], capture_output=True, encoding="utf-8", check=False
+    )
+    if status.returncode:
+        raise InputError(f"dvc status fails ({status.stderr.strip()[-200:]}); mend what it names")
+    return list(json.loads(status.stdout))
 
 
 def code_changed(commit: str, other: str | None = None) -> bool:

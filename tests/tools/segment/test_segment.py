@@ -471,7 +471,7 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path, monkeypatch):
         with pytest.raises(InputError, match="1 of 1 slides failed"):
             run(*asked)
     assert within == ["refused"]
-    assert run(*asked).startswith("1 slides")
+    assert run(*asked).startswith("1 slide,")
 
 
 def test_bad_images_are_refused_before_any_work(tmp_path, monkeypatch):
