@@ -17,6 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from ftu.errors import InputError
+from ftu.networks.common import devices
+from ftu.pipeline import locks
 from ftu_tools.segment import __main__ as command
 from ftu_tools.segment import maps, one_slide, plan, sparse, written
 from ftu_tools.segment.outputs.atlas import UNITS
@@ -470,6 +472,29 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path, monkeypatch):
             run(*asked)
     assert within == ["refused"]
     assert run(*asked).startswith("1 slides")
+
+
+def test_a_disk_without_locks_is_told(tmp_path, monkeypatch, capsys):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    path = write_ome(tmp_path / "a.ome.tif", drawn(64, 96, []), UM, levels=1)
+    assert run(path, "--organ", "kidney", "--out", tmp_path / "out").startswith("1 slides")
+    assert "out: its disk knows no locks" in capsys.readouterr().err
+
+
+def test_a_gpu_that_is_not_there_is_told_before_any_work(tmp_path, monkeypatch):
+    use(monkeypatch, dark_model(tmp_path / "model", um=1.0)._replace(device="cuda"))
+    monkeypatch.setattr(devices.torch.cuda, "is_available", lambda: False)
+    path = write_ome(tmp_path / "a.ome.tif", drawn(64, 96, []), UM, levels=1)
+    with pytest.raises(InputError, match=r"torch sees no GPU on this machine; .*, or give --device cpu"):
+        run(path, "--organ", "kidney", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_slide_that_has_vanished_is_told_as_one_that_failed(tmp_path):
+    assert "a.tif: is no file" in one_slide.segment(tmp_path / "a.tif", options(tmp_path))["error"]
 
 
 def test_bad_images_are_refused_before_any_work(tmp_path, monkeypatch):

@@ -202,6 +202,12 @@ def test_files_are_found_in_folders_and_no_two_have_one_name(tmp_path):
     for name, said in (("x" * 201 + ".tif", "has 201 bytes, more than 200"), ("\udcff.tif", "is no UTF-8")):
         with pytest.raises(InputError, match=rf"its name {said}; rename it"):
             files.found_in([tmp_path / name])
+    for name in ("1.dcm", "2.DCM"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "A.png").unlink()
+    with pytest.raises(InputError, match=r"holds 2 DICOM files, .*; name one of each slide"):
+        files.found_in([tmp_path])
+    assert len(files.found_in([tmp_path / "1.dcm", tmp_path / "2.DCM"])) == 2
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: holds no image"):
         files.found_in([tmp_path / "empty"])
