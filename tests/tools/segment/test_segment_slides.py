@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from rasterio.windows import Window
 
 from ftu.errors import InputError
@@ -155,6 +155,15 @@ def jpeg_turned() -> bytes:
     return to.getvalue()
 
 
+def png_turned() -> bytes:
+    """As XMP says it."""
+    to, text = io.BytesIO(), PngImagePlugin.PngInfo()
+    about = '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    text.add_itxt("XML:com.adobe.xmp", f"<x:xmpmeta>{about}</x:xmpmeta>")
+    Image.fromarray(NOISE).save(to, "PNG", pnginfo=text)
+    return to.getvalue()
+
+
 def tiff_of(array, **facts) -> bytes:
     to = io.BytesIO()
     tifffile.imwrite(to, array, **facts)
@@ -165,6 +174,7 @@ def tiff_of(array, **facts) -> bytes:
     ("content", "said"),
     [
         (jpeg_turned(), "shown turned"),
+        (png_turned(), "shown turned"),
         (tiff_of(NOISE.astype(np.uint16), photometric="rgb"), "3 bands of uint16"),
         (tiff_of(NOISE[..., :2], photometric="minisblack", planarconfig="contig"), "has 2 bands of uint8"),
         (tiff_of(np.stack([NOISE, NOISE]), photometric="rgb"), "several pages"),
