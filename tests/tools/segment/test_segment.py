@@ -343,6 +343,13 @@ def test_room_is_reserved_for_the_rows_that_are_written_and_no_others(tmp_path):
     assert not array.any()
 
 
+def test_outlines_of_an_earlier_run_do_not_stay_beside_those_of_another_kind(tmp_path, image):
+    path, out = write_ome(tmp_path / "a.ome.tif", image, UM), tmp_path / "out"
+    for formats, expected in (((), "a.geojson"), (("gz",), "a.geojson.gz"), ((), "a.geojson")):
+        one_slide.segment(path, options(out, formats=formats))
+        assert [path.name for path in out.glob("*.geojson*")] == [expected]
+
+
 def test_results_may_lie_in_a_folder_of_the_slides_name(tmp_path, image, monkeypatch):
     path, out = write_ome(tmp_path / "a.tif", image, UM), tmp_path / "a"
     first, seen = one_slide.segment(path, options(out)), windows_seen(monkeypatch)
