@@ -126,6 +126,18 @@ def test_what_shows_through_is_white(tmp_path):
     assert (seen[:, 10:] == DISC).all()
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("unassalpha", [177, 127, 127]), ("assocalpha", [227, 127, 127])]
+)
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_what_half_shows_through_is_half_white(tmp_path, kind, expected, tile):
+    """128 of 255 of a red of 100, which are already 128 / 255 of it where alpha is associated."""
+    image = np.full((8, 12, 4), (100, 0, 0, 128), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", extrasamples=[kind], tile=tile)
+    with files.opened(tmp_path / "a.tif") as found:
+        assert found.read(0, 3, 5, 1, 1)[0, 0].tolist() == expected
+
+
 def test_tiles_that_were_never_written_are_white(tmp_path):
     path = tmp_path / "a.tif"
     laid = {"tiled": True, "blockxsize": 64, "blockysize": 64, "sparse_ok": True, "bigtiff": "YES"}
