@@ -5,10 +5,12 @@ docs/slides.md walks through it.
 """
 
 import argparse
+import errno
 import math
 import sys
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,8 @@ from ftu_tools.segment.slides import files
 
 if TYPE_CHECKING:
     from ftu_tools.segment.plan import Options
+
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)  # of some disks of other machines
 
 
 def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -78,6 +82,7 @@ def chosen(option: str, asked: str, known: Collection[str]) -> str:
 
 def segment(arguments: argparse.Namespace) -> str:
     """Check everything, segment what is not done yet, write the tables; the words of the last line."""
+    from ftu.networks.common import devices
     from ftu_tools.segment import plan, written
     from ftu_tools.segment.outputs import labels
 
@@ -85,6 +90,10 @@ def segment(arguments: argparse.Namespace) -> str:
         labels.check()
     paths = files.found_in(arguments.images)
     model, _ = plan.loaded(arguments.model, arguments.device)
+    try:
+        devices.choose_device(model.device)
+    except InputError as error:
+        raise InputError(f"{error}, or give --device cpu") from error
     data = model.params.data
     organ = chosen("--organ", arguments.organ, data.organs)
     source = chosen("--source", arguments.source or data.sources[0], data.sources)
@@ -105,12 +114,7 @@ def segment(arguments: argparse.Namespace) -> str:
     for path in paths:
         plan.check(path, options)
     _writable(arguments.out, paths)
-    lease = locks.take(arguments.out / written.KEPT / "lease")
-    if not lease:
-        raise InputError(
-            f"--out: another run writes into {arguments.out}; wait for it, or give another folder"
-        )
-    with lease:
+    with _lent(arguments.out / written.KEPT):
         if len(data.sources) > 1 and not arguments.source:
             warn(f"--source is not given: images are taken for {source}'s (of {', '.join(data.sources)})")
         return _each(paths, options, arguments.workers)
@@ -151,6 +155,25 @@ def tell(rows: Sequence[Mapping[str, Any]]) -> None:
         )
     for name, text in {row["slide"]: row["warnings"] for row in rows}.items():
         warn(f"{name}: {text}" if text else "")
+
+
+@contextmanager
+def _lent(folder: Path) -> Iterator[None]:
+    """Hold the folder of what is under way; InputError where another run does."""
+    try:
+        lease = locks.take(folder / "lease")
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        warn(f"{folder.parent}: its disk knows no locks; let no other run write there meanwhile")
+        yield
+        return
+    if not lease:
+        raise InputError(
+            f"--out: another run writes into {folder.parent}; wait for it, or give another folder"
+        )
+    with lease:
+        yield
 
 
 def _writable(folder: Path, images: Sequence[Path]) -> None:

@@ -41,9 +41,9 @@ def segment(path: Path, options: Options) -> dict[str, Any]:
         tqdm.set_lock(RLock())
     model, _ = plan.loaded(options.model, options.device)
     try:
-        digest, work = _digest(path), kept / f"{name}.work"
+        work = kept / f"{name}.work"
         with files.opened(path) as slide:
-            planned = plan.of(slide, options)
+            digest, planned = _digest(path), plan.of(slide, options)
             decisive = options._replace(model="", out=Path(), device="", quiet=False, um=planned.um[0])
             decisive = [str(value) for value in (*decisive, planned.network_um)]
             key = hashes.of([VERSION, digest, model.identity, decisive])

@@ -48,6 +48,9 @@ def write(subject: Subject, found: Sequence[Found], options: Options, scratch: P
             for each in writes:
                 each(one)
             sums[one.name] = sums[one.name].plus(one)
+    for packed in ("", ".gz"):  # of an earlier run, and beside these they would be taken for the same
+        if (path := options.out / f"{subject.name}.geojson{packed}") not in files(subject.name, options):
+            path.unlink(missing_ok=True)
     return sums
 
 

@@ -18,6 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 from ftu.errors import InputError
+from ftu.networks.common import devices
+from ftu.pipeline import locks
 from ftu_tools.segment import __main__ as command
 from ftu_tools.segment import maps, one_slide, plan, sparse, written
 from ftu_tools.segment.outputs.atlas import UNITS
@@ -342,6 +344,13 @@ def test_room_is_reserved_for_the_rows_that_are_written_and_no_others(tmp_path):
     assert not array.any()
 
 
+def test_outlines_of_an_earlier_run_do_not_stay_beside_those_of_another_kind(tmp_path, image):
+    path, out = write_ome(tmp_path / "a.ome.tif", image, UM), tmp_path / "out"
+    for formats, expected in (((), "a.geojson"), (("gz",), "a.geojson.gz"), ((), "a.geojson")):
+        one_slide.segment(path, options(out, formats=formats))
+        assert [path.name for path in out.glob("*.geojson*")] == [expected]
+
+
 def test_results_may_lie_in_a_folder_of_the_slides_name(tmp_path, image, monkeypatch):
     path, out = write_ome(tmp_path / "a.tif", image, UM), tmp_path / "a"
     first, seen = one_slide.segment(path, options(out)), windows_seen(monkeypatch)
@@ -472,6 +481,29 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path, monkeypatch):
             run(*asked)
     assert within == ["refused"]
     assert run(*asked).startswith("1 slide,")
+
+
+def test_a_disk_without_locks_is_told(tmp_path, monkeypatch, capsys):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    path = write_ome(tmp_path / "a.ome.tif", drawn(64, 96, []), UM, levels=1)
+    assert run(path, "--organ", "kidney", "--out", tmp_path / "out").startswith("1 slides")
+    assert "out: its disk knows no locks" in capsys.readouterr().err
+
+
+def test_a_gpu_that_is_not_there_is_told_before_any_work(tmp_path, monkeypatch):
+    use(monkeypatch, dark_model(tmp_path / "model", um=1.0)._replace(device="cuda"))
+    monkeypatch.setattr(devices.torch.cuda, "is_available", lambda: False)
+    path = write_ome(tmp_path / "a.ome.tif", drawn(64, 96, []), UM, levels=1)
+    with pytest.raises(InputError, match=r"torch sees no GPU on this machine; .*, or give --device cpu"):
+        run(path, "--organ", "kidney", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_slide_that_has_vanished_is_told_as_one_that_failed(tmp_path):
+    assert "a.tif: is no file" in one_slide.segment(tmp_path / "a.tif", options(tmp_path))["error"]
 
 
 def test_bad_images_are_refused_before_any_work(tmp_path, monkeypatch):

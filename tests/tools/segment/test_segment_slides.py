@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from rasterio.windows import Window
 
 from ftu.errors import InputError
@@ -126,6 +126,18 @@ def test_what_shows_through_is_white(tmp_path):
     assert (seen[:, 10:] == DISC).all()
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("unassalpha", [177, 127, 127]), ("assocalpha", [227, 127, 127])]
+)
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_what_half_shows_through_is_half_white(tmp_path, kind, expected, tile):
+    """128 of 255 of a red of 100, which are already 128 / 255 of it where alpha is associated."""
+    image = np.full((8, 12, 4), (100, 0, 0, 128), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", extrasamples=[kind], tile=tile)
+    with files.opened(tmp_path / "a.tif") as found:
+        assert found.read(0, 3, 5, 1, 1)[0, 0].tolist() == expected
+
+
 def test_tiles_that_were_never_written_are_white(tmp_path):
     path = tmp_path / "a.tif"
     laid = {"tiled": True, "blockxsize": 64, "blockysize": 64, "sparse_ok": True, "bigtiff": "YES"}
@@ -155,6 +167,15 @@ def jpeg_turned() -> bytes:
     return to.getvalue()
 
 
+def png_turned() -> bytes:
+    """As XMP says it."""
+    to, text = io.BytesIO(), PngImagePlugin.PngInfo()
+    about = '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    text.add_itxt("XML:com.adobe.xmp", f"<x:xmpmeta>{about}</x:xmpmeta>")
+    Image.fromarray(NOISE).save(to, "PNG", pnginfo=text)
+    return to.getvalue()
+
+
 def tiff_of(array, **facts) -> bytes:
     to = io.BytesIO()
     tifffile.imwrite(to, array, **facts)
@@ -165,6 +186,7 @@ def tiff_of(array, **facts) -> bytes:
     ("content", "said"),
     [
         (jpeg_turned(), "shown turned"),
+        (png_turned(), "shown turned"),
         (tiff_of(NOISE.astype(np.uint16), photometric="rgb"), "3 bands of uint16"),
         (tiff_of(NOISE[..., :2], photometric="minisblack", planarconfig="contig"), "has 2 bands of uint8"),
         (tiff_of(np.stack([NOISE, NOISE]), photometric="rgb"), "several pages"),
@@ -202,6 +224,12 @@ def test_files_are_found_in_folders_and_no_two_have_one_name(tmp_path):
     for name, said in (("x" * 201 + ".tif", "has 201 bytes, more than 200"), ("\udcff.tif", "is no UTF-8")):
         with pytest.raises(InputError, match=rf"its name {said}; rename it"):
             files.found_in([tmp_path / name])
+    for name in ("1.dcm", "2.DCM"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "A.png").unlink()
+    with pytest.raises(InputError, match=r"holds 2 DICOM files, .*; name one of each slide"):
+        files.found_in([tmp_path])
+    assert len(files.found_in([tmp_path / "1.dcm", tmp_path / "2.DCM"])) == 2
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: holds no image"):
         files.found_in([tmp_path / "empty"])

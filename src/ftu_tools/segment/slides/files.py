@@ -12,7 +12,8 @@ from ftu.errors import InputError
 from ftu_tools.segment.slides import tiffs
 from ftu_tools.segment.slides.slide import Slide
 
-VENDORS = (".svs", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
+DICOM = ".dcm"
+VENDORS = (".svs", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".bif", ".svslide", DICOM)
 IMAGES = (".tif", ".tiff", ".btf", ".tf8", ".png", ".jpg", ".jpeg")
 
 LONGEST_NAME = 200  # bytes: file systems take 255, with our endings and those of temporary files
@@ -52,8 +53,8 @@ def name_of(path: Path) -> str:
 def found_in(paths: list[Path]) -> list[Path]:
     """The files, and those of the folders among them, in order of their names; dot files are left out.
 
-    Raises InputError for a folder without an image, for two that results would have one name for, and for
-    names that results cannot have.
+    Raises InputError for a folder without an image or with several files of DICOM, for two that results would
+    have one name for, and for names that results cannot have.
     """
     files: list[Path] = []
     for path in paths:
@@ -64,6 +65,10 @@ def found_in(paths: list[Path]) -> list[Path]:
         images = [each for each in inside if each.suffix.lower() in (*VENDORS, *IMAGES)]
         if not images:
             raise InputError(f"{path}: holds no image ({' '.join((*IMAGES, *VENDORS))}); name another folder")
+        if (parts := [each.suffix.lower() for each in images].count(DICOM)) > 1:
+            raise InputError(
+                f"{path}: holds {parts} DICOM files, and several may be one slide; name one of each slide"
+            )
         files += images
     taken: dict[str, Path] = {}
     for path in (files := list(dict.fromkeys(files))):  # what is named twice is there once

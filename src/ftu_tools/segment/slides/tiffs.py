@@ -21,6 +21,7 @@ from ftu.files import gdal, limits, tiff
 from ftu_tools.segment.slides import scale
 from ftu_tools.segment.slides.slide import WHITE, Slide
 
+EXTRA = 338  # what a band beside the colours means
 SUBIFDS = 330  # the tag that says where smaller copies are (Adobe's TIFF technical note 1; OME-TIFF 6)
 ODD = 0.02  # by how much the shape of a level may be off: sides are rounded
 
@@ -35,7 +36,7 @@ def opened(path: Path) -> Iterator[Slide]:
             first = files.enter_context(gdal.opened(path, driver=driver))
             _check(path, first)
             levels = _pyramid(path, first, files) if driver == "GTiff" else [first]
-            read = partial(_read, path, levels)
+            read = partial(_read, path, levels, _multiplied(path))
             channels = 1 if first.count < 3 else 3
             yield Slide(
                 path, tuple(level.shape for level in levels), channels, scale.stated(first.tags()), read
@@ -59,9 +60,7 @@ def _check(path: Path, image: DatasetReader) -> None:
         image_checks.check_bands(path, image)
     with path.open("rb") as file:
         try:
-            turned, tags = tiff.orientation(file, image.driver), tiff.tags(file)
-            tiled = tiff.TILE_WIDTH in tags
-            fault = "" if tiled else tiff.hole(tags, path.stat().st_size) or gdal.size_fault(path, image)
+            turned, tiled = tiff.orientation(file, image.driver), tiff.TILE_WIDTH in tiff.tags(file)
         except ValueError as error:
             raise InputError(f"{path}: cannot be read as an image ({error}); fetch it again") from error
     if turned != 1:
@@ -71,10 +70,16 @@ def _check(path: Path, image: DatasetReader) -> None:
         )
     if large := "" if tiled and max(image.shape) <= limits.LONGEST_SIDE else limits.size_fault(*image.shape):
         raise InputError(f"{path}: {large}; save it as a TIFF in tiles, or cut it into parts")
-    if fault:
-        raise InputError(f"{path}: cannot be read as an image ({fault}); fetch the file again")
+    if not tiled:  # of tiles some may be missing on purpose
+        image_checks.check_whole(path, image)
     image_checks.check_one_page(path)
     image_checks.check_colours(path, image)
+
+
+def _multiplied(path: Path) -> bool:
+    """Whether colours are already times their opacity (TIFF 6.0, section 18, "associated alpha")."""
+    with path.open("rb") as file:
+        return int(tiff.tags(file).get(EXTRA, [0])[0]) == 1
 
 
 def _pyramid(path: Path, first: DatasetReader, files: ExitStack) -> list[DatasetReader]:
@@ -106,7 +111,14 @@ def _same_shape(whole: tuple[int, int], level: tuple[int, int]) -> bool:
 
 
 def _read(
-    path: Path, levels: list[DatasetReader], number: int, top: int, left: int, height: int, width: int
+    path: Path,
+    levels: list[DatasetReader],
+    multiplied: bool,
+    number: int,
+    top: int,
+    left: int,
+    height: int,
+    width: int,
 ) -> np.ndarray:
     level = levels[number]
     try:
@@ -117,7 +129,10 @@ def _read(
             f"{path}: level {number}, rows {top} to {top + height}, columns {left} to {left + width}: cannot "
             f"be read ({error}); fetch the file again"
         ) from error
-    pixels = gdal.pixels(bands) if len(bands) in (1, 3) else over_white(np.moveaxis(bands, 0, -1))
+    if len(bands) in (1, 3):
+        pixels = gdal.pixels(bands)
+    else:
+        pixels = over_white(np.moveaxis(bands, 0, -1), multiplied=multiplied)
     for rows, columns in _absent(level, top, left, height, width):
         pixels[rows, columns] = WHITE
     return pixels
@@ -137,8 +152,11 @@ def _absent(
                 yield slice(max(first, 0), first + tall), slice(max(begin, 0), begin + wide)
 
 
-def over_white(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, C) uint8 whose last band is opacity, over white: (H, W, C - 1)."""
-    opacity = pixels[..., -1:].astype(np.uint16)
-    shown = pixels[..., :-1] * opacity + (WHITE * (255 - opacity)) + 127
-    return (shown // 255).astype(np.uint8)
+def over_white(pixels: np.ndarray, *, multiplied: bool = False) -> np.ndarray:
+    """(H, W, C) uint8 whose last band is opacity, over white: (H, W, C - 1).
+
+    `multiplied`: the other bands are already times their opacity.
+    """
+    opacity = pixels[..., -1:].astype(np.uint32)
+    shown = pixels[..., :-1] * (np.uint32(255) if multiplied else opacity) + WHITE * (255 - opacity) + 127
+    return (shown // 255).clip(max=255).astype(np.uint8)
