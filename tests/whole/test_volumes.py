@@ -1,14 +1,16 @@
 """Volumes through the stages but for the network: what it would predict comes back to patients."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ftu.files import folds, jsonfile, png, yamlfile
+from ftu.files import csvfile, folds, jsonfile, png, yamlfile
 from ftu.files.index import read_index
 from ftu.probabilities import fold_maps, map_file
+from ftu_tools.dataset.volumes import held_out
 from ftu_tools.dataset.volumes.__main__ import bring_back
 from imports import ROOT
 from nifti_files import CLASSES, acdc, loaded
@@ -49,7 +51,21 @@ def predict(project: Any) -> None:
     jsonfile.write(data / "members/members.json", {"members": {}})
 
 
-def test_what_submit_writes_of_slices_comes_back_to_their_volumes(tmp_path, new_project):
+def same(found: Path, expected: Path, patient: str) -> None:
+    """Both frames of a patient as they were handed out, and nothing else but their scores."""
+    assert {path.name for path in found.iterdir()} == {
+        *(f"{patient}_frame{frame}.nii.gz" for frame in ("01", "12")),
+        "scores.csv",
+    }
+    for frame in ("01", "12"):
+        one = loaded(found / f"{patient}_frame{frame}.nii.gz")
+        other = loaded(expected / f"{patient}/{patient}_frame{frame}_gt.nii.gz")
+        np.testing.assert_array_equal(np.asarray(one.dataobj), np.asarray(other.dataobj))
+        np.testing.assert_array_equal(one.affine, other.affine)
+
+
+def test_what_submit_writes_of_slices_comes_back_to_their_volumes(tmp_path, new_project, monkeypatch):
+    """And of held-out slices what evaluate scores."""
     project = new_project()
     root = project.folder / "data/acdc-volumes"
     for number, patient in enumerate(("patient001", "patient002")):
@@ -63,8 +79,14 @@ def test_what_submit_writes_of_slices_comes_back_to_their_volumes(tmp_path, new_
     predict(project)
     project.prepared("calibrate", "submit")
     bring_back(root, project.folder / "submissions/masks", tmp_path / "volumes")
-    for frame in ("01", "12"):
-        found = loaded(tmp_path / f"volumes/patient101_frame{frame}.nii.gz")
-        expected = loaded(tmp_path / f"testing/patient101/patient101_frame{frame}_gt.nii.gz")
-        np.testing.assert_array_equal(np.asarray(found.dataobj), np.asarray(expected.dataobj))
-        np.testing.assert_array_equal(found.affine, expected.affine)
+    same(tmp_path / "volumes", tmp_path / "testing", "patient101")
+
+    monkeypatch.chdir(project.folder)
+    held_out.write_masks(tmp_path / "masks")
+    bring_back(root, tmp_path / "masks", tmp_path / "held", "train")
+    (patient,) = set(csvfile.read_csv(tmp_path / "held/scores.csv")["group"])
+    dealt = folds.read_folds(project.folder / "data/folds.csv")
+    assert all(
+        name.startswith(patient) == (fold == 0) for name, fold in zip(dealt["id"], dealt["fold"], strict=True)
+    )
+    same(tmp_path / "held", tmp_path / "training", patient)

@@ -258,7 +258,7 @@ def test_a_data_set_without_test_volumes_is_refused(tmp_path):
     store(tmp_path / "m.nii.gz", label_map())
     words = "--to", tmp_path / "root", "--classes", CLASSES, "--labels", MAPPED, "--window=-160,240"
     run(tmp_path / "s", tmp_path / "a.nii.gz", tmp_path / "m.nii.gz", *words)
-    refused(tmp_path, "root: has no test volume; .*--set test")
+    refused(tmp_path, "root: has no test volume with masks in .*--set test, and --held-out")
     with pytest.raises(InputError, match=r"--to: .*root is the data set itself"):
         bring_back(tmp_path / "root", tmp_path, tmp_path / "root")
 

@@ -2,11 +2,13 @@
 
 `python -m ftu_tools.dataset.volumes ROOT --to OUT` reads the masks of ROOT's test slices that submit has
 written, and writes OUT/NAME.nii.gz, a label map on each volume's own grid. Where ROOT has masks of these,
-OUT/scores.csv tells of each volume and class. docs/own-data.md, "MRI and CT: NIfTI".
+OUT/scores.csv tells of each volume and class. `--held-out` does the same to the training volumes that folds
+held out. docs/own-data.md, "MRI and CT: NIfTI".
 """
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_files
 from ftu.pipeline.stage import run
 from ftu_tools.dataset.labels import MOST_CLASSES
-from ftu_tools.dataset.volumes import nifti, record, scores
+from ftu_tools.dataset.volumes import held_out, nifti, record, scores
 from ftu_tools.dataset.volumes.record import Entry
 
 TABLE = "scores.csv"
@@ -26,13 +28,18 @@ TABLE = "scores.csv"
 
 def masks_of(entry: Entry, folder: Path) -> list[Path]:
     """Where the masks of a volume's slices lie among others; InputError where one is missing."""
-    found = [folder / entry.source / f"{name}.png" for name in entry.slices()]
+    found = _places(entry, folder)
     if missing := [path for path in found if not path.exists()]:
         raise InputError(
             f"{missing[0]}: is missing, as {len(missing)} of {len(found)} slices of {entry.name} are; "
-            "predict all of them (`dvc repro`), or say where the masks are: --masks"
+            "predict all of them (`dvc repro`; where folds cut volumes, set split.by: group), or say where "
+            "the masks are: --masks"
         )
     return found
+
+
+def _places(entry: Entry, folder: Path) -> list[Path]:
+    return [folder / entry.source / f"{name}.png" for name in entry.slices()]
 
 
 def stacked(entry: Entry, masks: list[Path]) -> np.ndarray:
@@ -65,14 +72,18 @@ def labelled(entry: Entry, volume: np.ndarray) -> np.ndarray:
     return said.astype(dtype)[volume]
 
 
-def bring_back(root: Path, masks: Path, to: Path) -> str:
-    """Write the label maps of all test volumes of the data set at `root`, and their scores."""
-    entries = [entry for entry in record.read(root) if entry.set == "test"]
+def bring_back(root: Path, masks: Path, to: Path, part: str = "test") -> str:
+    """Write the label maps of all test volumes of the data set at `root`, and their scores; of its training
+    volumes (`part`) those of which some slices have masks."""
+    entries = [entry for entry in record.read(root) if entry.set == part]
+    if part == "train":
+        entries = [entry for entry in entries if any(path.exists() for path in _places(entry, masks))]
     if to.resolve() == root.resolve():
         raise InputError(f"--to: {to} is the data set itself; name a folder of its own")
     if not entries:
         raise InputError(
-            f"{root}: has no test volume; bring some with --set test, as the masks of submit are of these"
+            f"{root}: has no {part} volume with masks in {masks}; those of submit are of test volumes, which "
+            "are made with --set test, and --held-out is of training volumes"
         )
     found = [masks_of(entry, masks) for entry in entries]
     rows: list[dict] = []
@@ -81,7 +92,7 @@ def bring_back(root: Path, masks: Path, to: Path) -> str:
         for entry, slices in zip(entries, found, strict=True):
             volume = stacked(entry, slices)
             nifti.write(folder / f"{entry.name}.nii.gz", labelled(entry, volume), entry.grid)
-            truths = [root / entry.source / "test/masks" / path.name for path in slices]
+            truths = [root / entry.source / part / "masks" / path.name for path in slices]
             if all(path.exists() for path in truths):
                 rows += scores.of_volume(entry, volume, stacked(entry, truths))
             else:
@@ -102,8 +113,13 @@ def main() -> str:
     add("root", type=Path, help="the data set, which ftu_tools.dataset.make made of volumes")
     add("--to", type=Path, required=True, help="the folder to write to")
     add("--masks", type=Path, default=paths.ANSWERED, help="the masks of the slices: NAME_z000.png, ...")
+    add("--held-out", action="store_true", help="of the training volumes that the folds held out")
     options = parser.parse_args()
-    return bring_back(options.root, options.masks, options.to)
+    if not options.held_out:
+        return bring_back(options.root, options.masks, options.to)
+    with tempfile.TemporaryDirectory() as scratch:
+        held_out.write_masks(Path(scratch))
+        return bring_back(options.root, Path(scratch), options.to, "train")
 
 
 if __name__ == "__main__":
