@@ -22,9 +22,11 @@ env: .venv/.ready ## make the environment in .venv, as uv.lock says
 	uv sync --quiet --locked --compile-bytecode --python "$$PYTHON"
 	@touch $@
 
+export VERBOSE ?=
+
 .PHONY: doctor
-doctor: ## look at machine, data and project, and change nothing: what is missing, what would run
-	@PYTHONPATH=src "$$(command -v python || echo "$$PYTHON")" -B -m ftu_tools.doctor.doctor
+doctor: ## look at machine, data and project, and change nothing: what is missing; VERBOSE=1: what is well, what would run
+	@PYTHONPATH=src "$$(command -v python || echo "$$PYTHON")" -B -m ftu_tools.doctor.doctor $${VERBOSE:+--verbose}
 
 .PHONY: repro
 repro: env ## run the whole pipeline on the data set that params.yaml names (the embedded sample)
@@ -161,6 +163,12 @@ export CLAIMS ?=
 effects: env ## what each change of parameters brings, in paired differences: EFFECTS=file SEEDS="42 43 44" SET="..." PART=test CLAIMS=em-ssl
 	PYTHONPATH=src python -m ftu_tools.studies.effects --seeds="$$SEEDS" --set="$$SET" --part="$$PART" --claims="$$CLAIMS" -- "$$EFFECTS"
 
+export NAMES ?=
+
+.PHONY: compare
+compare: env ## what experiments changed and brought, in paired differences with intervals: NAMES="A B", the first compared with; PART=test
+	PYTHONPATH=src python -m ftu_tools.studies.compare --part="$$PART" -- "$$NAMES"
+
 export IMAGES ?=
 export MODEL ?= .
 export ORGAN ?=
@@ -207,3 +215,7 @@ export DAYS ?= 30
 .PHONY: prune-cache
 prune-cache: env ## forget what was made of single images and not used for DAYS=30 days; 0: all of it
 	PYTHONPATH=src python -m ftu_tools.maintenance.prune_cache --days="$$DAYS"
+
+.PHONY: release
+release: env ## when version, changelog, citation and tag agree: source, packages and checksums in dist/ (docs/release.md)
+	PYTHONPATH=src python -m ftu_tools.maintenance.release

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import torch
 import ttach
-from torch import Tensor, nn
+from torch import nn
 
 from ftu.files import png
 from ftu.networks.common import devices
@@ -26,11 +26,9 @@ from ftu.networks.common.contract import Probabilities
 from ftu.networks.common.standardize import MEAN, STD, image_tensor
 from ftu.networks.encoder_decoder.segmenter import build_segmenter
 from ftu.prediction import sliding_window, views
-from ftu.prediction.predictor import Predictor
+from ftu.prediction.predictor import TYPES, Predictor
 from ftu.probabilities import map_file
 from side_by_side import medians
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def main() -> None:
@@ -44,10 +42,9 @@ def main() -> None:
     )
     folder = Path(tempfile.mkdtemp())
     paths = draw(folder, words.images, words.side or words.size)
-    engine = Lowered(network, device, PRECISIONS[words.precision])
     passes: dict[str, Callable[[], object]] = {
         "plain": partial(plain_pass, network, paths, folder, words.tta, device),
-        "engine": partial(engine_pass, engine, paths, folder, words, device),
+        "engine": partial(engine_pass, network, paths, folder, words, device),
     }
     seconds = medians(passes, words.repeats)
     for name, once in passes.items():
@@ -71,7 +68,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8, help="windows and views at a time")
     parser.add_argument("--repeats", type=int, default=3, help="passes of each, in turn")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--precision", default="fp32", choices=list(PRECISIONS), help="of the engine alone")
+    parser.add_argument("--precision", default="fp32", choices=list(TYPES), help="of the engine alone")
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
 
@@ -82,18 +79,6 @@ def draw(folder: Path, count: int, side: int) -> list[Path]:
         noise = rng.integers(0, 256, (side, side, 3)).astype(np.uint8)
         png.write_image(path, np.asarray(cv2.GaussianBlur(noise, (0, 0), 2)))
     return paths
-
-
-class Lowered(nn.Module):
-    """A network that computes in another precision, and still gives float32."""
-
-    def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.network, self.device, self.dtype = network, device, dtype
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return self.network(inputs)
 
 
 @torch.inference_mode()
@@ -115,7 +100,8 @@ def engine_pass(
 ) -> None:
     """What the stage does for its files."""
     sets = {words.tta: views.groups(words.tta, [])}
-    predictor = Predictor(network, sets, batch_size=words.batch, mean=MEAN, std=STD, device=device)
+    how = {"batch_size": words.batch, "mean": MEAN, "std": STD, "device": device}
+    predictor = Predictor(network, sets, **how, precision=words.precision)
     pictures = sliding_window.plan(paths, words.size, words.overlap, "smooth", shrink=True)
     sliding_window.write_files(predictor, pictures, [[folder / f"engine_{path.stem}.tif"] for path in paths])
 

@@ -1,11 +1,11 @@
 """Probabilities of one fold's model: its held-out images, and the test images."""
 
 from ftu.files import folds
-from ftu.files.index import read_index
+from ftu.files.index import image_rows, read_index, um_of_pixels
 from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_folder
 from ftu.pipeline.params import Params, load_params
-from ftu.pipeline.stage import fold_argument, run
+from ftu.pipeline.stage import fold_argument, run, warn
 
 
 def main() -> str:
@@ -21,6 +21,13 @@ def predict(fold: int, params: Params) -> str:
 
     settings = params.predict
     device = devices.choose_device(settings.device)
+    precision = devices.usable_precision(device, settings.precision, "predict.precision")
+    lower = precision != settings.precision
+    warn(
+        f"predict.precision: this CPU computes no {settings.precision}; predicted in {precision}"
+        if lower
+        else ""
+    )
     devices.fix_randomness(0, settings.threads, settings.device)  # nothing is drawn: for the algorithms
     names = fold_maps.set_names(settings.tta, settings.candidates)
     sets = {name: views.groups(name, settings.scales) for name in names}
@@ -37,6 +44,10 @@ def predict(fold: int, params: Params) -> str:
         png.check_squares(sources, params.resize.side)
     else:
         sliding_window.check_oversize(sources, settings.window.side)
+    rows = {("shifted", row.id): row for row in image_rows(moved)}
+    rows |= {(part, row.id): row for part in ("oof", "test") for row in image_rows(index)}
+    shapes = map(png.image_shape, sources)
+    um = [um_of_pixels(rows[part, name], *shape) for (part, _, name), shape in zip(due, shapes, strict=True)]
     model, facts = saved.load(paths.model(fold))
     with whole_folder(paths.prediction(fold)) as folder:
         for part in parts:
@@ -51,6 +62,8 @@ def predict(fold: int, params: Params) -> str:
             **settings.window.model_dump(),
             batch_size=settings.batch_size,
             device=device,
+            precision=precision,
+            um=um,
         )
         made_by = {"fold": fold, "sets": names, "weights_sha256": facts["weights_sha256"]}
         jsonfile.write(folder / fold_maps.FACTS, made_by)

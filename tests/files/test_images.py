@@ -3,11 +3,13 @@
 import itertools
 import resource
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -17,6 +19,7 @@ from rasterio.enums import Resampling
 from ftu.datasets import image_files, resolution
 from ftu.errors import InputError
 from ftu.files import gdal, png
+from ftu.files.index import ImageRow, um_of_pixels
 from ftu.preprocessing import resize
 from ftu.probabilities import map_file
 from maps import read_probability, write_probability
@@ -98,6 +101,36 @@ def test_the_bytes_of_a_probability_do_not_depend_on_the_parts_it_came_in(path, 
         for top, bottom in itertools.pairwise(cuts):
             write(probability[None, top:bottom])
     assert parts.read_bytes() == whole.read_bytes()
+
+
+def tags_of(path: Path) -> dict[str, Any]:
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        assert isinstance(page, tifffile.TiffPage)
+        return {tag.name: tag.value for tag in page.tags}
+
+
+def test_a_map_tells_the_size_of_its_pixels_to_those_who_look_at_it(tmp_path):
+    """As tifffile reads it: in px to the centimetre, across and down."""
+    probability = random_map(30, 20)
+    with map_file.writer(tmp_path / "a.tif", 30, 20, um=(0.4, 1.6)) as write:
+        write(probability[None])
+    tags = tags_of(tmp_path / "a.tif")
+    assert tags["ResolutionUnit"] == 3
+    assert tags["XResolution"][0] / tags["XResolution"][1] == pytest.approx(6250)
+    assert tags["YResolution"][0] / tags["YResolution"][1] == pytest.approx(25_000)
+    write_probability(tmp_path / "b.tif", probability)
+    assert tags_of(tmp_path / "b.tif").get("ResolutionUnit", 1) == 1  # none
+    for name in ("a.tif", "b.tif"):
+        np.testing.assert_allclose(read_probability(tmp_path / name), probability, atol=1e-5)
+
+
+@given(height=st.integers(1, 5000), width=st.integers(1, 5000), side=st.integers(1, 999))
+def test_an_image_shows_as_much_at_any_size(height, width, side):
+    row = ImageRow("a", "test", "lung", "HPA", height, width, 0.4)
+    down, across = um_of_pixels(row, side, 2 * side)
+    assert (down * side, across * 2 * side) == pytest.approx((0.4 * height, 0.4 * width))
+    assert um_of_pixels(row, height, width) == pytest.approx((0.4, 0.4))
 
 
 @given(data=st.data())

@@ -10,6 +10,7 @@ import rasterio
 
 from ftu.datasets import image_files
 from ftu.errors import InputError
+from ftu.files import gdal
 from ftu.probabilities import map_file
 
 LIMIT = 2**16  # bytes
@@ -32,6 +33,22 @@ def test_an_image_is_written_whole_or_it_is_an_error(tmp_path):
         image_files.write_tiff(tmp_path / "a.tiff", NOISE)
     image_files.write_tiff(tmp_path / "a.tiff", NOISE)
     np.testing.assert_array_equal(image_files.read_image(tmp_path / "a.tiff"), NOISE)
+
+
+def test_what_a_full_disk_left_out_in_the_middle_is_an_error(tmp_path):
+    """As GDAL leaves a file on a disk that is full: later strips have their place, earlier ones are holes."""
+    path = tmp_path / "a.tiff"
+    image_files.write_tiff(path, NOISE)
+    assert gdal.is_whole(path)
+    whole, page = path.read_bytes(), 4096
+    with path.open("wb") as file:
+        file.write(whole[:page])
+        file.seek(3 * page)
+        file.write(whole[3 * page :])
+    assert path.stat().st_size == len(whole)
+    assert not gdal.is_whole(path)
+    path.write_bytes(whole)
+    assert gdal.is_whole(path)
 
 
 def test_a_map_is_written_whole_or_not_at_all(tmp_path):

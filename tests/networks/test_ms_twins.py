@@ -224,8 +224,11 @@ def test_a_share_of_1_is_the_finer_map_alone_and_of_0_the_coarser(share, expecte
 def test_shares_add_what_pixels_and_means_say():
     torch.manual_seed(0)
     block, maps = McAb(8).eval(), drawn(2, 8, 3, 5)
-    means = nn.functional.adaptive_avg_pool2d(maps, 1)
-    torch.testing.assert_close(block(maps), (block.of_pixels(maps) + block.of_means(means)).sigmoid())
+    narrow_, norm, _, wide, last = block.of_pixels
+    pixels = last(wide(norm(narrow_(maps)).clamp(min=0)))
+    narrow_, _, wide = block.of_means
+    means = wide(narrow_(nn.functional.adaptive_avg_pool2d(maps, 1)).clamp(min=0))
+    torch.testing.assert_close(block(maps), (pixels + means).sigmoid())
 
 
 def test_one_image_can_be_learnt_from_although_its_means_are_single_values():
@@ -253,6 +256,12 @@ def test_a_finer_level_adds_to_the_coarser_one():
     torch.testing.assert_close(fine, twice_as_large(coarse) + cascade.heads[1](maps[1]))
     nn.init.zeros_(cascade.heads[1].weight)  # pyright: ignore[reportArgumentType]
     torch.testing.assert_close(cascade(maps)[1], twice_as_large(coarse))
+
+
+def test_every_class_is_about_as_likely_as_the_others_at_first():
+    torch.manual_seed(0)
+    coarse, _ = Cascade([96, 48], 3)([torch.randn(2, 96, 4, 6), torch.randn(2, 48, 8, 12)])
+    assert (coarse.softmax(1) - 1 / 3).abs().max() < 0.2
 
 
 @pytest.mark.usefixtures("_narrow")

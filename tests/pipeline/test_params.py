@@ -256,10 +256,27 @@ def test_a_number_must_be_finite(tmp_path, key, text):
     refused(path, f"{key}: Input should be a finite number, got {text[1:]}")
 
 
-@pytest.mark.parametrize("past", [-EPOCHS - 1, -EPOCHS, 0, 1])
+@pytest.mark.parametrize("past", [0, 1])
 def test_the_switch_lies_inside_the_training(tmp_path, past):
     path = changed(tmp_path, "train.switch_epoch", EPOCHS + past)
     refused(path, "train: switch_epoch", f"1..{EPOCHS - 1}", f"got {EPOCHS + past}")
+
+
+@pytest.mark.parametrize("value", [-1, 0, 0.0, 1.0, 1.5, "half", True])
+def test_the_switch_is_an_epoch_after_the_first_or_a_share(tmp_path, value):
+    with pytest.raises(InputError, match=r"train\.switch_epoch"):
+        load_params(changed(tmp_path, "train.switch_epoch", value))
+
+
+@pytest.mark.parametrize(
+    ("share", "epochs", "first"),
+    [(0.5, 120, 60), (0.5, 4, 2), (0.5, 5, 2), (0.5, 2, 1), (0.25, 3, 1), (0.9, 10, 9)],
+)
+def test_a_share_of_the_epochs_moves_with_them(tmp_path, share, epochs, first):
+    path = changed(tmp_path, "train.switch_epoch", share)
+    settings = load_params(path).train.model_copy(update={"epochs": epochs})
+    assert settings.switch == first
+    assert type(settings)(**settings.model_dump()).switch == first  # and it is allowed
 
 
 @pytest.mark.parametrize("value", [1, EPOCHS - 1])
@@ -330,7 +347,9 @@ def test_a_decay_leaves_something_of_a_weight(tmp_path, kind, works):
 
 
 def test_half_precision_needs_a_gpu(tmp_path):
-    refused(changed(tmp_path, "train.precision", "fp16"), "train: precision fp16 needs device cuda")
+    for section in ("train", "predict"):
+        path = changed(tmp_path, f"{section}.precision", "fp16")
+        refused(path, f"{section}: precision fp16 needs device cuda")
 
 
 def test_an_unknown_family_is_one_mistake_whatever_its_keys(tmp_path):
@@ -506,6 +525,11 @@ def test_what_inference_cannot_do_is_refused(tmp_path, changes, said):
         ({"augment.scale_window": [2.0, 0.5]}, "scale_window must be [smallest, largest]"),
         ({"augment.gamma_range": [1.5, 0.7]}, "augment: gamma_range must be [smallest, largest]"),
         ({"augment.low_resolution_scale": [0.5, 2.0]}, "low_resolution_scale [0.5, 2.0] would enlarge"),
+        (
+            {"augment.low_resolution_scale": [0.01, 1.0]},
+            "scale.0: Input should be greater than or equal",
+        ),
+        ({"augment.blur_sigma": [0.0, 1.0]}, "augment.blur_sigma.0: Input should be greater than 0"),
         ({"augment.order": ["flip", "crop"]}, "augment: order leaves out rotate, scale, distort, low_res"),
         ({"augment.order": [*ORDER, "crop"]}, "augment: order names crop twice; name each once"),
         ({"augment.order": ["shear"]}, "augment.order.0: Input should be 'crop', 'flip'"),

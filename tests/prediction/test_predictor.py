@@ -32,6 +32,34 @@ def maps(network, pixels, *names, batch_size=8, mean=(0.0, 0.0, 0.0), std=(1.0, 
     return result
 
 
+class Types(nn.Module):
+    """What a convolution in it computes in; its answer says by how much two pixels differ, in full."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 1, 1)
+        self.seen = set()
+
+    def forward(self, images):
+        found = self.conv(images)
+        self.seen.add(found.dtype)
+        return found.float().sigmoid()
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_network_computes_in_the_precision_asked_for_and_the_means_in_float32(precision, dtype):
+    torch.manual_seed(0)
+    network, pixels = Types(), drawn(1)
+    how = {"batch_size": 4, "mean": (0.0,) * 3, "std": (1.0,) * 3, "device": torch.device("cpu")}
+    sets = {"d4": views.groups("d4", [])}
+    (lower,) = Predictor(network, sets, **how, precision=precision).run([pixels])
+    assert network.seen == {dtype}
+    assert lower.dtype == np.float32
+    (full,) = Predictor(network, sets, **how).run([pixels])
+    assert np.abs(lower - full).max() <= (2e-3 if precision == "bf16" else 0)
+    assert (lower != full).any() == (precision == "bf16")
+
+
 class Grey(nn.Module):
     """A network of single pixels: it turns and flips with its image."""
 

@@ -172,6 +172,7 @@ def dark_model(
         params.predict.window.model_dump(),
         params.predict.batch_size,
         params.predict.threads,
+        params.predict.precision,
     )
     return Model(params, known, trained, None, "cpu", "dark")
 

@@ -361,6 +361,7 @@ def test_the_licences_name_first_weights_and_warn_of_those_that_are_not_for_ever
     text = (data / bundle_layout.LICENCES).read_text()
     assert "| own/fold_0 | resnet18 | none | none |" in text
     assert "| own/fold_1 | resnet18 | imagenet | NVIDIA Source Code License, non-commercial |" in text
+    assert "not a medical device" in text
     assert "own/fold_1: trained from weights for non-commercial use only" in capsys.readouterr().err
 
 

@@ -18,7 +18,7 @@ from ftu.files import png
 from ftu.pipeline.atomic import whole_file, whole_folder
 from ftu.pipeline.params import load_params
 from ftu_tools.doctor import doctor, due_stages, leftovers, machine, needs
-from ftu_tools.doctor.findings import Finding, error, ok, size
+from ftu_tools.doctor.findings import Finding, counted, error, ok, size, warning
 from imports import ROOT
 from project import copy_repository, run, set_params
 
@@ -52,6 +52,30 @@ def test_a_line_starts_with_its_level_and_further_lines_are_indented():
 )
 def test_sizes_are_for_people(count, words):
     assert size(count) == words
+
+
+def test_things_are_counted_in_english():
+    assert [counted(count, "image") for count in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+
+
+FOUND = [
+    ok("git", "2.39"),
+    warning("memory", "low"),
+    error("data", "gone"),
+    ok("stages", "dvc repro would run 1 of 2"),
+]
+
+
+def test_errors_come_first_and_what_is_well_is_counted():
+    lines = doctor.report(FOUND, verbose=False)
+    assert [line.split()[0] for line in lines] == ["error", "warning", "doctor:"]
+    assert lines[-1] == "doctor: 1 error, 1 warning, 2 ok (VERBOSE=1 lists them); dvc repro would run 1 of 2"
+
+
+def test_what_is_well_is_listed_last_where_that_is_asked_for():
+    lines = doctor.report(FOUND, verbose=True)
+    assert [line.split()[1] for line in lines[:-1]] == ["data", "memory", "git", "stages"]
+    assert lines[-1] == "doctor: 1 error, 1 warning, 2 ok; dvc repro would run 1 of 2"
 
 
 def test_many_names_are_cut_short():
@@ -204,7 +228,7 @@ def test_missing_images_are_named(project):
         path.unlink()
     found = data(project)
     assert found.level == "error"
-    assert "2 of 8 images are not there" in found.words
+    assert "2 of 8 images not there" in found.words
     assert all(path.stem in found.words for path in gone)
 
 
@@ -347,7 +371,7 @@ def test_the_cache_of_items_is_measured(tmp_path):
     assert list(leftovers.items(tmp_path)) == []
     (tmp_path / "ab").mkdir()
     (tmp_path / "ab" / "cd").write_bytes(bytes(2000))
-    assert "1 results of single images, 2 kB" in one(leftovers.items(tmp_path)).words
+    assert "1 result of single images, 2 kB" in one(leftovers.items(tmp_path)).words
 
 
 # ------------------------------------------------------------------ what would run
@@ -388,7 +412,7 @@ def test_stages_are_due_for_a_reason_or_follow(pipeline):
     YAML(typ="safe").dump(
         {"stages": SMALL | {"third": SMALL["third"] | {"cmd": "cat c >d"}}}, pipeline / "dvc.yaml"
     )
-    assert due_stages.due(pipeline)[0]["third"] == ["its command", "c deleted"]
+    assert due_stages.due(pipeline)[0]["third"] == ["its command", "c missing"]
 
 
 def test_a_pipeline_that_cannot_be_read_is_an_error(pipeline):
@@ -448,15 +472,15 @@ def test_a_fresh_clone_is_well_and_stays_as_it_is_even_without_torch(tmp_path):
     (first / "torch.py").write_text("raise ImportError('no torch here')\n")
     before = contents(folder)
     command = ["env", f"PYTHONPATH={first}:src", "python", "-B", "-m", "ftu_tools.doctor.doctor"]
-    output = run(folder, *command, status=1)
+    output = run(folder, *command, "--verbose", status=1)
     assert contents(folder) == before
     lines = output.splitlines()
-    assert [line for line in lines if line.startswith("error")] == [
-        "error    gpus       torch cannot be used (ImportError: no torch here); make env"
-    ]
+    assert lines[0] == "error    gpus       torch cannot be used (ImportError: no torch here); make env"
     assert "ok       stages     dvc repro would run 25 of 25" in lines
     assert "Traceback" not in output
-    assert lines[-1].endswith(", 1 error")
+    assert " deleted" not in output
+    assert lines[-1].startswith("doctor: 1 error, 0 warnings, ")
+    assert lines[-1].endswith("; dvc repro would run 25 of 25")
     set_params(folder, {"thresholds": {"HPA": {}}})
     assert "error    params" in run(folder, *command, status=1)
 

@@ -52,6 +52,17 @@ def test_a_pixel_costs_its_focal_loss_for_one_class_and_for_several(p, expected,
     assert level(of_three, one_hot([0], 3)).item() == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize(("p", "slope"), [(0.9, -0.032), (0.5, -1.193), (0.1, -12.245)])
+@pytest.mark.parametrize("truth", [0, 1])
+def test_its_slope_is_that_of_the_whole_product(p, slope, truth):
+    """-(1 - p)^2 / p + 2 (1 - p) log p, times what p gains from the logit, p (1 - p)."""
+    logit = tensor([p if truth else 1 - p]).logit()[None, None, None].requires_grad_()
+    level(logit, one_hot([truth], 1)).backward()
+    assert logit.grad is not None
+    expected = slope * p * (1 - p) * (1 if truth else -1)
+    assert logit.grad.item() == pytest.approx(expected, rel=0.02)
+
+
 @pytest.mark.parametrize(("count", "expected"), [(1, 0.693147), (2, 0.693147), (4, 1.386294)])
 def test_without_its_exponent_it_is_cross_entropy(monkeypatch, count, expected):
     monkeypatch.setattr(cascade, "FOCUS", 0)
@@ -124,6 +135,13 @@ def test_classes_that_are_not_there_do_not_count():
     assert contrast([logits], every).item() < two / 2
 
 
+def test_a_class_of_an_image_that_does_not_count_is_not_there():
+    masks = torch.cat([one_hot([0, 0], 2), one_hot([1, 1], 2)])
+    logits = torch.cat([logits_of([[0.8, 0.6], [0.2, 0.4]])] * 2)
+    assert contrast([logits], masks, tensor([1.0, 0.0])).item() == 0
+    assert contrast([logits], masks, tensor([1.0, 1.0])).item() == pytest.approx(2 / 3, abs=1e-5)
+
+
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_without_a_pair_there_is_nothing_to_tell_apart(outputs):
     logits = torch.randn(2, outputs, 4, 4, requires_grad=True)
@@ -185,9 +203,10 @@ def test_equal_importance_is_none_and_an_image_of_importance_0_gives_no_gradient
         assert each.grad[1].any()
 
 
+@pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_terms_are_computed_in_float32(dtype):
-    output, masks = drawn(0)
+def test_terms_are_computed_in_float32(dtype, outputs):
+    output, masks = drawn(0, outputs, sides=(4, 8, 16, 32))
     rounded = [each.to(dtype) for each in output.levels]
     exact = Segmentation(output.logits, output.aux_logits, levels=[each.float() for each in rounded])
     given_ = Segmentation(output.logits, output.aux_logits, levels=rounded)

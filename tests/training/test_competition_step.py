@@ -51,9 +51,15 @@ def test_one_step_moves_what_has_a_gradient_and_no_head_that_is_not_tapped(param
     torch.manual_seed(settings.seed)
     model = build({**settings.model.model_dump(), "size": params.resize.side})
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    numbers = settings.aux_blocks, settings.aux_weight, settings.switch_epoch
+    numbers = settings.aux_blocks, settings.aux_weight, settings.switch
     weights = schedules.choose("switched", *numbers, settings.loss.model_dump())(0)
-    run = Run(model, toy.cpu(), params.resize.side, 1, **settings.model_dump(include=RUNNING))
+    run = Run(
+        model,
+        toy.cpu(),
+        params.resize.side,
+        1,
+        **(settings.model_dump(include=RUNNING) | {"switch_epoch": settings.switch}),
+    )
     gradients = {}
 
     def look(*_) -> None:

@@ -438,3 +438,24 @@ def test_importance_of_1_is_none_and_of_0_learns_nothing_of_an_image(squares):
     loop.train_epoch(made.run, made.loaders[0], 0, BCE)
     for name, parameter in made.run.segmenter.named_parameters():
         assert torch.equal(parameter, before[name]), name
+
+
+def test_every_epoch_is_told_in_a_line_of_its_own_that_a_log_can_hold(squares, capsys):
+    made = train(squares, network=toy.plain, epochs=3, lr=0.01)
+    said = capsys.readouterr().err
+    assert "\r" not in said  # no bar where no terminal is
+    lines, rows = said.splitlines(), made.history.to_dict("records")
+    for number, (line, row) in enumerate(zip(lines, rows, strict=True), start=1):
+        first, loss, dice, *left = line.split(" | ")
+        assert first == f"epoch {number}/3"
+        assert loss == f"loss {row['train_total']:.4f}"
+        assert dice == f"mean Dice of 6 held-out images {row['valid_dice']:.4f}"
+        assert len(left) == (number < 3)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (5999, "100 min"), (6000, "1.7 h"), (36000, "10.0 h")],
+)
+def test_a_time_is_told_as_exactly_as_it_is_known(seconds, words):
+    assert loop.duration(seconds) == words

@@ -13,12 +13,13 @@ from accelerate.optimizer import AcceleratedOptimizer
 
 import toy
 from ftu.errors import InputError
+from ftu.networks.common.devices import usable_precision
 from ftu.training import accelerator
-from ftu.training.accelerator import accelerate, usable_precision
 from ftu.training.resume import StateFile
 from ftu.training.run import Run
 from toy import Toy, assert_same, prepare
 
+KEY = "train.precision"
 EPOCHS, SWITCH = 4, 2
 RESTARTED: dict[str, Any] = {"restart_at_switch": True}
 RUNS: dict[str, dict[str, Any]] = {
@@ -273,7 +274,7 @@ def test_a_gpu_without_bfloat16_is_refused_with_what_to_use(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "Tesla T4")
     with pytest.raises(InputError, match=r"train\.precision: Tesla T4 has no bf16; use fp16 or fp32"):
-        accelerate(torch.device("cuda"), "bf16", 1)
+        usable_precision(torch.device("cuda"), "bf16", KEY)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +297,8 @@ def test_no_variable_of_the_environment_decides(squares, monkeypatch, name, valu
 def test_bf16_is_fp32_on_a_cpu_without_it_and_nothing_else_changes(capable, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": capable})
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert usable_precision(cpu, "bf16") == ("bf16" if capable else "fp32")
-    assert usable_precision(cpu, "fp32") == "fp32"
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
+    assert usable_precision(cpu, "bf16", KEY) == ("bf16" if capable else "fp32")
+    assert usable_precision(cpu, "fp32", KEY) == usable_precision(cpu, "fp16", KEY) == "fp32"
     for asked in ("fp32", "bf16", "fp16"):
-        assert usable_precision(cuda, asked) == asked
+        assert usable_precision(cuda, asked, KEY) == asked

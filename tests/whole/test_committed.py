@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from ftu.pipeline.params import load_params
 from imports import ROOT
 
 
@@ -51,8 +52,8 @@ def test_params_yaml_is_the_plain_run_on_the_sample(key, expected):
 
 @pytest.mark.parametrize("name", ["params.yaml", "profiles/competition.yaml"])
 def test_the_switch_is_at_half_time(name):
-    train = read(name)["train"]
-    assert 2 * train["switch_epoch"] == train["epochs"]
+    train = load_params(ROOT / name).train
+    assert 2 * train.switch == train.epochs
 
 
 @pytest.mark.parametrize(

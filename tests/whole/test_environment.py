@@ -42,6 +42,18 @@ def test_a_named_package_is_imported_by_the_library(package: str) -> None:
     assert package != "staintools" or users == {"staintools_backend"}
 
 
+ENDED = ("albumentations", "staintools", "ttach")  # docs/successors.md
+
+
+@pytest.mark.parametrize("package", ENDED)
+def test_a_library_that_ended_is_imported_by_the_one_module_that_its_page_names(package: str) -> None:
+    users = [
+        str(path.relative_to(ROOT)) for path in (ROOT / "src").rglob("*.py") if package in imported(path)
+    ]
+    page = (ROOT / "docs/successors.md").read_text(encoding="utf-8")
+    assert users == re.findall(rf"^\| {package} \| (\S+) \|", page, re.MULTILINE)
+
+
 def imported(path: Path) -> set[str]:
     """What a file itself imports, with the names that packages are installed under."""
     modules: list[str] = []

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 
 from ftu.files import csvfile, folds, png, rle
 from ftu.files.index import ImageRow, image_rows, read_index
@@ -120,6 +121,19 @@ def test_each_score_is_that_of_the_fold_that_held_the_image_out(project: Path) -
         assert scores[name] == pytest.approx(
             2 * (found & truth).sum() / (found.sum() + truth.sum()), abs=1e-6
         )
+
+
+@pytest.mark.parametrize("part", ["oof", "test"])
+def test_each_map_tells_the_pixel_size_that_its_images_have_in_it(project: Path, part: str) -> None:
+    rows = rows_of(project)
+    maps = list((project / f"data/predictions/fold_0/{part}/flips").glob("*.tif"))
+    assert maps
+    for path in maps:
+        row = rows[path.stem]
+        with rasterio.open(path) as tiff:
+            tags, field = tiff.tags(), (row.img_height * row.pixel_size, row.img_width * row.pixel_size)
+            down, across = (1e4 / float(tags[f"TIFFTAG_{axis}RESOLUTION"]) for axis in "YX")
+            assert (down * tiff.height, across * tiff.width) == pytest.approx(field, rel=1e-4)
 
 
 def test_an_aux_loss_is_one_word(project: Path) -> None:

@@ -69,15 +69,25 @@ def written(path: Path, **profile: object) -> Iterator[DatasetWriter]:
         if shutil.disk_usage(path.parent).free < ROOM:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
-    try:
-        with path.open("rb") as file:
-            tags = tiff.tags(file)
-            whole = bool(tags) and not tiff.hole(tags, path.stat().st_size)
-    except ValueError:  # of a directory that is not all there
-        whole = False
-    if not whole:
+    if not is_whole(path):
         number = errno.ENOSPC if shutil.disk_usage(path.parent).free < ROOM else errno.EIO
         raise OSError(number, os.strerror(number), str(path))
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the disk took all of a TIFF that was just written.
+
+    GDAL goes on behind a write that failed, so that later strips may have their place and earlier ones be
+    holes, which would be read as zeros. It leaves none by itself; some disks make them of long runs of zeros,
+    so maps and copies are compressed, and the images of the sample have none.
+    """
+    with path.open("rb") as file:
+        try:
+            tags = tiff.tags(file)
+        except ValueError:  # of a directory that is not all there
+            return False
+        size = file.seek(0, os.SEEK_END)
+        return bool(tags) and not tiff.hole(tags, size) and file.seek(0, os.SEEK_HOLE) == size
 
 
 @contextmanager
@@ -118,7 +128,8 @@ def unmasked(image: DatasetReader) -> Iterator[DatasetReader]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.tiff"
         try:
-            with written(path, dtype=image.dtypes[0], bigtiff="if_safer", **shape) as copy:
+            how = {"bigtiff": "if_safer", "compress": "deflate", "zlevel": 1}
+            with written(path, dtype=image.dtypes[0], **how, **shape) as copy:
                 for top in range(0, image.height, COPIED):
                     rows = read(top, min(top + COPIED, image.height))
                     place = Window.from_slices((top, top + len(rows)), (0, image.width))

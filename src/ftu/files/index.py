@@ -24,6 +24,11 @@ class ImageRow(NamedTuple):
     image: str = ""  # its file, relative to the data set's folder; '' where a stage made it
 
 
+def um_of_pixels(row: ImageRow, height: int, width: int) -> tuple[float, float]:
+    """The height and the width (um) of a pixel of the image once it has `height` x `width` px."""
+    return row.pixel_size * row.img_height / height, row.pixel_size * row.img_width / width
+
+
 def read_index(path: Path) -> pd.DataFrame:
     """data/images.csv: the checked rows of both tables, with the column `set` (train or test).
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ftu.errors import InputError, some, speak_any_language
+from ftu.errors import InputError, flush_output, open_standard_files, some, speak_any_language
 from ftu.files import csvfile, png, rle
 from ftu.pipeline import failures
 
@@ -137,6 +137,7 @@ def _about_rles(rows: pd.DataFrame, sizes: Mapping[str, tuple[int, int]]) -> Ite
 
 def main() -> None:
     """Check a CSV from the command line; status 0 when it can be submitted, 1 when not."""
+    open_standard_files()
     speak_any_language()
     parser = argparse.ArgumentParser(
         prog="python -m ftu.masks.submission", description=check_submission.__doc__
@@ -148,8 +149,7 @@ def main() -> None:
     try:
         test = csvfile.read_sizes(arguments.test)
         check_submission(csvfile.read_csv(arguments.file), test, name=str(arguments.file))
-        sys.stdout.write(f"{arguments.file}: valid, {len(test)} rows\n")
-        sys.stdout.flush()
+        flush_output(f"{arguments.file}: valid, {len(test)} rows\n")
     except InputError as error:
         sys.exit(f"error: {error}")
 

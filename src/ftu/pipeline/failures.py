@@ -87,7 +87,7 @@ def in_words(error: BaseException) -> str:
 
 def _drop_output() -> None:
     """Let nothing that is left to be printed fail again when Python ends."""
-    for file in (sys.stdout, sys.stderr):
+    for file in filter(None, (sys.stdout, sys.stderr)):  # None where the caller has closed it
         try:
             file.flush()
         except (OSError, ValueError):

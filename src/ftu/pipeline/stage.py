@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from ftu.errors import InputError, speak_any_language
+from ftu.errors import InputError, flush_output, open_standard_files, speak_any_language
 from ftu.pipeline import failures, paths, uncommitted
 from ftu.pipeline.dvc_cache import remove_new_damaged
 from ftu.pipeline.environment import settle
@@ -31,7 +31,7 @@ def run(main: Callable[[], str | None]) -> None:
     left_out = settle(main)
     script, start, warned = Path(sys.argv[0]), time.monotonic(), []
     name = script.parent.name if script.stem == "__main__" else script.stem  # of `python -m PACKAGE`
-    _open_standard_files()
+    open_standard_files()
     signal.signal(signal.SIGTERM, _stop)
     end_when_told()
     # Threads that spin long while they wait made training up to ten times slower beside another busy process;
@@ -48,7 +48,7 @@ def run(main: Callable[[], str | None]) -> None:
         if told:
             count = f", {len(warned)} warning{'s' * (len(warned) > 1)}" if warned else ""
             sys.stderr.write(f"{name}: {told}, {time.monotonic() - start:.1f} s{count}\n")
-        _flush_output()
+        flush_output()
     except InputError as error:
         with suppress(OSError):  # the terminal may be gone
             sys.stderr.write(f"{name}: error: {error}\n")
@@ -88,25 +88,6 @@ def _check_cache() -> None:
         root = paths.project()
         for path in remove_new_damaged(root / ".dvc/cache", root / ".ftu/verified"):
             warn(f"{path}, of DVC's cache, was damaged and is removed; run `dvc repro` again after this")
-
-
-def _open_standard_files() -> None:
-    """Open the standard files that the caller has closed: the next file opened would be taken for one."""
-    for number in range(3):
-        with suppress(OSError):
-            os.fstat(number)
-            continue
-        os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
-
-
-def _flush_output() -> None:
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        error.filename = "standard output"
-        raise
 
 
 def _stop(signum: int, _: FrameType | None) -> None:

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftu.files.index import ImageRow
+from ftu.files import png
+from ftu.files.index import ImageRow, um_of_pixels
 from ftu.networks.common import devices
 from ftu.networks.common.contract import Segmenter
+from ftu.networks.common.devices import Precision
 from ftu.prediction import sliding_window, views
 from ftu.preprocessing import resize
 from ftu.preprocessing.normalization import Work
@@ -26,6 +28,7 @@ class Trained(NamedTuple):
     window: Mapping[str, Any]  # side, overlap, blend
     batch_size: int
     threads: int
+    precision: Precision
 
 
 def predict(each: Trained, row: ImageRow, image: Path, to: Path, *, tta: str, device: str) -> Experiment:
@@ -33,6 +36,8 @@ def predict(each: Trained, row: ImageRow, image: Path, to: Path, *, tta: str, de
     normalized = prepare(each, row, image, to)
     # An experiment's bytes depend on its number of threads; nothing is drawn.
     devices.fix_randomness(0, each.threads, device)
+    place = devices.choose_device(device)
+    precision = devices.usable_precision(place, each.precision, "predict.precision")
     for fold, (network, facts) in each.networks.items():
         target = fold_maps.map_path(to / f"fold_{fold}", "test", tta, row.id)
         target.parent.mkdir(parents=True)
@@ -44,7 +49,9 @@ def predict(each: Trained, row: ImageRow, image: Path, to: Path, *, tta: str, de
             sets={tta: views.groups(tta, each.scales)},
             **each.window,
             batch_size=each.batch_size,
-            device=devices.choose_device(device),
+            device=place,
+            precision=precision,
+            um=[um_of_pixels(row, *png.image_shape(normalized))],
         )
     return Experiment(each.name, to, tuple(each.networks), each.weight, tta)
 

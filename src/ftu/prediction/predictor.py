@@ -14,8 +14,11 @@ from torch.nn import functional as F
 
 from ftu.errors import InputError
 from ftu.files.limits import COARSEST_STRIDE
+from ftu.networks.common.devices import Precision
 from ftu.networks.common.standardize import image_batch
 from ftu.prediction.views import Group
+
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Predictor:
@@ -36,10 +39,12 @@ class Predictor:
         std: Sequence[float],
         device: torch.device,
         classes: int = 1,
+        precision: Precision = "fp32",
     ) -> None:
         # The layout that convolutions are fastest with, on a CPU too (docs/benchmarks.md).
         self.network = network.to(device).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
         self.sets, self.batch_size, self.device, self.classes = sets, batch_size, device, classes
+        self.dtype = TYPES[precision]
         self.mean, self.std = (torch.tensor(values, device=device) for values in (mean, std))
         self.groups = sorted({group for groups in sets.values() for group in groups}, key=lambda g: g[::-1])
         counts = [sum(len(group.symmetries) for group in groups) for groups in sets.values()]
@@ -109,7 +114,8 @@ class Predictor:
 
     def _probabilities(self, inputs: Tensor) -> Tensor:
         try:
-            return self.network(inputs)
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                return self.network(inputs)
         except torch.OutOfMemoryError as error:
             count, _, height, width = inputs.shape
             raise InputError(

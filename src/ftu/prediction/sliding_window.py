@@ -21,6 +21,7 @@ from ftu.files import png
 from ftu.files.limits import COARSEST_STRIDE
 from ftu.networks.common.build import takes_one_size
 from ftu.networks.common.contract import Probabilities, Segmenter
+from ftu.networks.common.devices import Precision
 from ftu.prediction import windows
 from ftu.prediction.predictor import Predictor
 from ftu.prediction.views import Group
@@ -69,11 +70,14 @@ def predict_files(
     blend: str,
     batch_size: int,
     device: torch.device,
+    precision: Precision = "fp32",
+    um: Sequence[tuple[float, float]] | None = None,
 ) -> None:
     """Write the probabilities of the images `sources`, for each its maps of all `sets` to its `targets`.
 
-    `facts` is the network's model.json; `side`, `overlap` and `blend` are those of predict.window. Raises
-    InputError before it predicts anything when an image cannot be read or the windows do not fit.
+    `um` are the height and the width of a pixel of each. `facts` is the network's model.json; `side`,
+    `overlap` and `blend` are those of predict.window. Raises InputError before it predicts anything when an
+    image cannot be read or the windows do not fit.
     """
     window = window_side(side, facts["architecture"], sets)
     pictures = plan(sources, window, overlap, blend, shrink=not takes_one_size(facts["architecture"]))
@@ -85,15 +89,22 @@ def predict_files(
         std=facts["std"],
         device=device,
         classes=max(segmenter.outputs - 1, 1),
+        precision=precision,
     )
-    write_files(predictor, pictures, targets)
+    write_files(predictor, pictures, targets, um)
 
 
-def write_files(predictor: Predictor, pictures: Sequence[Picture], targets: Sequence[Sequence[Path]]) -> None:
+def write_files(
+    predictor: Predictor,
+    pictures: Sequence[Picture],
+    targets: Sequence[Sequence[Path]],
+    um: Sequence[tuple[float, float]] | None = None,
+) -> None:
     """Write the maps of each picture, in the order of the predictor's sets, to its targets, one for each."""
     bands = groupby(predict_images(predictor, pictures), key=itemgetter(0))
     for number, own in tqdm(bands, total=len(pictures), desc="predict", disable=None):
-        write_maps(map(itemgetter(1), own), pictures[number].shape, targets[number], predictor.classes)
+        shape, size = pictures[number].shape, um[number] if um else None
+        write_maps(map(itemgetter(1), own), shape, targets[number], predictor.classes, size)
 
 
 def window_side(asked: int, architecture: Mapping, sets: Mapping[str, Sequence[Group]]) -> int:
@@ -140,12 +151,16 @@ def plan(sources: Sequence[Path], window: int, overlap: float, blend: str, *, sh
 
 
 def write_maps(
-    bands: Iterable[np.ndarray], shape: tuple[int, int], targets: Sequence[Path], classes: int = 1
+    bands: Iterable[np.ndarray],
+    shape: tuple[int, int],
+    targets: Sequence[Path],
+    classes: int = 1,
+    um: tuple[float, float] | None = None,
 ) -> None:
     """Write the N maps of one image of `shape`, which come in bands (N, any, W): those of each set of views,
-    one for each of `classes`, to its target."""
+    one for each of `classes`, to its target. `um` are the height and the width of a pixel."""
     with ExitStack() as files:
-        writers = [files.enter_context(map_file.writer(path, *shape, classes)) for path in targets]
+        writers = [files.enter_context(map_file.writer(path, *shape, classes, um)) for path in targets]
         for band in bands:
             for write, rows in zip(writers, np.split(band, len(targets)), strict=True):
                 write(rows)

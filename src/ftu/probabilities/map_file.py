@@ -22,6 +22,7 @@ from ftu.files import gdal
 
 FULL_SCALE = 65535  # a probability of 1
 STRIP = 64  # rows that are compressed together
+UM_PER_CM = 10_000
 CHECKSUMS = "FTU_CRC32"  # the tag that holds one for each strip
 
 
@@ -76,9 +77,11 @@ def check(path: Path) -> None:
 
 
 @contextmanager
-def writer(path: Path, height: int, width: int, classes: int = 1) -> Iterator[Callable[[np.ndarray], None]]:
+def writer(
+    path: Path, height: int, width: int, classes: int = 1, um: tuple[float, float] | None = None
+) -> Iterator[Callable[[np.ndarray], None]]:
     """Yield a function that takes a map's rows, (C, any, W) in 0..1, from top to bottom, in parts as they
-    come.
+    come. `um` are the height and the width of a pixel, which viewers then show.
 
     The bytes do not depend on the parts. Raises ValueError when a value is no probability, or when the block
     ends before the last row. Whatever goes wrong, no file is left.
@@ -87,6 +90,7 @@ def writer(path: Path, height: int, width: int, classes: int = 1) -> Iterator[Ca
     packed = {"compress": "deflate", "zlevel": 1, "predictor": 2, "blockysize": STRIP, "bigtiff": "if_safer"}
     try:
         with gdal.written(path, **profile, **packed) as tiff:
+            tiff.update_tags(**_resolution(*um) if um else {})
             strips = _Strips(path, tiff)
             yield strips.write
             strips.complete()
@@ -96,6 +100,13 @@ def writer(path: Path, height: int, width: int, classes: int = 1) -> Iterator[Ca
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def _resolution(height: float, width: float) -> dict[str, str]:
+    """TIFF's tags for pixels of so many um: how many there are to the centimetre."""
+    per_cm = {"X": UM_PER_CM / width, "Y": UM_PER_CM / height}
+    tags = {f"TIFFTAG_{axis}RESOLUTION": f"{count:.6g}" for axis, count in per_cm.items()}
+    return tags | {"TIFFTAG_RESOLUTIONUNIT": "3"}
 
 
 class _Strips:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,32 +11,15 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin
 
 from ftu.errors import InputError
-
-Precision = Literal["fp32", "bf16", "fp16"]
-
-
-def usable_precision(device: torch.device, asked: Precision) -> Precision:
-    """`asked`, but fp32 for bf16 on a CPU without instructions for it, which would only be slower."""
-    if device.type == "cpu" and asked == "bf16" and not cpu_has_bf16():
-        return "fp32"
-    return asked
-
-
-def cpu_has_bf16() -> bool:
-    """Whether a kind of bf16 arithmetic is among what this CPU can do (avx512_bf16, amx_bf16)."""
-    return any(has for name, has in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
+from ftu.networks.common.devices import Precision
 
 
 def accelerate(device: torch.device, precision: Precision, accumulate: int) -> Accelerator:
     """Accelerate's front to this process, its device and the other processes of the run.
 
     Precision, accumulation and compilation are said here, so that no variable of the environment and no
-    configuration file decides. Raises InputError when the device does not compute in `precision`.
+    configuration file decides.
     """
-    if device.type == "cuda" and precision == "bf16" and not torch.cuda.is_bf16_supported(False):
-        raise InputError(
-            f"train.precision: {torch.cuda.get_device_name(device)} has no bf16; use fp16 or fp32"
-        )
     return Accelerator(
         cpu=device.type == "cpu",
         mixed_precision="no" if precision == "fp32" else precision,

@@ -1,8 +1,8 @@
 """The training loop, on one screen. Shapes: B batch, S image size (px)."""
 
 import math
-import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
@@ -43,11 +43,11 @@ def fit(
     `weights_at` is the loss schedule. Scheduler, checkpoints and patience watch the main validation loss
     or Dice alone, so that schedules stay comparable; without `valid_batches`, the training loss. Weights are
     kept across a switch; so are moments and learning rate, unless the run restarts them there, whatever the
-    schedule. Progress is a bar on a terminal; with FTU_PROGRESS=lines in the environment it is a line an
-    epoch.
+    schedule. Progress is a line an epoch; on a terminal a bar below it.
     """
     start, quiet = len(run.rows), None if run.accelerator.is_main_process else True
-    lines = os.environ.get("FTU_PROGRESS") == "lines" and not quiet
+    shown = len(valid_batches.dataset.ids) if valid_batches else 0  # pyright: ignore[reportAttributeAccessIssue]
+    begun = time.monotonic()
     for epoch in tqdm(range(start, run.epochs), "epochs", initial=start, total=run.epochs, disable=quiet):
         if out_of_patience([run.score(row) for row in run.rows], patience, run.switch_epoch):
             return
@@ -68,7 +68,9 @@ def fit(
         if by_epoch(run.scheduler):
             run.scheduler.step(row["valid_main" if valid_batches else "train_total"])  # pyright: ignore[reportArgumentType]
         run.record(row)
-        sys.stderr.write(f"{epoch_line(run, row)}\n" if lines else "")
+        if not quiet:
+            left = (time.monotonic() - begun) / (epoch + 1 - start) * (run.epochs - epoch - 1)
+            tqdm.write(epoch_line(run, row, shown, left), file=sys.stderr)  # above the bar
         yield row
 
 
@@ -157,10 +159,20 @@ def validate(
     return {"valid_main": (losses[0] / losses[1]).item(), "valid_dice": dice.mean().item()}
 
 
-def epoch_line(run: Run, row: Row) -> str:
-    """What an epoch brought; epochs count from 1 here."""
+def epoch_line(run: Run, row: Row, images: int, left: float) -> str:
+    """What an epoch brought; epochs count from 1 here. `images` are held out, `left` are the seconds to come
+    if no epoch is saved."""
     line = f"epoch {row['epoch'] + 1}/{run.epochs} | loss {row['train_total']:.4f}"
-    return line + (f" | Dice {row[run.shown_dice]:.4f}" if run.shown_dice in row else "")
+    if run.shown_dice in row:
+        line += f" | mean Dice of {images} held-out image{'s' * (images != 1)} {row[run.shown_dice]:.4f}"
+    return line + (f" | {duration(left)} left" if row["epoch"] + 1 < run.epochs else "")
+
+
+def duration(seconds: float) -> str:
+    """In words, as exact as an estimate is: 40 s, 12 min, 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def out_of_patience(scores: Sequence[float], patience: int, switch_epoch: int) -> bool:

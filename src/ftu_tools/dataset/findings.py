@@ -12,6 +12,9 @@ from ftu_tools.dataset import naming
 from ftu_tools.dataset.labels import Labels, Meaning
 from ftu_tools.dataset.pictures import Picture, Range
 from ftu_tools.dataset.rasters import Page, Raster
+from ftu_tools.dataset.volumes import record
+from ftu_tools.dataset.volumes.nifti import Volume
+from ftu_tools.dataset.volumes.record import Entry
 
 MOST = 12  # labels, names, sizes that are listed
 
@@ -25,6 +28,7 @@ class Findings:
         self.sizes: Counter[tuple[int, ...]] = Counter()
         self.stated: Counter[float] = Counter()
         self.volumes: dict[str, int] = {}
+        self.entries: list[Entry] = []  # of volumes that have a place in a patient
         self.names: list[str] = []
         self.scaled, self.clipped, self.values = 0, 0, 0
         self.masks, self.empty = 0, 0
@@ -47,6 +51,13 @@ class Findings:
             self.values += picture.image.size
         if picture.opaque:
             self.odd["have an alpha that is opaque everywhere; it is left out"].append(str(raster.path))
+
+    def entry(self, entry: Entry, volumes: Sequence[Volume]) -> None:
+        """Count a volume, of the files of image and label map."""
+        self.entries.append(entry)
+        for volume in volumes:
+            for what in volume.odd:
+                self.odd[what].append(str(volume.path))
 
     def mask(self, labels: Labels, place: str) -> np.ndarray:
         """Count a mask; the number of each pixel's class, (H, W) uint8, 0 where a label has none."""
@@ -91,6 +102,19 @@ class Findings:
             f"--labels={meant}"
         )
 
+    def check_taught(self) -> None:
+        """Raise InputError for a class that no mask has: nothing could learn it."""
+        if self.masks and (absent := self._absent()):
+            raise InputError(
+                f"--classes: no label map has a voxel of {', '.join(absent)}; labels are "
+                f"{some(sorted(self.label_masks, key=_order), MOST)}; say which is which class, as in "
+                f"--labels 1={absent[0]}, or leave the class out"
+            )
+
+    def _absent(self) -> list[str]:
+        classes = enumerate(self.meaning.classes, start=1)
+        return [name for number, name in classes if not self.class_pixels[number]]
+
     def _many(self, label: str) -> str:
         return f"{self.label_masks[label]} times, {self.label_pixels[label]} px"
 
@@ -98,7 +122,7 @@ class Findings:
         """Lines on all of it, but for what is odd."""
         volumes = f" in {len(self.volumes)} volumes" if self.volumes else ""
         lines = [f"{len(self.names)} images{volumes}: {_counted(self.kinds)}; {_range(self.sizes)}"]
-        if scale:
+        if scale and not self.entries:
             share = self.clipped / max(1, self.values)
             lines.append(
                 f"scaled from {scale[0]:g} to {scale[1]:g}: {self.scaled} images, {share:.3%} of values "
@@ -112,7 +136,7 @@ class Findings:
             lines += self._labels_in_words()
         if without := len(self.names) - self.masks:
             lines.append(f"without a mask: {without}")
-        lines += _guessed(self.names, self.volumes)
+        lines += record.words(self.entries) if self.entries else _guessed(self.names, self.volumes)
         if left_out:
             lines.append(f"left out of the folders: {_counted(left_out)}")
         return lines
@@ -135,10 +159,7 @@ class Findings:
     def warnings(self) -> list[str]:
         """What is odd, a line for each kind."""
         told = [f"{len(which)} {what}: {some(which)}" for what, which in self.odd.items()]
-        absent = [
-            name for number, name in enumerate(self.meaning.classes, start=1) if not self.class_pixels[number]
-        ]
-        if self.masks and absent and not self.unknown:
+        if self.masks and (absent := self._absent()) and not self.unknown:
             told.append(f"no mask has a pixel of {', '.join(absent)}")
         return told
 

@@ -133,7 +133,7 @@ def belonging(root: Path, train: pd.DataFrame, test: pd.DataFrame, said: pd.Data
     both = pd.concat([train, test])
     told = "group" in said
     group = "group" if told else seen.group
-    z = "z" if told and "z" in said and both["z"].str.fullmatch(r"\d+").all() else seen.z
+    z = "z" if told and "z" in said and _are_slices(both) else seen.z
     units = _units(train, group)
     if z and units < 2:
         by, what = "z", "neighbouring slices of one volume, which says nothing of other volumes"
@@ -144,7 +144,8 @@ def belonging(root: Path, train: pd.DataFrame, test: pd.DataFrame, said: pd.Data
         what = "groups" if group else "images"
         raise InputError(f"{root}: has {units} training {what}, and folds need two at least; add more")
     count = min(FOLDS, units)
-    origin = "images.csv" if told else f"names, such as {train['name'].iloc[0]}; a guess, check it"
+    both_told = "images.csv" if z in ("", "z") else "images.csv; z by names"
+    origin = both_told if told else f"names, such as {train['name'].iloc[0]}; a guess, check it"
     words = [f"data.group: ['{group}'], data.z: '{z}' ({origin})"] if group else []
     lonely = "; where images share a patient, slide or volume, say so in data.group"
     words.append(f"split.by: {by}, {count} folds of {what}{'' if group else lonely}")
@@ -155,6 +156,12 @@ def belonging(root: Path, train: pd.DataFrame, test: pd.DataFrame, said: pd.Data
         },
         words,
     )
+
+
+def _are_slices(both: pd.DataFrame) -> bool:
+    """Whether the columns `group` and `z` say a slice of one volume: a patient may have several volumes."""
+    again = both.duplicated(["set", "data_source", "group", "z"])
+    return bool(both["z"].str.fullmatch(r"\d+").all() and not again.any())
 
 
 def _units(train: pd.DataFrame, group: str) -> int:

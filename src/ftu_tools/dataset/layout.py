@@ -21,6 +21,7 @@ from ftu.files.names import composed
 from ftu.pipeline.atomic import whole_folder
 
 SETS, PARTS, TABLE = ("train", "test"), ("images", "masks"), "images.csv"
+RECORD = "volumes.json"  # of volumes, ftu_tools.dataset.volumes.record
 COLUMNS = ["id", "organ", "data_source", "pixel_size", "group", "z"]
 LONGEST = 200  # bytes of a name: file systems take 255, with endings and those of temporary files
 
@@ -45,7 +46,9 @@ def check_root(root: Path, source: str) -> None:
         raise InputError(f"--to: {root} is a file; name a folder")
     if root.resolve() in (Path.cwd(), *Path.cwd().parents) or os.path.ismount(root):
         raise InputError(f"--to: {root} is where you stand, or a disk's root; name a folder inside of it")
-    there = [path for path in sorted(root.glob("*")) if path.name != TABLE and path.name[0] != "."]
+    there = [
+        path for path in sorted(root.glob("*")) if path.name not in (TABLE, RECORD) and path.name[0] != "."
+    ]
     sets = [path for path in there if path.name in SETS]
     sources = [path for path in there if any((path / name / "images").is_dir() for name in SETS)]
     if others := [path.name for path in there if path not in (*sets, *sources)]:

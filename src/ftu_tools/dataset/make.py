@@ -20,23 +20,30 @@ from ftu_tools.dataset.findings import Findings
 from ftu_tools.dataset.labels import Labels, Meaning
 from ftu_tools.dataset.pairs import Pair
 from ftu_tools.dataset.rasters import Raster
+from ftu_tools.dataset.volumes import intake, levels, nifti, record
+from ftu_tools.dataset.volumes.nifti import Volume
 
 Shape = tuple[int, int]
 
 
 def items(
-    pair: Pair, options: argparse.Namespace, meaning: Meaning, findings: Findings
+    pair: Pair, options: argparse.Namespace, meaning: Meaning, findings: Findings, scratch: Path
 ) -> Iterator[layout.Item]:
     """A pair as images of the layout, one for each slice; InputError where it does not fit together."""
-    raster = rasters.opened(pair.image, options.axes, options.arrays[0])
-    mask = None
-    if pair.labels and not pair.draw:
-        mask = rasters.opened(pair.labels, options.axes, options.arrays[-1], mask=True)
+    raster = _opened(pair.image, options, scratch)
+    mask = _opened(pair.labels, options, scratch, mask=True) if pair.labels and not pair.draw else None
     if pair.draw and raster.volume:
         raise InputError(
             f"{pair.labels}: annotations are of one image, but {raster.path} has {raster.pages} pages; save "
             "the page that was annotated"
         )
+    scale, group, labels = options.range, pair.name, intake.label_map(raster, mask)
+    if isinstance(raster, Volume):
+        entry = intake.entry(pair, raster, labels, options)
+        findings.entry(entry, [raster, *([labels] if labels else [])])
+        scale, group = (entry.levels[0], entry.levels[1]), entry.group
+    elif options.percentiles:
+        raise InputError(f"--percentiles: are of NIfTI, and {raster.path} is none; give --range LOW HIGH")
     if mask and mask.pages != raster.pages:
         raise InputError(
             f"{mask.path}: has {mask.pages} pages, but {raster.path} has {raster.pages}; a mask has as many"
@@ -46,13 +53,13 @@ def items(
     shape: Shape | None = None
     for number in range(raster.pages):
         page = raster.read(number)
-        picture = pictures.of(raster, page, options.range)
+        picture = pictures.of(raster, page, scale)
         if shape not in (None, picture.image.shape[:2]):
             raise InputError(
                 f"{raster.path}: has pages of several sizes, which are no slices; save one of them"
             )
         shape = picture.image.shape[:2]
-        name = f"{pair.name}_z{number:0{max(3, len(str(raster.pages - 1)))}}" if raster.volume else pair.name
+        name = record.slice_name(pair.name, number, raster.pages) if raster.volume else pair.name
         findings.image(raster, page, picture, name)
         found = _labels(pair, mask, number, shape, options, meaning)
         yield layout.Item(
@@ -60,8 +67,14 @@ def items(
             file=raster.path if picture.as_stored else None,
             image=picture.image,
             mask=findings.mask(found, str(pair.labels)) if found else None,
-            facts=_facts(raster, pair, name, number, options.um),
+            facts=_facts(raster, group, name, number, options.um),
         )
+
+
+def _opened(path: Path, options: argparse.Namespace, scratch: Path, *, mask: bool = False) -> Raster:
+    if rasters.suffix(path) in rasters.VOLUMES:
+        return nifti.opened(path, scratch, axes=options.axes, pixdim=options.pixdim, labels=mask)
+    return rasters.opened(path, options.axes, options.arrays[-1 if mask else 0], mask=mask)
 
 
 def _labels(
@@ -82,7 +95,7 @@ def _labels(
     return found
 
 
-def _facts(raster: Raster, pair: Pair, name: str, number: int, um: float) -> dict[str, str]:
+def _facts(raster: Raster, group: str, name: str, number: int, um: float) -> dict[str, str]:
     """The row of images.csv, of what is known; InputError where file and --um contradict each other."""
     stated = raster.stated
     if um and stated and not stated / resolution.AGREE <= um <= stated * resolution.AGREE:
@@ -90,7 +103,7 @@ def _facts(raster: Raster, pair: Pair, name: str, number: int, um: float) -> dic
     facts = {"id": name}
     if um or stated:
         facts["pixel_size"] = f"{um or stated:.6g}"
-    return facts | ({"group": pair.name, "z": str(number)} if raster.volume else {})
+    return facts | ({"group": group, "z": str(number)} if raster.volume else {})
 
 
 def make(options: argparse.Namespace, scratch: Path) -> str:
@@ -107,10 +120,12 @@ def make(options: argparse.Namespace, scratch: Path) -> str:
     )
     if not (meaning.classes or options.dry_run) and any(pair.labels for pair in found.pairs):
         raise InputError("--classes: is missing; name the classes of the masks, as in gland,vessel")
+    if options.to and any(pair.patient for pair in found.pairs):
+        record.check_alike(options.to, options.source, meaning, options.range, options.percentiles)
     findings, facts = Findings(meaning), []
     if options.dry_run:
         for pair in found.pairs:
-            facts += [item.facts for item in items(pair, options, meaning, findings)]
+            facts += [item.facts for item in items(pair, options, meaning, findings, scratch)]
         _tell(findings, options, found)
         if options.to:
             layout.check_names(options.to, findings.names)
@@ -118,13 +133,14 @@ def make(options: argparse.Namespace, scratch: Path) -> str:
     layout.check_names(options.to, [pair.name for pair in found.pairs])
     with layout.extended(options.to) as root:
         for pair in found.pairs:
-            for item in items(pair, options, meaning, findings):
+            for item in items(pair, options, meaning, findings, scratch):
                 part = options.set if item.mask is not None else "test"
                 layout.write(root / options.source / part, item)
                 facts.append(item.facts)
         _tell(findings, options, found)
         layout.check_names(options.to, findings.names)
         layout.write_table(root, facts)
+        record.add(root, findings.entries, meaning, findings.label_masks)
     return f"{len(facts)} images and {findings.masks} masks in {options.to / options.source}"
 
 
@@ -136,6 +152,16 @@ def _tell(findings: Findings, options: argparse.Namespace, found: pairs.Found) -
     for warning in findings.warnings():
         warn(warning)
     findings.check_known()
+    if not findings.entries:
+        return
+    before = record.known(options.to) if options.to else []
+    for warning in [
+        record.merged(findings.meaning, findings.label_masks),
+        *record.related(before, findings.entries),
+    ]:
+        warn(warning)
+    if options.set == "train" and not before:
+        findings.check_taught()
 
 
 def parsed(words: list[str] | None = None) -> argparse.Namespace:
@@ -155,12 +181,19 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     add("--source", default="", help="where these images come from: a folder more, ROOT/SOURCE")
     add("--um", type=float, default=0.0, help="size of a pixel in um, where files do not state it")
     add("--range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
-    add("--axes", default="", help="of NumPy arrays: zyx, yxc, zyxc; zyx also says that pages are slices")
+    add("--window", default="", help="LOW,HIGH: the same, as in --window=-160,240 (HU of a CT)")
+    add("--percentiles", default="", help="LOW,HIGH: of each volume (MRI) these become 0 and 255: 0.5,99.5")
+    add("--pixdim", action="store_true", help="of volumes without an affine the spacing is enough")
+    add(
+        "--axes",
+        default="",
+        help="of NumPy arrays: zyx, yxc, zyxc; zyx also says that pages are slices; of NIfTI xyz",
+    )
     add("--arrays", type=lambda text: text.split(","), default=[""], help="in .npz files: images,masks")
     add("--nearest", action="store_true", help="masks were smoothed: each pixel has the nearest label")
     add("--unmasked-to-test", action="store_true", help="images without a mask are test images")
     add("--dry-run", action="store_true", help="say what is there, write nothing")
-    options = parser.parse_args(words)
+    options = parser.parse_args(_with_signs(words if words is not None else sys.argv[1:]))
     if not (options.to or options.dry_run):
         raise InputError("--to: is missing; name the folder to write, or look first: --dry-run")
     if not 0 <= options.um < math.inf:
@@ -169,6 +202,11 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
         raise InputError(
             f"--range: {options.range[0]:g} {options.range[1]:g}: give a lower and a higher value"
         )
+    options.window = levels.parsed("--window", options.window)
+    options.percentiles = levels.parsed("--percentiles", options.percentiles, low=0, high=100)
+    if len(given := [each for each in ("range", "window", "percentiles") if getattr(options, each)]) > 1:
+        raise InputError(f"--{given[0]}, --{given[1]}: both say what becomes black and white; keep one")
+    options.range = tuple(options.range or options.window or ()) or None
     if options.axes and (
         len(set(options.axes)) < len(options.axes) or not {*"yx"} <= {*options.axes} <= {*"zyxc"}
     ):
@@ -176,6 +214,17 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
             f"--axes: {options.axes!r} is no order of axes; use y, x, and perhaps z and c, as in zyx"
         )
     return options
+
+
+def _with_signs(words: list[str]) -> list[str]:
+    """The words with --window -160,240 as one: argparse takes -160,240 for an option."""
+    found: list[str] = []
+    for word in words:
+        if found and found[-1] == "--window":
+            found[-1] += f"={word}"
+        else:
+            found.append(word)
+    return found
 
 
 def main() -> str:

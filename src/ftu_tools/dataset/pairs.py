@@ -12,9 +12,10 @@ from ftu.files.names import composed
 from ftu_tools.dataset import rasters
 from ftu_tools.dataset.drawn import annotations, coco, labelme, qupath
 from ftu_tools.dataset.labels import Labels
+from ftu_tools.dataset.volumes import challenges
 
 SEGMENTED = ".segment"  # a folder that `make segment` leaves beside its outlines and pictures
-MARK = re.compile(r"(.+)[_-](?:mask|masks|seg|segmentation|label|labels)", re.IGNORECASE | re.DOTALL)
+MARK = re.compile(r"(.+)[_-](?:mask|masks|seg|segmentation|label|labels|gt)", re.IGNORECASE | re.DOTALL)
 Draw = Callable[[tuple[int, int]], Labels]  # annotations at (height, width)
 
 
@@ -25,6 +26,7 @@ class Pair(NamedTuple):
     image: Path
     labels: Path | None = None
     draw: Draw | None = None  # how, where these are annotations; otherwise they are a mask
+    patient: str = ""  # of a volume in NIfTI
 
 
 class Found(NamedTuple):
@@ -49,6 +51,10 @@ def find(images: Path, masks: Path | None, *, one_file: bool, unmasked: bool, sc
     for path in filter(None, (images, masks)):
         if not path.exists():
             raise InputError(f"{path}: does not exist; name a folder or a file")
+    around = Counter[str]()
+    if masks is None and images.is_dir() and (both := challenges.parted(images)):
+        around = Counter(path.name for path in images.iterdir() if path not in both)
+        images, masks = both
     if images.is_file() or (masks and masks.is_file()):
         found = _of_files(images, masks)
     elif masks is None:
@@ -63,6 +69,10 @@ def find(images: Path, masks: Path | None, *, one_file: bool, unmasked: bool, sc
         found = found._replace(pairs=pairs)
     if not found.pairs:
         raise InputError(f"{images}: holds no image; name the folder of the images first: IMAGES MASKS")
+    of_patients = [pair.image for pair in found.pairs if rasters.suffix(pair.image) in rasters.VOLUMES]
+    patients = challenges.patients(of_patients, images)
+    pairs = [pair._replace(patient=patients.get(pair.image, "")) for pair in found.pairs]
+    found = Found(pairs, found.left_out + around)
     bare = [pair.image.name for pair in found.pairs if not pair.labels]
     if bare and not unmasked:
         where = "IMAGES MASKS; in .npz files --arrays IMAGES,MASKS"
@@ -111,20 +121,23 @@ def _of_files(images: Path, masks: Path | None) -> Found:
 def _in_one_folder(folder: Path, scratch: Path) -> Found:
     """Masks by what stands behind their stems (_mask, _seg, _labels), annotations by their stems."""
     listing = _listed(folder)
-    masks = [path for path in listing.rasters if MARK.fullmatch(path.stem)]
-    images = [path for path in listing.rasters if not MARK.fullmatch(path.stem)]
+    masks = [path for path in listing.rasters if MARK.fullmatch(rasters.stem(path))]
+    images = [path for path in listing.rasters if path not in masks]
     return Found(_joined(images, [*masks, *listing.annotations], scratch), listing.left_out)
 
 
 def _listed(folder: Path) -> _Listing:
     found = _Listing([], [], Counter())
+    entries = challenges.entries(folder)
     segmented = (folder / SEGMENTED).is_dir()
-    for path in sorted(folder.iterdir()):
-        suffix = path.suffix.lower()
+    for path in entries:
+        suffix = rasters.suffix(path)
         if path.name.startswith("."):
             found.left_out["hidden (.DS_Store, ._name)"] += 1
         elif path.is_dir():
             found.left_out["folders"] += 1
+        elif challenges.is_film(path, entries):
+            found.left_out["films of all frames (_4d)"] += 1
         elif segmented and suffix in rasters.SUFFIXES:
             found.left_out["pictures of `make segment`"] += 1
         elif suffix in rasters.SUFFIXES:
@@ -182,7 +195,8 @@ def _owner(mask: Path, images: Mapping[str, Path]) -> str | None:
     whole = {composed(path.name): name for name, path in images.items()}  # a.tif.geojson is of a.tif
     plain = {name.removesuffix(".ome"): name for name in images}  # a.geojson is of a.ome.tif
     marked = MARK.fullmatch(stem)
-    candidates = [stem, whole.get(stem), plain.get(stem), marked[1] if marked else None]
+    known = [stem, whole.get(stem), plain.get(stem), marked[1] if marked else None]
+    candidates = [*known, *challenges.images_of(stem)]
     return next((name for name in candidates if name in images), None)
 
 
@@ -214,4 +228,4 @@ def _embedded(path: Path, scratch: Path) -> Path | None:
 
 
 def _stem(path: Path) -> str:
-    return composed(path.stem)
+    return composed(rasters.stem(path))

@@ -1,4 +1,5 @@
 """Images, masks and volumes as people have them: TIFF, PNG, JPEG and NumPy, page by page, values as stored.
+NIfTI is read by ftu_tools.dataset.volumes.
 
 Shapes: H height, W width, B bands. A page of a volume is a slice.
 """
@@ -18,7 +19,9 @@ from ftu.errors import InputError
 from ftu.files import gdal, limits, tiff
 
 ARRAYS = (".npy", ".npz")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", *ARRAYS)
+VOLUMES = (".nii", ".nii.gz")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", *ARRAYS, *VOLUMES)
+NIFTI = "NIfTI"  # the kind of VOLUMES
 AXES = "zyxc"  # slice, row, column, band
 WHITE_IS_0, CMYK, LAB = 0, 5, 8  # photometric interpretations (TIFF 6.0)
 # What the description of a TIFF says that its pages are, other than slices (ImageJ; OME-XML, Pixels).
@@ -40,12 +43,22 @@ class Raster:
     """A file of one page, or of a volume's slices."""
 
     path: Path
-    kind: str  # PNG, JPEG, TIFF, NumPy
+    kind: str  # PNG, JPEG, TIFF, NumPy, NIfTI
     pages: int
     volume: bool
     read: Callable[[int], Page]
     lossy: bool = False  # whether the values were changed where they were stored
     stated: float = 0.0  # um per px, 0 where the file does not say
+
+
+def suffix(path: Path) -> str:
+    """The ending of a file's name: .png, .nii.gz."""
+    return next((each for each in VOLUMES if path.name.lower().endswith(each)), path.suffix.lower())
+
+
+def stem(path: Path) -> str:
+    """A file's name without its ending: a.1 of a.1.nii.gz."""
+    return path.name[: len(path.name) - len(suffix(path))]
 
 
 def opened(path: Path, axes: str = "", array: str = "", *, mask: bool = False) -> Raster:

@@ -1,12 +1,12 @@
 """`make doctor`: is there what `dvc repro` needs, what would it run, and what is left of earlier runs?
 
-It looks and changes nothing. Each line is ok, a warning, or an error, which would stop `dvc repro`, with the
-way out; after an error the exit status is 1.
+It looks and changes nothing. Each line is an error, which would stop `dvc repro`, or a warning, with the way
+out, or ok; after an error the exit status is 1.
 """
 
+import argparse
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,24 +14,34 @@ from typing import Any
 from ftu.errors import InputError, speak_any_language
 from ftu.pipeline import failures, paths
 from ftu_tools.doctor import due_stages, leftovers, machine, needs
-from ftu_tools.doctor.findings import Finding, error, ok, warning
+from ftu_tools.doctor.findings import LEVELS, Finding, counted, error, ok, warning
 
 OUTPUTS = [Path("data"), paths.MODELS, paths.REPORTS, paths.SUBMISSION.parent]
 
 
 def main() -> None:
-    """Print what is found as it is found."""
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m ftu_tools.doctor.doctor", description=__doc__)
+    parser.add_argument("-v", "--verbose", action="store_true", help="say what is well, too")
+    verbose = parser.parse_args().verbose
     sys.dont_write_bytecode = True
     speak_any_language()
-    counts = Counter()
-    for finding in examine(paths.project()):
-        sys.stdout.write(f"{finding}\n")
-        sys.stdout.flush()
-        counts[finding.level] += 1
-    plural = {level: "" if counts[level] == 1 else "s" for level in ("warning", "error")}
-    told = [f"{counts[level]} {level}{ending}" for level, ending in plural.items()]
-    sys.stdout.write(f"doctor: {counts['ok']} ok, {', '.join(told)}\n")
-    sys.exit(1 if counts["error"] else 0)
+    findings = list(examine(paths.project()))
+    sys.stdout.write("".join(f"{line}\n" for line in report(findings, verbose=verbose)))
+    sys.exit(1 if any(finding.level == "error" for finding in findings) else 0)
+
+
+def report(findings: Iterable[Finding], *, verbose: bool) -> list[str]:
+    """A line for each finding, errors first and what is well last, if at all; and one that counts them."""
+    by_level: dict[str, list[Finding]] = {level: [] for level in LEVELS}
+    for finding in findings:
+        by_level[finding.level].append(finding)
+    shown = [each for level in LEVELS for each in by_level[level] if verbose or level != "ok"]
+    told = [counted(len(by_level[level]), level) for level in ("error", "warning")]
+    hidden = " (VERBOSE=1 lists them)" if by_level["ok"] and not verbose else ""
+    due = [each.words for each in by_level["ok"] if each.about == "stages"][:1]
+    last = "; ".join([f"doctor: {', '.join(told)}, {len(by_level['ok'])} ok{hidden}", *due])
+    return [*map(str, shown), last]
 
 
 def examine(project: Path) -> Iterator[Finding]:

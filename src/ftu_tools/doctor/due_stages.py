@@ -76,6 +76,10 @@ def _reasons(stage: "Stage") -> Iterator[str]:
 
 
 def _flat(status: Mapping[str, str | Mapping[str, str]]) -> Iterable[str]:
-    """`path is modified` for a file, `key is modified` for the keys of a params file."""
+    """`path modified` for a file, `key modified` for the keys of a params file.
+
+    DVC says `deleted` of what dvc.lock names and is not here, although in a fresh clone nobody has made it.
+    """
     for name, found in status.items():
-        yield from [f"{name} {found}"] if isinstance(found, str) else _flat(found)
+        words = "missing" if found == "deleted" else found
+        yield from [f"{name} {words}"] if isinstance(words, str) else _flat(words)

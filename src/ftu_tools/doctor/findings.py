@@ -1,12 +1,15 @@
 """What an examination of the machine and the project finds, a line each."""
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
+
+Level = Literal["error", "warning", "ok"]  # error: `dvc repro` would fail
+LEVELS: tuple[Level, ...] = get_args(Level)  # the worst first
 
 
 class Finding(NamedTuple):
     """A level, what it is about, and words; those of a warning or an error say the way out."""
 
-    level: Literal["ok", "warning", "error"]  # error: `dvc repro` would fail
+    level: Level
     about: str
     words: str
 
@@ -36,3 +39,8 @@ def size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things: 1 error, 2 errors."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -12,7 +12,7 @@ from ftu.cache import checksummed
 from ftu.errors import InputError, some
 from ftu.files import limits
 from ftu.pipeline.atomic import in_work
-from ftu_tools.doctor.findings import Finding, ok, size, warning
+from ftu_tools.doctor.findings import Finding, counted, ok, size, warning
 from ftu_tools.doctor.needs import occupied
 
 LARGEST = 2**35  # bytes of a file that is read whole
@@ -77,7 +77,8 @@ def items(folder: Path) -> Iterator[Finding]:
     """How much the cache of single images holds."""
     count = sum(path.is_file() for path in folder.rglob("*"))
     if count:
-        yield ok("items", f"{count} results of single images, {size(occupied(folder))}; make prune-cache")
+        words = f"{counted(count, 'result')} of single images, {size(occupied(folder))}; make prune-cache"
+        yield ok("items", words)
 
 
 def leftovers(root: Path, folders: Sequence[Path]) -> Iterator[Finding]:

@@ -218,7 +218,7 @@ def gpus(told: dict[str, Any], params: dict[str, Any] | None) -> Iterator[Findin
         yield warning(
             "gpus",
             f"{names}: fewer than train.processes, {params['train']['processes']}; lower it, or launch "
-            "training on several machines (docs/training.md)",
+            "training on several machines (docs/scaling.md)",
         )
     elif found and not wanted:
         yield ok("gpus", f"{names}; train.device is cpu, profiles/competition.yaml is for a GPU")

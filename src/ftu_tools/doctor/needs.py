@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftu.errors import some
-from ftu_tools.doctor.findings import Finding, error, ok, size, warning
+from ftu_tools.doctor.findings import Finding, counted, error, ok, size, warning
 
 if TYPE_CHECKING:
     from ftu.files.index import ImageRow
@@ -47,15 +47,20 @@ def drawn_later(root: Path, sample: Path) -> bool:
 def data(root: Path, rows: Sequence["ImageRow"], sample: Path) -> Iterator[Finding]:
     """Whether the images that the tables name are there."""
     if drawn_later(root, sample):
-        yield ok("data", f"{root} is not drawn yet; the first stage of `dvc repro` draws {len(rows)} images")
+        yield ok(
+            "data",
+            f"{root} is not drawn yet; the first stage of `dvc repro` draws {counted(len(rows), 'image')}",
+        )
         return
     missing = [row.id for row in rows if not (root / row.image).is_file()]
     train = sum(row.set == "train" for row in rows)
     if missing:
-        words = f"{root}: {len(missing)} of {len(rows)} images are not there: {some(missing)}"
+        words = f"{root}: {len(missing)} of {counted(len(rows), 'image')} not there: {some(missing)}"
         yield error("data", f"{words}; unpack the data set again, or take their rows out of the tables")
     else:
-        yield ok("data", f"{root}: {train} training and {len(rows) - train} test images, tables valid")
+        yield ok(
+            "data", f"{root}: {train} training and {counted(len(rows) - train, 'test image')}, tables valid"
+        )
 
 
 def weights(params: Mapping[str, Any], imagenet: Mapping[str, str] | None) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ https://huggingface.co/docs/hub/model-cards and https://huggingface.co/docs/hub/
 
 import io
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -166,9 +167,14 @@ def _training(about: About) -> list[str]:
             "",
         ]
     lines += ["Please cite ftu, and", ""]
-    return lines + [
-        f"- {each['title']} ({each['year']}), {each.get('doi') or each['url']}" for each in about.cited
-    ]
+    return lines + [f"- {cited(each)}" for each in about.cited]
+
+
+def cited(reference: Mapping[str, Any]) -> str:
+    """Title, year and place of what is to be cited, as far as they are known."""
+    year = f" ({reference['year']})" if "year" in reference else ""
+    place = reference.get("doi") or reference.get("url")
+    return f"{reference['title']}{year}{f', {place}' if place else ''}"
 
 
 def _publish(about: About) -> list[str]:

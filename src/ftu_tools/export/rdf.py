@@ -18,6 +18,7 @@ from ftu_tools.export.about import About
 from ftu_tools.trained import export_layout as layout
 
 FORMAT = "0.5.3"
+PLACES = ("doi", "url")  # of what is cited: the format wants one
 COLOURS = {1: ["grey"], 3: ["red", "green", "blue"]}
 
 
@@ -31,7 +32,7 @@ def write(folder: Path, about: About, *, torchscript: bool) -> None:
         f"{', '.join(about.params.data.organs)}. Research only, not a medical device."[:1024],
         "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
         "authors": [{"name": about.author}] if about.author else [],
-        "cite": [_cited(each) for each in about.cited],
+        "cite": [_cited(each) for each in about.cited if not each.keys().isdisjoint(PLACES)],
         **({"license": about.licence} if about.licence else {}),
         "documentation": layout.CARD,
         "attachments": [{"source": name} for name in (layout.FACTS, layout.LICENCES, layout.PREDICT)],
@@ -65,7 +66,7 @@ def _file(folder: Path, name: str) -> dict[str, Any]:
 def _cited(reference: Mapping[str, Any]) -> dict[str, str]:
     names = ", ".join(each.get("family-names") or each["name"] for each in reference["authors"])
     text = f"{names}: {reference['title']}, {reference['year']}"
-    where = "doi" if "doi" in reference else "url"
+    where = next(place for place in PLACES if place in reference)
     return {"text": text, where: reference[where]}
 
 

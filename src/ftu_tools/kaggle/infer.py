@@ -83,7 +83,16 @@ def load_experiment(folder: Path, name: str, weight: float) -> Trained:
     settings, shape = params.predict, partial(resize.network_shape, **params.resize.model_dump())
     window = settings.window.model_dump()
     return Trained(
-        name, weight, shape, work, networks, settings.scales, window, settings.batch_size, settings.threads
+        name,
+        weight,
+        shape,
+        work,
+        networks,
+        settings.scales,
+        window,
+        settings.batch_size,
+        settings.threads,
+        settings.precision,
     )
 
 

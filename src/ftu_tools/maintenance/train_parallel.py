@@ -51,7 +51,7 @@ class Training:
         """Start `command`; it has the leases of card and fold then, and the caller may close its own."""
         self.fold, self.card = fold, card
         self.log, self.read = Path(log.name), log.seek(0, os.SEEK_END)
-        environment = os.environ | {"FTU_PROGRESS": "lines"} | card.environment
+        environment = os.environ | card.environment
         self.process = subprocess.Popen(
             command, stdin=lease, stdout=log, stderr=log, env=environment, start_new_session=True
         )
@@ -201,7 +201,8 @@ def main() -> str:
         say("interrupted; the same command goes on, each fold from its last whole epoch")
         sys.exit(128 + signal.SIGINT)
     report(statuses, folder)
-    return f"{len(params.split.run)} folds are trained; `dvc repro` goes on"
+    count = len(params.split.run)
+    return f"{count} {'fold is' if count == 1 else 'folds are'} trained; `dvc repro` goes on"
 
 
 if __name__ == "__main__":

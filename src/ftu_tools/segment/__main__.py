@@ -11,13 +11,17 @@ import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftu.errors import InputError, some
 from ftu.files import limits
+from ftu.pipeline import locks
 from ftu.pipeline.stage import run, warn
 from ftu.pipeline.workers.pool import Pool
 from ftu_tools.segment.slides import files
+
+if TYPE_CHECKING:
+    from ftu_tools.segment.plan import Options
 
 
 def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -30,7 +34,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     add("--source", default="", help="whose images they are like: the data source whose rule is taken")
     add("--um", default="", help="size of a pixel in um, where files do not state it")
     add("--network-um", default="", help="um per px that the network is to see, where the model does not say")
-    add("--out", type=Path, default=Path("results"), help="the folder of the results; what is done stays")
+    add("--out", default="results", help="the folder of the results; what is done stays")
     add("--format", action="append", default=[], choices=["hubmap"], help="more tables: HuBMAP's columns")
     add("--labels", action="store_true", help="a labelled OME-TIFF of each slide, too")
     add("--gz", action="store_true", help="compress the outlines: NAME.geojson.gz")
@@ -40,7 +44,9 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     arguments = parser.parse_args(words)
     if not all(arguments.images):  # else it would be the folder that one is in
         raise InputError("FILE: is missing; name slides, images, or folders of them")
-    arguments.images = [Path(each) for each in arguments.images]
+    if not arguments.out:
+        raise InputError("--out: is empty; name a folder for the results")
+    arguments.images, arguments.out = [Path(each) for each in arguments.images], Path(arguments.out)
     arguments.um = _size("--um", arguments.um)
     arguments.network_um = _size("--network-um", arguments.network_um)
     if not arguments.workers.isdecimal() or not int(arguments.workers):
@@ -72,8 +78,8 @@ def chosen(option: str, asked: str, known: Collection[str]) -> str:
 
 def segment(arguments: argparse.Namespace) -> str:
     """Check everything, segment what is not done yet, write the tables; the words of the last line."""
-    from ftu_tools.segment import one_slide, plan, written
-    from ftu_tools.segment.outputs import labels, tables
+    from ftu_tools.segment import plan, written
+    from ftu_tools.segment.outputs import labels
 
     if arguments.labels:
         labels.check()
@@ -98,25 +104,42 @@ def segment(arguments: argparse.Namespace) -> str:
     )
     for path in paths:
         plan.check(path, options)
-    _writable(arguments.out)
-    if len(data.sources) > 1 and not arguments.source:
-        warn(f"--source is not given: images are taken for those of {source} (of {', '.join(data.sources)})")
-    pool = Pool("process", arguments.workers, "")
-    done = pool.each(partial(one_slide.segment, options=options), paths, doing="slides")
+    _writable(arguments.out, paths)
+    lease = locks.take(arguments.out / written.KEPT / "lease")
+    if not lease:
+        raise InputError(
+            f"--out: another run writes into {arguments.out}; wait for it, or give another folder"
+        )
+    with lease:
+        if len(data.sources) > 1 and not arguments.source:
+            warn(f"--source is not given: images are taken for {source}'s (of {', '.join(data.sources)})")
+        return _each(paths, options, arguments.workers)
+
+
+def _each(paths: Sequence[Path], options: "Options", workers: int) -> str:
+    """Segment each slide, write the tables of all; the words of the last line. InputError if one failed."""
+    from ftu_tools.segment import one_slide, written
+    from ftu_tools.segment.outputs import tables
+
+    done = Pool("process", workers, "").each(
+        partial(one_slide.segment, options=options), paths, doing="slides"
+    )
     failed = [path for path, result in zip(paths, done, strict=True) if "error" in result]
     rows = [row for result in done for row in result.get("rows", [])]
-    parts = [arguments.out / written.KEPT / f"{files.name_of(path)}.csv" for path in paths]
+    parts = [options.out / written.KEPT / f"{files.name_of(path)}.csv" for path in paths]
     whole = [part for part, result in zip(parts, done, strict=True) if "rows" in result]
-    tables.collect(arguments.out / "objects.csv", whole)
-    tables.slides(arguments.out / "slides.csv", rows)
-    tables.reviewed(arguments.out / "review.csv", rows)
+    tables.collect(options.out / "objects.csv", whole)
+    tables.slides(options.out / "slides.csv", rows)
+    tables.reviewed(options.out / "review.csv", rows)
     tell(rows)
     for result in done:
         if "error" in result:
             sys.stderr.write(f"error: {result['error']}\n")
     if failed:
         raise InputError(f"{len(failed)} of {len(paths)} slides failed, the others are done: {some(failed)}")
-    return f"{len(paths)} slides, {sum(row['count'] for row in rows)} objects in {arguments.out}"
+    slides, objects = len(paths), sum(row["count"] for row in rows)
+    plural = ["" if count == 1 else "s" for count in (slides, objects)]
+    return f"{slides} slide{plural[0]}, {objects} object{plural[1]} in {options.out}"
 
 
 def tell(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -130,8 +153,13 @@ def tell(rows: Sequence[Mapping[str, Any]]) -> None:
         warn(f"{name}: {text}" if text else "")
 
 
-def _writable(folder: Path) -> None:
-    """Raise InputError where results could not be written."""
+def _writable(folder: Path, images: Sequence[Path]) -> None:
+    """Raise InputError where results could not be written, or would lie among the images and replace some."""
+    taken = [path for path in images if folder.resolve() in (path.parent.resolve(), path.resolve().parent)]
+    if taken:
+        raise InputError(
+            f"--out: {folder} holds {some(taken)}, which a result could replace; give a folder without images"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

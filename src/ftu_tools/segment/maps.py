@@ -6,7 +6,7 @@ where it was. Shapes: (h, w) the slide at the network's scale; C classes.
 
 from collections.abc import Iterable, Iterator
 from importlib import import_module
-from itertools import compress, tee
+from itertools import compress, islice, tee
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ from ftu.prediction.windows import Axis
 from ftu.preprocessing import normalization, stain
 from ftu.preprocessing.stain import StainError
 from ftu.probabilities.map_file import FULL_SCALE
-from ftu_tools.segment import review
+from ftu_tools.segment import review, sparse
 from ftu_tools.segment.slides import reduced
 from ftu_tools.segment.slides.reduced import Grid
 from ftu_tools.segment.slides.slide import Slide
@@ -93,6 +93,8 @@ def probabilities(
         if fresh.shape[1]:
             top = place + band.shape[1] - fresh.shape[1]
             if fresh.any():  # what is never written takes no room on the disk
+                for rows in range(top, shape[0] * grid.height, grid.height):
+                    sparse.reserve(map_, rows, rows + fresh.shape[1])
                 map_[:, top : top + fresh.shape[1]] = np.rint(np.clip(fresh, 0, 1) * FULL_SCALE)
                 map_.flush()
             _keep(folder, key, top + fresh.shape[1])
@@ -128,6 +130,8 @@ def _bands(model: Model, read: Rows, laid: Windows, classes: int, *, quiet: bool
     if not len(rows.starts):
         return
     groups = {model.rules.tta: views.groups(model.rules.tta, model.trained.scales)}
+    device = devices.choose_device(model.device)
+    precision = devices.usable_precision(device, model.trained.precision, "predict.precision")
     predictors = [
         Predictor(
             Probabilities(network),
@@ -135,14 +139,15 @@ def _bands(model: Model, read: Rows, laid: Windows, classes: int, *, quiet: bool
             batch_size=model.trained.batch_size,
             mean=facts["mean"],
             std=facts["std"],
-            device=devices.choose_device(model.device),
+            device=device,
             classes=classes,
+            precision=precision,
         )
         for network, facts in model.trained.networks.values()
     ]
     cut = compress(windows.cut(rows, columns, read), due.ravel())
     shown = tqdm(cut, total=int(due.sum()), unit="window", desc="windows", disable=True if quiet else None)
-    chunks = tee(_chunks(shown, model.trained.batch_size), len(predictors))
+    chunks = tee(_chunks(shown, _sizes(due, model.trained.batch_size)), len(predictors))
     folds = (predictor.run(own) for predictor, own in zip(predictors, chunks, strict=True))
     means = (one for maps in zip(*folds, strict=True) for one in review.mean_and_spread(maps))
     blank = np.zeros((classes + 1, rows.window, columns.window), np.float32)
@@ -150,16 +155,21 @@ def _bands(model: Model, read: Rows, laid: Windows, classes: int, *, quiet: bool
     yield from windows.stitch(rows, columns, maps)
 
 
-def _chunks(items: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """Windows (up to `size`, h, w, channels)."""
-    held: list[np.ndarray] = []
-    for item in items:
-        held.append(item)
-        if len(held) == size:
-            yield np.stack(held)
-            held = []
-    if held:
-        yield np.stack(held)
+def _sizes(due: np.ndarray, most: int) -> Iterator[int]:
+    """How many windows the network sees at a time: up to `most`, of one row of windows.
+
+    Their number may change the last bit of a probability, so it must not hang on the row that a run goes on
+    with.
+    """
+    for count in due.sum(axis=1).tolist():
+        yield from (min(most, count - first) for first in range(0, count, most))
+
+
+def _chunks(items: Iterable[np.ndarray], sizes: Iterable[int]) -> Iterator[np.ndarray]:
+    """Windows (size, h, w, channels), as many as each of the `sizes` says."""
+    windows = iter(items)
+    for size in sizes:
+        yield np.stack([*islice(windows, size)])
 
 
 def _normalized(model: Model, slide: Slide, grid: Grid, laid: Windows) -> tuple[Rows, str]:

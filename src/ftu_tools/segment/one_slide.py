@@ -41,19 +41,20 @@ def segment(path: Path, options: Options) -> dict[str, Any]:
         tqdm.set_lock(RLock())
     model, _ = plan.loaded(options.model, options.device)
     try:
-        digest, work = _digest(path), kept / name
+        digest, work = _digest(path), kept / f"{name}.work"
         with files.opened(path) as slide:
             planned = plan.of(slide, options)
             decisive = options._replace(model="", out=Path(), device="", quiet=False, um=planned.um[0])
             decisive = [str(value) for value in (*decisive, planned.network_um)]
             key = hashes.of([VERSION, digest, model.identity, decisive])
-            if rows := _finished(kept / f"{name}.json", key, written.files(name, options)):
+            if rows := _finished(written.record(name, options), key, written.files(name, options)):
+                shutil.rmtree(work, ignore_errors=True)  # of a run that was killed as it finished
                 return {"rows": rows}
             work.mkdir(parents=True, exist_ok=True)
             rows = _segment(slide, planned, name, digest, options, work, key)
         for row in rows:
             row["seconds"] = round(time.monotonic() - started, 1)
-        with whole_file(kept / f"{name}.json") as temporary:
+        with whole_file(written.record(name, options)) as temporary:
             jsonfile.write(temporary, {"key": key, "rows": rows})
         shutil.rmtree(work)
     except InputError as error:
@@ -77,6 +78,7 @@ def _segment(
         found, windows = _cut(map_[:-1], planned, grid, options, model), (int(laid.due.sum()), laid.skipped)
         doubt = review.doubt(map_, afar.share())
     subject = Subject(name, slide.path, digest, planned.um, grid, afar)
+    written.record(name, options).unlink(missing_ok=True)  # of the files that are replaced from here on
     sums = written.write(subject, found, options, work)
     warnings = [*planned.warnings, *([f"its stains stayed as they are: {why}"] if why else [])]
     return [row | doubt for row in _rows(subject, planned, options, windows, warnings, sums)]
@@ -167,6 +169,7 @@ def _finished(path: Path, key: str, written: list[Path]) -> list[dict[str, Any]]
 
 
 def _digest(path: Path) -> str:
-    """The hash of a slide's bytes; where it has a folder of parts beside it, with their names and sizes."""
-    parts = sorted(path.with_suffix("").rglob("*")) if path.with_suffix("").is_dir() else []
-    return hashes.of([hashes.sha256(path), [[part.name, part.stat().st_size] for part in parts]])
+    """The hash of a slide's bytes; MRXS keeps them in a folder of the slide's name."""
+    inside = path.with_suffix("").rglob("*") if path.suffix.lower() == ".mrxs" else []
+    parts = sorted(part for part in inside if part.is_file())
+    return hashes.of([hashes.sha256(path), [[part.name, hashes.sha256(part)] for part in parts]])

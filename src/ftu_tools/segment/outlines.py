@@ -40,7 +40,7 @@ def crops(parts: Components) -> Iterator[Crop]:
         ends = np.zeros((int(rows[-1]) - top + 1, width + 1), np.int8)
         ends[rows - top, starts - left] += 1  # no two runs of a row start at one place, or touch
         ends[rows - top, stops - left] -= 1
-        yield Crop(ends.cumsum(axis=1)[:, :-1].astype(bool), top, left)
+        yield Crop(ends.cumsum(axis=1, dtype=np.int8)[:, :-1].astype(bool), top, left)
 
 
 def outlined(found: Iterable[Crop]) -> Iterator[tuple[Crop, list[shapely.Polygon]]]:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from ftu.errors import InputError
+from ftu.files import limits
 from ftu.preprocessing import normalization
 from ftu.preprocessing.resize import TOLERATED
 from ftu_tools.segment.slides import files, scale
@@ -17,7 +18,7 @@ from ftu_tools.segment.slides.slide import Slide
 from ftu_tools.trained import model as models
 from ftu_tools.trained.model import Model
 
-WHOLE = 2**24  # px: an image up to this is cut at its own size, as the pipeline cuts its test images
+WHOLE = 2**24  # px: what is no larger, at the network's scale too, is cut as the pipeline cuts a test image
 
 
 class Options(NamedTuple):
@@ -77,10 +78,17 @@ def of(slide: Slide, options: Options) -> Plan:
             f"--model: {options.model or 'this project'} does not say at which scale it learnt "
             f"{options.organ} ({models.GEOMETRY} has no training images of it); give --network-um, um per px"
         )
+    grid = _grid(slide, um, network_um)
+    magnified = []
+    if pixel > network_um * TOLERATED:
+        magnified.append(
+            f"is magnified {pixel / network_um:.2g} times: the network learnt from finer detail than it has"
+        )
     seen = pixel * math.sqrt(height * width) / resize.side if squeezed else resize.microns
     near = 1 / TOLERATED <= seen / network_um <= TOLERATED
-    if near and height * width <= WHOLE and max(um) <= min(um) * scale.AGREE:
-        return Plan(um, seen, None, [])
+    small = max(height * width, grid.height * grid.width) <= WHOLE
+    if near and small and max(um) <= min(um) * scale.AGREE:
+        return Plan(um, seen, None, magnified)
     _check_stains(slide, model)
     warnings = []
     if squeezed and not near:
@@ -88,12 +96,19 @@ def of(slide: Slide, options: Options) -> Plan:
             f"as one square it would be seen at {seen:.3g} um/px, {seen / network_um:.2g} times what the "
             f"network learnt; it is seen in windows at {network_um:.3g} um/px"
         )
-    if pixel > network_um * TOLERATED:
-        warnings.append(
-            f"is magnified {pixel / network_um:.2g} times: the network learnt from finer detail than it has"
-        )
+    return Plan(um, network_um, grid, warnings + magnified)
+
+
+def _grid(slide: Slide, um: Size, network_um: float) -> Grid:
+    """The slide at the network's scale; InputError where a side of it is longer than any may be."""
+    height, width = slide.shape
     rows, columns = (max(round(side / network_um), 1) for side in (height * um[1], width * um[0]))
-    return Plan(um, network_um, Grid(rows, columns, slide.shape), warnings)
+    if max(rows, columns) > limits.LONGEST_SIDE:
+        raise InputError(
+            f"{slide.path}: of {um[0]:g} x {um[1]:g} um per px it would be {columns} x {rows} px (width x "
+            f"height) at the network's {network_um:g}; correct --um or --network-um"
+        )
+    return Grid(rows, columns, slide.shape)
 
 
 def _check_channels(slide: Slide, model: Model) -> None:

@@ -63,10 +63,15 @@ def _writers(
     ]
     for path in more:
         if path.suffix == ".tiff":
-            made.append(labels.writer(path, scratch, subject.grid, subject.um))
+            made.append(labels.writer(path, scratch, subject.digest, subject.grid, subject.um))
         else:
             made.append(tables.hubmap(path, subject.file.name, options.organ))
     return made
+
+
+def record(name: str, options: Options) -> Path:
+    """What says of which bytes, model and options the files of a finished slide are."""
+    return options.out / KEPT / f"{name}.json"
 
 
 def files(name: str, options: Options) -> list[Path]:

@@ -1,5 +1,6 @@
 """What git and DVC know of experiments: which are finished, how one is run, what one scored."""
 
+import json
 import os
 import re
 import signal
@@ -16,7 +17,11 @@ from ftu.files import csvfile
 
 # What decides over a result, besides the parameters: what stages depend on, which is not how they run.
 CODE = ("src/ftu", ":(exclude)src/ftu/pipeline", "stages", "dvc.yaml", "*.dvc")
-SCORES = {"oof": "reports/dice.csv", "test": "reports/dice_test.csv"}
+SCORES = {
+    "oof": "reports/dice.csv",
+    "shifted": "reports/dice_shifted.csv",
+    "test": "reports/dice_test.csv",
+}
 _REF = re.compile(r"(\w+) refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/([^/]+)")
 
 
@@ -63,6 +68,48 @@ def finished(paths: Sequence[str]) -> dict[str, str]:
     baselines = {start + rest for _, start, rest, _ in found}
     same = {baseline for baseline in baselines if _same(baseline, paths)}
     return {name: commit for commit, start, rest, name in found if start + rest in same}
+
+
+def commit_of(name: str) -> str:
+    """The commit of an experiment, or that git knows by this name.
+
+    Raises InputError where there is none, or experiments of this name hang on several commits.
+    """
+    found = [match[1] for match in map(_REF.fullmatch, _refs()) if match and match[4] == name]
+    if len(found) > 1:
+        raise InputError(f"{name}: {len(found)} experiments are called so; name a commit: {', '.join(found)}")
+    if found:
+        return found[0]
+    known = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    if known.returncode:
+        raise InputError(
+            f"{name!r:.100} is neither an experiment nor a commit; `dvc exp list -A` lists experiments"
+        )
+    return known.stdout.strip()
+
+
+def content(commit: str, file: str) -> bytes:
+    """A file as git has it in a commit; InputError where that has none."""
+    shown = subprocess.run(["git", "show", f"{commit}:{file}"], capture_output=True, check=False)
+    if shown.returncode:
+        raise InputError(f"{commit[:8]}: holds no {file}; name a commit of this project")
+    return shown.stdout
+
+
+def due() -> list[str]:
+    """The stages whose results in the folder are not of the parameters, code and data that lie there."""
+    status = subprocess.run(
+        [sys.executable, "-m", "dvc", "status", "--json"], capture_output=True, encoding="utf-8", check=False
+    )
+    if status.returncode:
+        raise InputError(f"dvc status fails ({status.stderr.strip()[-200:]}); mend what it names")
+    return list(json.loads(status.stdout))
+
+
+def code_changed(commit: str, other: str | None = None) -> bool:
+    """Whether code differs between two commits, or between a commit and what lies in the folder."""
+    words = [commit, *([other] if other else [])]
+    return _git("diff", "--quiet", *words, "--", *CODE).returncode != 0
 
 
 def run(command: Sequence[str], log: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Under which licences the parts of a package are: code, models and the wheels that travel with them."""
+"""Under which licences the parts of a package are: code, models and wheels; and what it is meant for."""
 
 from collections.abc import Mapping, Sequence
 from email.parser import HeaderParser
@@ -7,6 +7,7 @@ from zipfile import ZipFile
 
 from ftu.files.markdown import table
 
+USE = "For research only. This is not a medical device: do not use it for diagnosis or treatment."
 MODELS = """
 Models. Weights that training started from pass their terms on to the weights that came of it; what was
 trained on the competition's images is under the competition's rules besides.
@@ -24,7 +25,7 @@ def text(parts: Sequence[tuple[str, str]], models: Mapping[str, dict], wheels: S
         for path, facts in models.items()
         for first in [facts["encoder_weights"]]
     ]
-    lines = ["# Licences", "", *table(["part", "licence"], parts)]
+    lines = ["# Licences", "", USE, "", *table(["part", "licence"], parts)]
     lines += [MODELS, *table(["model", "encoder", "first weights", "their licence"], weights)]
     if wheels:
         lines += [PACKAGES, *table(["wheel", "licence"], [(path.name, of_wheel(path)) for path in wheels])]

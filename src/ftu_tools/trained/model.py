@@ -72,6 +72,7 @@ def read(project: "Project", *, device: str) -> Model:
         params.predict.window.model_dump(),
         params.predict.batch_size,
         params.predict.threads,
+        params.predict.precision,
     )
     decisive = [facts["weights_sha256"] for _, facts in networks.values()]
     decisive += [hashes.sha256(project.place(path)) for path in (PARAMS, RULES)]

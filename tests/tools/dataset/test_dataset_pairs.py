@@ -54,7 +54,7 @@ def test_hidden_files_are_no_images_and_counted(tmp_path, images, capsys):
     )
 
 
-@pytest.mark.parametrize("mark", ["_mask", "-mask", "_masks", "_seg", "_label", "_labels", "_MASK"])
+@pytest.mark.parametrize("mark", ["_mask", "-mask", "_masks", "_seg", "_label", "_labels", "_gt", "_MASK"])
 def test_masks_are_known_by_what_stands_behind_the_stem(tmp_path, mark):
     """In a folder of their own, and beside the images."""
     for place in ("both", "masks"):

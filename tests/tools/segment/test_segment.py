@@ -2,7 +2,10 @@
 stopped, and what is refused."""
 
 import csv
+import errno
 import json
+import os
+import re
 import tracemalloc
 from contextlib import nullcontext
 from importlib.util import find_spec
@@ -11,14 +14,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
+from torch import Tensor
 
 from ftu.errors import InputError
 from ftu_tools.segment import __main__ as command
-from ftu_tools.segment import maps, one_slide, plan, written
+from ftu_tools.segment import maps, one_slide, plan, sparse, written
 from ftu_tools.segment.outputs.atlas import UNITS
 from ftu_tools.segment.slides import files, tissue
 from ftu_tools.segment.slides.slide import Slide
-from slides import DISC, GLASS, TISSUE, dark_model, drawn, options, spoil_tile, use, write_ome, write_svs
+from slides import (
+    DISC,
+    GLASS,
+    TISSUE,
+    Green,
+    dark_model,
+    drawn,
+    options,
+    spoil_tile,
+    use,
+    write_ome,
+    write_svs,
+)
 
 UM = 0.5
 # Some lie over borders of windows (64 px of 1 um, at steps of 48) and of tiles, one over a corner of four.
@@ -174,6 +191,23 @@ def test_memory_does_not_grow_with_the_slide(tmp_path, monkeypatch):
     check_discs(objects_of(tmp_path / "out", "a"), [(100_500, 75_300, 2000)], 0.25, within=32)
 
 
+def test_little_detail_is_told_of_a_small_image_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "WHOLE", 2**24)
+    path = write_ome(tmp_path / "a.ome.tif", drawn(60, 80, []), 8.0, levels=1)
+    with files.opened(path) as slide:
+        found = plan.of(slide, options(tmp_path))
+    assert found.grid is None
+    assert found.warnings == ["is magnified 8 times: the network learnt from finer detail than it has"]
+
+
+def test_what_is_large_at_the_networks_scale_is_seen_in_windows(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "WHOLE", 60 * 80 * 10)
+    for um, whole in ((3.0, True), (4.0, False)):  # 43,200 px of 1 um, and 76,800
+        path = write_ome(tmp_path / "a.ome.tif", drawn(60, 80, []), um, levels=1)
+        with files.opened(path) as slide:
+            assert (plan.of(slide, options(tmp_path)).grid is None) == whole
+
+
 # ------------------------------------------------------------------ stopped, finished, changed
 
 
@@ -211,38 +245,119 @@ def test_a_slide_that_is_done_is_not_done_again(tmp_path, image, monkeypatch):
     assert seen
 
 
+class Crowded(Green):
+    """Finds the same, less surely where it sees fewer windows at a time: real ones differ in a last bit."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) * len(images) / 60
+
+
+def killed(*_, **__) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("overlap", [0.25, 0.6])
-@pytest.mark.parametrize("killed", [1, 3])
+@pytest.mark.parametrize("after", [1, 3])
 def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(
-    tmp_path, monkeypatch, killed, overlap, image
+    tmp_path, monkeypatch, after, overlap, image
 ):
     window = {"side": 64, "overlap": overlap, "blend": "smooth"}
     found = dark_model(
-        tmp_path / "model", predict={"window": window, "tta": "none", "threads": 1, "batch_size": 3}
+        tmp_path / "model", predict={"window": window, "tta": "none", "threads": 1, "batch_size": 4}
     )
+    found.trained.networks[0][0].head = Crowded(1)
     use(monkeypatch, found)
     monkeypatch.setattr(plan, "WHOLE", 0)
-    path = write_ome(tmp_path / "a.ome.tif", image, UM)
-    (whole,) = one_slide.segment(path, options(tmp_path / "whole"))["rows"]
+    path, formats = write_ome(tmp_path / "a.ome.tif", image, UM), ("gz", "hubmap", "labels")
+    (whole,) = one_slide.segment(path, options(tmp_path / "whole", formats=formats))["rows"]
     keep, kept = maps._keep, []
 
     def die(*arguments):
         keep(*arguments)
         kept.append(arguments)
-        if len(kept) == killed:
+        if len(kept) == after:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(maps, "_keep", die)
         with pytest.raises(KeyboardInterrupt):
-            one_slide.segment(path, options(tmp_path / "out"))
-    assert not (tmp_path / "out/a.geojson").exists()
+            one_slide.segment(path, options(tmp_path / "out", formats=formats))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [written.KEPT]
     seen = windows_seen(monkeypatch)
-    one_slide.segment(path, options(tmp_path / "out"))
-    assert sum(seen) < whole["windows"] or killed == 1
-    for name in ("a.geojson", "a.png"):
-        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert list((tmp_path / "out" / written.KEPT).glob("a/*")) == []
+    one_slide.segment(path, options(tmp_path / "out", formats=formats))
+    assert sum(seen) < whole["windows"] or after == 1
+    names = {path.name for path in (tmp_path / "whole").iterdir()} - {written.KEPT}
+    assert names == {"a.geojson.gz", "a.png", "a.labels.ome.tiff", "a-objects.tsv"}
+    for name in names:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    assert not (tmp_path / "out" / written.KEPT / "a.work").exists()
+
+
+def test_a_run_that_was_killed_as_it_finished_leaves_nothing_to_the_next(tmp_path, image, monkeypatch):
+    path, out = write_ome(tmp_path / "a.ome.tif", image, UM), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(one_slide.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            one_slide.segment(path, options(out))
+    assert (out / written.KEPT / "a.work").exists()
+    assert one_slide.segment(path, options(out))["rows"][0]["count"] == len(DISCS)
+    assert not (out / written.KEPT / "a.work").exists()
+
+
+def test_what_a_killed_run_with_other_options_wrote_does_not_count_as_finished(tmp_path, image, monkeypatch):
+    path, out = write_ome(tmp_path / "a.ome.tif", image, UM), tmp_path / "out"
+    one_slide.segment(path, options(out))
+    before = (out / "a.geojson").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(one_slide, "_rows", killed)
+        with pytest.raises(KeyboardInterrupt):
+            one_slide.segment(path, options(out, network_um=2.0))
+    assert (out / "a.geojson").read_bytes() != before
+    one_slide.segment(path, options(out))
+    assert (out / "a.geojson").read_bytes() == before
+
+
+@pytest.mark.parametrize("file", [maps.MAP, "labels.npy"])
+def test_a_disk_that_is_full_is_told_and_does_not_end_the_process(tmp_path, image, monkeypatch, file):
+    def full(array: np.memmap, *_: int) -> None:
+        if Path(str(array.filename)).name == file:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(sparse, "reserve", full)
+    path = write_ome(tmp_path / "a.ome.tif", image, UM)
+    asked = options(tmp_path / "out", formats=("labels",))
+    if file == maps.MAP:
+        with pytest.raises(OSError, match="No space left"):
+            one_slide.segment(path, asked)
+    else:
+        assert "the disk is full" in one_slide.segment(path, asked)["error"]
+
+
+def test_room_is_reserved_for_the_rows_that_are_written_and_no_others(tmp_path):
+    array = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint16, (2, 500, 4096))
+    before = (tmp_path / "a.npy").stat().st_blocks
+    sparse.reserve(array, 700, 710)
+    taken = ((tmp_path / "a.npy").stat().st_blocks - before) * 512
+    assert 10 * 4096 * 2 <= taken < 20 * 4096 * 2
+    assert not array.any()
+
+
+def test_results_may_lie_in_a_folder_of_the_slides_name(tmp_path, image, monkeypatch):
+    path, out = write_ome(tmp_path / "a.tif", image, UM), tmp_path / "a"
+    first, seen = one_slide.segment(path, options(out)), windows_seen(monkeypatch)
+    assert one_slide.segment(path, options(out)) == first
+    assert not seen
+
+
+def test_a_slide_in_parts_is_known_by_the_bytes_of_all(tmp_path):
+    path, part = tmp_path / "a.mrxs", tmp_path / "a/Data0001.dat"
+    part.parent.mkdir()
+    path.write_bytes(b"")
+    found = []
+    for content in (b"one", b"two", b"one"):
+        part.write_bytes(content)
+        found.append(one_slide._digest(path))
+    assert found[0] == found[2] != found[1]
 
 
 # ------------------------------------------------------------------ the command
@@ -256,7 +371,8 @@ def test_tables_hold_all_slides_in_order(tmp_path, image, capsys):
     write_ome(tmp_path / "b.ome.tif", image, UM)
     write_ome(tmp_path / "a.ome.tif", image[:, :500], UM)
     out = tmp_path / "out"
-    run(tmp_path, "--organ", "kidney", "--out", out, "--format", "hubmap", "--gz", "--labels")
+    told = run(tmp_path, "--organ", "kidney", "--out", out, "--format", "hubmap", "--gz", "--labels")
+    assert re.fullmatch(rf"2 slides, \d+ objects in {re.escape(str(out))}", told)
     table, slides = rows_of(out / "objects.csv"), rows_of(out / "slides.csv")
     assert [row["slide"] for row in slides] == ["a", "b"]
     assert [row["slide"] for row in table] == [
@@ -311,7 +427,10 @@ def test_a_slide_that_fails_stops_no_other(tmp_path, image, capsys):
         (("--organ", "kidney", "--um", "x"), r"--um: 'x' is no size"),
         (("--organ", "kidney", "--um", "0.3"), r"a\.ome\.tif: states another size"),
         (("--organ", "kidney", "--workers", "0"), r"--workers: '0' is no number"),
+        (("--organ", "kidney", "--um", "99999"), r"a\.ome\.tif: states another size"),
+        (("--organ", "kidney", "--network-um", "1e-5"), r"a\.ome\.tif: of 0\.5 x 0\.5 um per px it would be"),
         (("--organ", "kidney", "--out", "/proc/no"), r"--out: /proc/no cannot be written to"),
+        (("--organ", "kidney", "--out", ""), r"--out: is empty; name a folder"),
     ],
 )
 def test_bad_options_are_refused_before_any_work(tmp_path, monkeypatch, words, said):
@@ -319,6 +438,40 @@ def test_bad_options_are_refused_before_any_work(tmp_path, monkeypatch, words, s
     path = write_ome(tmp_path / "a.ome.tif", drawn(64, 96, []), UM, levels=1)
     with pytest.raises(InputError, match=said):
         run(path, *words)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_no_result_takes_the_place_of_an_image(tmp_path, image, linked):
+    slides, other = tmp_path / "slides", tmp_path / "other"
+    for folder in (slides, other):
+        folder.mkdir()
+    Image.fromarray(image).save(slides / "a.png")
+    if linked:
+        (other / "a.png").symlink_to(slides / "a.png")
+    before = (slides / "a.png").read_bytes()
+    with pytest.raises(InputError, match=r"--out: .*slides holds .*a\.png, which a result could replace"):
+        run(other if linked else slides, "--organ", "kidney", "--um", "1", "--out", slides)
+    assert (slides / "a.png").read_bytes() == before
+    run(slides, "--organ", "kidney", "--um", "1", "--out", slides / "results")
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path, monkeypatch):
+    path = write_ome(tmp_path / "a.ome.tif", drawn(64, 96, []), UM, levels=1)
+    asked = path, "--organ", "kidney", "--out", tmp_path / "out"
+    within: list[str] = []
+
+    def second(*_, **__):
+        with pytest.raises(InputError, match=r"--out: another run writes into .*out; wait for it"):
+            run(*asked)
+        within.append("refused")
+        return {"error": "the first is at work"}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one_slide, "segment", second)
+        with pytest.raises(InputError, match="1 of 1 slides failed"):
+            run(*asked)
+    assert within == ["refused"]
+    assert run(*asked).startswith("1 slide,")
 
 
 def test_bad_images_are_refused_before_any_work(tmp_path, monkeypatch):

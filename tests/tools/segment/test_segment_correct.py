@@ -28,7 +28,7 @@ SHAPE = (96, 128)
 class Blind(nn.Module):
     """Finds nothing anywhere."""
 
-    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
         return torch.full_like(maps[:, :1], -60.0)
 
 
@@ -95,7 +95,7 @@ def test_what_one_fold_alone_finds_is_to_be_looked_at(tmp_path, monkeypatch, who
     model = dark_model(tmp_path / "model", um=UM, predict={"tta": "none", "threads": 1, "batch_size": 3})
     seeing, facts = model.trained.networks[0]
     blind = Dark()
-    blind.head = Blind()
+    blind.head = Blind()  # pyright: ignore[reportAttributeAccessIssue]
     monkeypatch.setattr(plan, "WHOLE", whole)
     discs = write_slides(tmp_path / "slides")
     use(monkeypatch, model)

@@ -40,6 +40,15 @@ def ome(**sizes):
         ({"description": "Aperio Leica\r\n48x32|AppMag = 40|MPP = 0.2631"}, {"Aperio": (0.2631, 0.2631)}),
         ({"resolution": (40000, 20000), "resolutionunit": "CENTIMETER"}, {"TIFF resolution": (0.25, 0.5)}),
         ({"resolution": (300, 300), "resolutionunit": "INCH"}, {}),  # for a printer
+        (
+            ome(PhysicalSizeX=0.25) | {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"},
+            {"OME": (0.25, 0.25), "TIFF resolution": (0.5, 0.5)},  # which of the two is for the user to say
+        ),
+        (
+            ome() | {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"},
+            {"TIFF resolution": (0.5, 0.5)},
+        ),
+        ({"description": "Aperio Leica\r\n48x32|AppMag = 40"}, {}),  # a magnification is no size
         ({}, {}),
     ],
 )

@@ -15,7 +15,7 @@ from PIL import Image
 from rasterio.windows import Window
 
 from ftu.errors import InputError
-from ftu.files import gdal
+from ftu.files import gdal, limits
 from ftu_tools.segment.slides import files, reduced, tiffs, tissue
 from ftu_tools.segment.slides.reduced import Grid
 from ftu_tools.segment.slides.slide import Slide
@@ -46,6 +46,49 @@ def test_a_thumbnail_and_a_photograph_of_the_label_are_no_levels(tmp_path, reade
         assert found.channels == 3
         np.testing.assert_array_equal(found.read(0, 30, 70, 90, 100), NOISE[30:120, 70:170])
         np.testing.assert_array_equal(found.read(1, 3, 7, 9, 10), smaller(NOISE, 4)[3:12, 7:17])
+
+
+FACTS = {
+    **{"openslide.bounds-x": "72", "openslide.bounds-y": "40"},
+    **{"openslide.bounds-width": "160", "openslide.bounds-height": "120"},
+    **{"openslide.mpp-x": "0.25", "openslide.mpp-y": "0.5", "openslide.background-color": "F0E0D0"},
+}
+
+
+class Scanned:
+    """A scanner's slide of 300 x 400 px, as openslide shows one: 120 x 160 px of it, from (40, 72) on, were
+    scanned, and all but these show through."""
+
+    dimensions, level_downsamples, properties = (400, 300), (1.0, 4.0), FACTS
+
+    def __init__(self, _: Path) -> None:
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read_region(self, place: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
+        """`place` is x first, of the full resolution."""
+        seen = np.zeros((300, 400, 4), np.uint8)
+        seen[40:160, 72:232, :3], seen[40:160, 72:232, 3] = NOISE[40:160, 72:232], 255
+        seen[40, 72, 3] = 0
+        times = int(self.level_downsamples[level])
+        return Image.fromarray(seen[place[1] :: times, place[0] :: times][: size[1], : size[0]])
+
+
+@openslide
+def test_a_slide_begins_where_it_was_scanned_and_shows_its_background(monkeypatch, tmp_path):
+    monkeypatch.setattr(vendors().openslide, "OpenSlide", Scanned)
+    with vendors().opened(tmp_path / "a.mrxs") as found:
+        assert found.levels == ((120, 160), (30, 40))
+        assert found.stated == {"openslide": (0.25, 0.5)}
+        whole, part = found.read(0, 0, 0, 120, 160), found.read(1, 3, 7, 9, 10)
+    assert whole[0, 0].tolist() == [0xF0, 0xE0, 0xD0]
+    np.testing.assert_array_equal(whole[1:], NOISE[41:160, 72:232])
+    np.testing.assert_array_equal(part, NOISE[40:160:4, 72:232:4][3:12, 7:17])
 
 
 @pytest.mark.parametrize(("kind", "levels"), [(0, 1), (1, 2)])
@@ -123,6 +166,7 @@ def tiff_of(array, **facts) -> bytes:
     [
         (jpeg_turned(), "shown turned"),
         (tiff_of(NOISE.astype(np.uint16), photometric="rgb"), "3 bands of uint16"),
+        (tiff_of(NOISE[..., :2], photometric="minisblack", planarconfig="contig"), "has 2 bands of uint8"),
         (tiff_of(np.stack([NOISE, NOISE]), photometric="rgb"), "several pages"),
         (tiff_of(NOISE, photometric="rgb")[:5000], "cannot be read"),
         (b"GIF89a", "a GIF"),
@@ -135,6 +179,17 @@ def test_what_is_no_image_is_refused_in_words(tmp_path, content, said):
         files.opened(tmp_path / "a.tif").__enter__()
 
 
+def test_what_is_large_has_to_be_in_tiles(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "MOST_PIXELS", 300 * 400 - 1)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, NOISE, photometric="rgb")
+    with pytest.raises(InputError, match=r"a\.tif: 300 x 400 px .*; save it as a TIFF in tiles"):
+        files.opened(path).__enter__()
+    tifffile.imwrite(path, NOISE, photometric="rgb", tile=(64, 64))
+    with files.opened(path) as found:
+        assert found.shape == (300, 400)
+
+
 def test_files_are_found_in_folders_and_no_two_have_one_name(tmp_path):
     for name in ("b.tif", "a.ome.tif", "._a.png", ".DS_Store", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
@@ -143,6 +198,10 @@ def test_files_are_found_in_folders_and_no_two_have_one_name(tmp_path):
     (tmp_path / "A.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"the name of those of .*A\.png; rename one"):
         files.found_in([tmp_path])
+    assert files.found_in([tmp_path / "b.tif", tmp_path / "b.tif"]) == [tmp_path / "b.tif"]
+    for name, said in (("x" * 201 + ".tif", "has 201 bytes, more than 200"), ("\udcff.tif", "is no UTF-8")):
+        with pytest.raises(InputError, match=rf"its name {said}; rename it"):
+            files.found_in([tmp_path / name])
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: holds no image"):
         files.found_in([tmp_path / "empty"])
@@ -192,6 +251,8 @@ def test_the_coarsest_level_is_read_that_has_enough_detail():
     grids = [Grid(width * 3 // 4, width, (300, 400)) for width in (400, 300, 200, 150, 100, 40, 800)]
     widths = {grid.width: reduced.nearest_level(image, grid) for grid in grids}
     assert widths == {400: 0, 300: 0, 200: 1, 150: 1, 100: 2, 40: 2, 800: 0}
+    assert reduced.nearest_level(image, Grid(150, 100, (300, 400))) == 1  # of pixels that are twice as high
+    assert reduced.nearest_level(image, Grid(75, 200, (300, 400))) == 1
 
 
 def test_columns_outside_of_what_is_needed_are_white_and_never_read():
@@ -217,10 +278,10 @@ def test_tissue_is_what_has_colour_with_its_holes():
     assert found.within(np.array([35 / 300]), np.array([0.5]))[0]
 
 
-@pytest.mark.parametrize("level", [0, 128, 238, 255])
+@pytest.mark.parametrize("level", [0, 5, 128, 238, 255])
 def test_glass_and_black_are_no_tissue(level):
     noise = np.random.default_rng(0).integers(-4, 5, (200, 300, 3))
-    image = np.clip(level + noise, 0, 255).astype(np.uint8) if level > 200 else np.full((200, 300, 3), level)
+    image = np.clip(level + noise, 0, 255)
     assert not tissue.coloured(image.astype(np.uint8)).any()
     assert tissue.look(held(image.astype(np.uint8)), find=False).mask.all()
 

@@ -29,6 +29,7 @@ Count = Annotated[int, Field(ge=1)]
 Cores = Annotated[int, Field(ge=1, le=1024)]  # of one machine: threads, processes
 Side = Annotated[int, Field(ge=0, le=2**15)]  # px; the square has as many pixels as an image may have
 Share = Annotated[float, Field(ge=0, le=1)]
+InnerShare = Annotated[float, Field(gt=0, lt=1)]
 LARGEST = 1e9  # beyond, what is computed in 32 bits overflows: no length, rate or weight is near
 Positive = Annotated[float, Field(gt=0, le=LARGEST)]
 Scaling = Annotated[float, Field(ge=0.1, le=10)]  # a factor of lengths

@@ -8,6 +8,7 @@ from ftu.pipeline.sections.fields import (
     Block,
     Cores,
     Count,
+    InnerShare,
     NotNegative,
     PathText,
     Positive,
@@ -156,8 +157,8 @@ class Train(Section):
     """The mask at the stride of a block, or of a level of the cascade. `exact`: the pixel at the middle of
     each cell. `area`: the share of foreground. `nearest`: the top left pixel, as in the authors' code, which
     shifts it by half a cell."""
-    switch_epoch: int
-    """The first epoch of the second phase, counted from 0; in 1 to `epochs` - 1."""
+    switch_epoch: Count | InnerShare
+    """The first epoch of the second phase, counted from 0; in 1 to `epochs` - 1. 0.5 is half of `epochs`."""
     restart_at_switch: bool
     """Begin the second phase with a new optimiser (no moments) and scheduler (from `lr`), for any loss."""
     checkpoint: Literal["last", "best", "best_after_switch"]
@@ -180,11 +181,18 @@ class Train(Section):
     cache: bool
     """Keep the images in memory."""
 
+    @property
+    def switch(self) -> int:
+        """The first epoch of the second phase: of a share of the epochs, the whole ones, and 1 at least."""
+        share = isinstance(self.switch_epoch, float)
+        return max(1, int(self.switch_epoch * self.epochs)) if share else int(self.switch_epoch)
+
     @model_validator(mode="after")
     def _switch_is_inside(self) -> Self:
-        if not 1 <= self.switch_epoch <= self.epochs - 1:
+        if not 1 <= self.switch <= self.epochs - 1:
             raise ValueError(
-                f"switch_epoch must lie in 1..epochs-1 = 1..{self.epochs - 1}, got {self.switch_epoch}"
+                f"switch_epoch must lie in 1..epochs-1 = 1..{self.epochs - 1}, or be a share such as 0.5, "
+                f"got {self.switch_epoch}"
             )
         check_rate(self.scheduler, self.lr, self.lr_decoder)
         check_decay(self.optimizer, self.weight_decay)
@@ -288,7 +296,7 @@ class Augment(Section):
     """Probability of a distortion: elastic or of a grid, each as often."""
     low_resolution: Share
     """Probability of a loss of resolution: the image is shrunk, and enlarged again."""
-    low_resolution_scale: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    low_resolution_scale: Annotated[list[Scaling], Field(min_length=2, max_length=2)]
     """Smallest and largest factor by which it is shrunk, up to 1."""
     colour: Literal["multiplicative", "additive"]
     """`multiplicative`: colours times factors, as in the authors' code; black stays black. `additive`:
@@ -319,7 +327,7 @@ class Augment(Section):
     """Smallest and largest power; above 1 the image gets darker."""
     blur: Share
     """Probability of a Gaussian blur."""
-    blur_sigma: Annotated[list[NotNegative], Field(min_length=2, max_length=2)]
+    blur_sigma: Annotated[list[Positive], Field(min_length=2, max_length=2)]
     """px: its smallest and largest standard deviation."""
     match: Share
     """Probability of giving an image the grey levels of `stain.target`, whose kind is `source`."""

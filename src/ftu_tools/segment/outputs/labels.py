@@ -3,6 +3,7 @@
 A level is every second pixel of the one before: a mean would make numbers of objects that there are not.
 """
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from ftu.errors import InputError
 from ftu.pipeline.atomic import whole_file
+from ftu_tools.segment import sparse
 from ftu_tools.segment.objects import Object
 from ftu_tools.segment.slides.reduced import Grid
 from ftu_tools.segment.slides.scale import Size
@@ -27,26 +29,30 @@ def check() -> None:
 
 
 @contextmanager
-def writer(path: Path, scratch: Path, grid: Grid, um: Size) -> Iterator[Callable[[Object], None]]:
+def writer(path: Path, scratch: Path, slide: str, grid: Grid, um: Size) -> Iterator[Callable[[Object], None]]:
     """Yield a function that draws an object into the labels, which lie in the folder `scratch` meanwhile.
 
-    `um` is the size of a pixel of the whole slide along x and y.
+    `slide` is the hash of the slide's bytes, `um` the size of a pixel of it along x and y.
     """
     raw = scratch / "labels.npy"
     labels = np.lib.format.open_memmap(raw, "w+", np.uint32, (grid.height, grid.width))
+    there = np.zeros(grid.height, bool)  # rows that the disk has room for
 
     def draw(one: Object) -> None:
         mask, top, left = one.crop
         height, width = mask.shape
+        if not there[top : top + height].all():
+            sparse.reserve(labels, top, top + height)
+            there[top : top + height] = True
         labels[top : top + height, left : left + width][mask] = one.number
 
     yield draw
     with whole_file(path) as temporary:
-        _write(temporary, labels, (um[0] * grid.times[1], um[1] * grid.times[0]))
+        _write(temporary, labels, slide, (um[0] * grid.times[1], um[1] * grid.times[0]))
     raw.unlink()
 
 
-def _write(path: Path, labels: np.ndarray, um: Size) -> None:
+def _write(path: Path, labels: np.ndarray, slide: str, um: Size) -> None:
     import tifffile
 
     levels = [labels]
@@ -54,6 +60,7 @@ def _write(path: Path, labels: np.ndarray, um: Size) -> None:
         levels.append(levels[-1][::2, ::2])
     size = {"axes": "YX", "PhysicalSizeX": um[0], "PhysicalSizeY": um[1]}
     size |= {"PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
+    own = {"UUID": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{slide} labels"))}  # else one of the time of day
     with tifffile.TiffWriter(path, bigtiff=True, ome=True) as file:
         for number, level in enumerate(levels):
             file.write(
@@ -65,7 +72,7 @@ def _write(path: Path, labels: np.ndarray, um: Size) -> None:
                 photometric="minisblack",
                 subifds=None if number else len(levels) - 1,
                 subfiletype=1 if number else 0,  # a smaller copy
-                metadata=None if number else size,
+                metadata=None if number else size | own,
             )
 
 

@@ -15,6 +15,8 @@ from ftu_tools.segment.slides.slide import Slide
 VENDORS = (".svs", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
 IMAGES = (".tif", ".tiff", ".btf", ".tf8", ".png", ".jpg", ".jpeg")
 
+LONGEST_NAME = 200  # bytes: file systems take 255, with our endings and those of temporary files
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[Slide]:
@@ -50,7 +52,8 @@ def name_of(path: Path) -> str:
 def found_in(paths: list[Path]) -> list[Path]:
     """The files, and those of the folders among them, in order of their names; dot files are left out.
 
-    Raises InputError for a folder without an image, and for two that results would have one name for.
+    Raises InputError for a folder without an image, for two that results would have one name for, and for
+    names that results cannot have.
     """
     files: list[Path] = []
     for path in paths:
@@ -63,8 +66,19 @@ def found_in(paths: list[Path]) -> list[Path]:
             raise InputError(f"{path}: holds no image ({' '.join((*IMAGES, *VENDORS))}); name another folder")
         files += images
     taken: dict[str, Path] = {}
-    for path in files:
+    for path in (files := list(dict.fromkeys(files))):  # what is named twice is there once
+        if fault := _name_fault(path):
+            raise InputError(f"{str(path)!a}: {fault}; rename it")
         other = taken.setdefault(name_of(path).casefold(), path)
         if other is not path:
             raise InputError(f"{path}: results would have the name of those of {other}; rename one")
     return files
+
+
+def _name_fault(path: Path) -> str:
+    """Why results cannot be called after a file, '' if they can."""
+    try:
+        length = len(name_of(path).encode())
+    except UnicodeEncodeError:
+        return "its name is no UTF-8"
+    return f"its name has {length} bytes, more than {LONGEST_NAME}" if length > LONGEST_NAME else ""

@@ -34,7 +34,11 @@ class Grid(NamedTuple):
 
 def nearest_level(slide: Slide, grid: Grid) -> int:
     """The coarsest level that is no coarser than the grid, or the full resolution: no detail is made up."""
-    fine = [number for number, (height, width) in enumerate(slide.levels) if width >= grid.width - 1]
+    fine = [
+        number
+        for number, (height, width) in enumerate(slide.levels)
+        if height >= grid.height - 1 and width >= grid.width - 1  # their sides are rounded
+    ]
     return fine[-1] if fine else 0
 
 

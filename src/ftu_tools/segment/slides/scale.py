@@ -35,12 +35,9 @@ def stated(tags: Mapping[str, str]) -> dict[str, Size]:
     for escape, letter in ESCAPES.items():
         description = description.replace(escape, letter)
     found = {"OME": _ome(description), "ImageJ": _imagej(description, tags), "Aperio": _aperio(description)}
-    if not any(found.values()) and not description.startswith(
-        ("<?xml", "<OME")
-    ):  # who wrote these meant them
-        plain = resolution.stated({name: text for name, text in tags.items() if "DESCRIPTION" not in name})
-        x, y = plain.get("x", 0.0), plain.get("y", 0.0)
-        found["TIFF resolution"] = (x or y, y or x) if x or y else None
+    plain = resolution.stated({name: text for name, text in tags.items() if "DESCRIPTION" not in name})
+    x, y = plain.get("x", 0.0), plain.get("y", 0.0)
+    found["TIFF resolution"] = (x or y, y or x) if x or y else None
     return {way: size for way, size in found.items() if size and all(0 < one < math.inf for one in size)}
 
 

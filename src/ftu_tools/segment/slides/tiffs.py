@@ -48,7 +48,8 @@ def opened(path: Path) -> Iterator[Slide]:
 
 def _check(path: Path, image: DatasetReader) -> None:
     """Raise InputError for pixels that are no RGB or grey of 8 bits, or are shown turned."""
-    alpha = image.count in (2, 4) and image.colorinterp[-1] in (ColorInterp.alpha, ColorInterp.undefined)
+    unsaid = image.count == 4 and image.colorinterp[-1] == ColorInterp.undefined  # OpenCV's RGBA
+    alpha = unsaid or (image.count in (2, 4) and image.colorinterp[-1] == ColorInterp.alpha)
     if set(image.dtypes) != {"uint8"} or not (image.count in (1, 3) or alpha):
         raise InputError(
             f"{path}: has {image.count} bands of {image.dtypes[0]}; an image must be RGB or grey of 8 bits; "
@@ -68,8 +69,8 @@ def _check(path: Path, image: DatasetReader) -> None:
             f"{path}: says that it is shown turned or mirrored (Orientation {turned}); turn its pixels: "
             f"`magick {path} -auto-orient PNG24:OUT.png`"
         )
-    if max(image.shape) > limits.LONGEST_SIDE:
-        fault = limits.size_fault(*image.shape)
+    if large := "" if tiled and max(image.shape) <= limits.LONGEST_SIDE else limits.size_fault(*image.shape):
+        raise InputError(f"{path}: {large}; save it as a TIFF in tiles, or cut it into parts")
     if fault:
         raise InputError(f"{path}: cannot be read as an image ({fault}); fetch the file again")
     image_checks.check_one_page(path)

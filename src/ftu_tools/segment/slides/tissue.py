@@ -14,6 +14,7 @@ from ftu_tools.segment.slides.slide import Slide
 
 SIDE = 2048  # px, of the picture that is looked at
 PALEST, MOST = 12, 40  # of 255: glass has less saturation than the one, tissue more than the other
+DARKEST = 30  # of 255: below it a grey level more or less is much saturation, and says nothing
 SPECK = 1e-4  # of the picture: a smaller spot is dust
 
 
@@ -64,7 +65,8 @@ def coloured(picture: np.ndarray) -> np.ndarray:
 
     The threshold is held within bounds, since it parts a picture without glass, or without tissue, as well.
     """
-    saturation = cv2.medianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV)[..., 1], 5)
+    _, saturation, value = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV))
+    saturation = cv2.medianBlur(np.where(value < DARKEST, 0, saturation).astype(np.uint8), 5)
     otsu, _ = cv2.threshold(saturation, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     found = (saturation > np.clip(otsu, PALEST, MOST)).astype(np.uint8)
     outlines, _ = cv2.findContours(found, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
