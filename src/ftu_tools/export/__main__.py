@@ -11,9 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ftu.errors import InputError
-from ftu.files import jsonfile
 from ftu.pipeline.stage import run
-from ftu_tools.export import layout
+from ftu_tools.trained import export_layout as layout
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,60}")  # an identifier of https://spdx.org/licenses
@@ -57,8 +56,7 @@ def check_out(out: Path) -> None:
         return
     if out.is_dir() and not any(out.iterdir()):
         return
-    facts = jsonfile.read(out / layout.FACTS, "") if (out / layout.FACTS).is_file() else {}
-    if facts.get("kind") != layout.KIND:
+    if not layout.is_export(out):
         raise InputError(f"--out: {out} is there, and is no export; give another folder, or remove it")
 
 

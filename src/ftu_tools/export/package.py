@@ -20,9 +20,10 @@ from ftu.pipeline.stage import warn
 from ftu.prediction import views
 from ftu.preprocessing import normalization
 from ftu_tools.export import about as abouts
-from ftu_tools.export import card, layout, network, rdf
+from ftu_tools.export import card, network, rdf
 from ftu_tools.export.about import About
 from ftu_tools.export.network import Exported, Folds
+from ftu_tools.trained import export_layout as layout
 from ftu_tools.trained import licences
 from ftu_tools.trained import model as models
 from ftu_tools.trained.model import Model, Project

@@ -13,8 +13,9 @@ import torch
 from ruamel.yaml import YAML
 
 from ftu.cache import hashes
-from ftu_tools.export import layout, network
+from ftu_tools.export import network
 from ftu_tools.export.about import About
+from ftu_tools.trained import export_layout as layout
 
 FORMAT = "0.5.3"
 PLACES = ("doi", "url")  # of what is cited: the format wants one

@@ -21,11 +21,11 @@ from ftu.prediction.one_image import Trained
 from ftu.preprocessing import normalization, resize
 from ftu.preprocessing.stain import StainFit
 from ftu.probabilities import projects
+from ftu_tools.trained import export_layout
 
 PARAMS, RULES, GEOMETRY = "params.yaml", "data/rules.json", "reports/geometry.csv"
 INDEX, RESIZED = "data/images.csv", "data/resized"
 BUNDLE, OWN = "bundle.json", "own"  # what a bundle has and a project has not; the folder of its experiment
-EXPORT = "model.json"  # what an export has at its top and a project has not
 TARGET = "target.png"  # of a bundle and an export: the image whose stains all others get
 
 
@@ -116,7 +116,7 @@ def find(name: str, scratch: Path) -> Project:
         if own != OWN:
             raise InputError(f"{folder / BUNDLE}: names {own!r:.40} and not {OWN}; make the bundle again")
         return Project(name, partial(_in_bundle, folder), packed=True)
-    if (folder / EXPORT).is_file():
+    if export_layout.is_export(folder):
         return Project(name, partial(_in_export, folder), packed=True)
     found = projects.find(name, Path())
     if found.commit:

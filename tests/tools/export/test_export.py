@@ -24,8 +24,9 @@ from ftu.prediction import one_image
 from ftu.probabilities import map_file
 from ftu_tools.export import __main__ as command
 from ftu_tools.export import about as abouts
-from ftu_tools.export import layout, network, package
+from ftu_tools.export import network, package
 from ftu_tools.segment import one_slide
+from ftu_tools.trained import export_layout as layout
 from ftu_tools.trained import model as models
 from slides import options
 from trained import change, write_project, write_rules
@@ -353,3 +354,9 @@ def test_parity_is_tried_and_its_lack_refused(project, exported):
     wrong = network.Exported({0: folds[0]}, 255.0)
     with pytest.raises(InputError, match="cannot be exported: ONNX Runtime's probabilities differ by"):
         network.check_parity(wrong, [image], exported / layout.ONNX)
+
+
+def test_the_folder_of_a_fold_is_no_model(project, tmp_path):
+    """It has a model.json, too."""
+    with pytest.raises(InputError, match=r"holds no params\.yaml; give .* or an export"):
+        models.find(str(project / "models/fold_0"), tmp_path)
