@@ -3,6 +3,8 @@
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
+
 from ftu.files import folds, jsonfile
 from ftu.files.index import image_rows, read_index
 from ftu.masks import from_maps, rules
@@ -19,24 +21,28 @@ from ftu.reports.scores import Trial
 
 def main() -> str:
     params = load_params(paths.PARAMS)
-    scored = tables.read(paths.REPORTS)
+    index = read_index(paths.IMAGES)
+    dealt = folds.read_dealt(paths.FOLDS, index)
+    known = rules.read(paths.RULES, **params.data.model_dump(include={"organs", "sources", "classes"}))
+    scored = tables.read(paths.REPORTS, params.data.classes, dealt)
     oof = scored.images["oof"]
     shown = pictures.choose(oof)
-    trials = find_trials(params, [*shown.worst, *shown.typical])
+    trials = find_trials(params, known, index, dealt, [*shown.worst, *shown.typical])
     models = {fold: paths.model(fold) for fold in params.split.run}
     with jsonfile.facts(paths.REPORTS / "calibration.json", "run `dvc repro`") as calibration:
-        nested = bool(scores.nested(calibration))
+        nested, estimates = scores.nested(calibration), page.read_estimates(calibration)
     histories = {fold: figures.read_history(folder / "history.csv") for fold, folder in models.items()}
     curves = [optimism.shown_dice(history) for history in histories.values()]
     selection = fold_maps.selection(models.values())
-    told = optimism.words(curves, selection, nested=nested) + pretraining.words(models.values())
+    told = optimism.words(curves, selection, nested=bool(nested)) + pretraining.words(models.values())
     content = page.Content(
         classes=params.data.classes,
         scored=scored,
         interval=tables.interval(oof, draws=params.calibrate.bootstrap, seed=params.calibrate.seed),
-        calibration=calibration,
-        rules=jsonfile.read(paths.RULES, rules.REMEDY),
-        folds=folds.read_folds(paths.FOLDS),
+        nested=nested,
+        estimates=estimates,
+        rules=known,
+        folds=dealt,
         shown=shown,
         layers=[],
         histories=histories,
@@ -46,7 +52,7 @@ def main() -> str:
         parameters=parameters(params),
         files=page.hashed([paths.IMAGES, paths.FOLDS, paths.RULES]),
     )
-    way = from_maps.Way(params.ensemble.mean, content.rules["method"], params.postprocess.never_empty)
+    way = from_maps.Way(params.ensemble.mean, known.method, params.postprocess.never_empty)
     with whole_folder(paths.PICTURES) as beside, whole_files(paths.REPORTS) as folder:
         draw = partial(pictures.draw, way=way, folder=beside)
         pool = Pool(**params.compute.model_dump())
@@ -56,11 +62,10 @@ def main() -> str:
     return f"{paths.PAGE}: {len(oof)} images, pictures of {len(layers)}"
 
 
-def find_trials(params: Params, ids: list[str]) -> list[Trial]:
+def find_trials(
+    params: Params, known: rules.Rules, index: pd.DataFrame, dealt: pd.DataFrame, ids: list[str]
+) -> list[Trial]:
     """The held-out images of these ids, in their order."""
-    known = rules.read(paths.RULES, **params.data.model_dump(include={"organs", "sources", "classes"}))
-    index = read_index(paths.IMAGES)
-    dealt = folds.read_dealt(paths.FOLDS, index)
     due = {fold: {"oof": folds.divide(dealt, fold)[1]} for fold in params.split.run}
     experiments = ensemble.opened(
         *paths.TRAINED, own=known.own, weights=known.members, sets=[known.tta], due=due

@@ -16,15 +16,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ftu.cache import hashes
 from ftu.errors import some
 from ftu.files import csvfile, jsonfile
+from ftu.masks.rules import Rules
 from ftu.preprocessing import resize
 from ftu.reports import figures
 from ftu.reports.page import charts, pictures, tables
 from ftu.reports.page.pictures import Layers, Shown
 from ftu.reports.page.tables import Scored
-from ftu.reports.scores import BASELINES
+from ftu.reports.scores import BASELINES, Nested
 
 TEMPLATE = "page.html"
 FOLDER = "page"  # beside the page: where its pictures lie
+WAYS = ("nested", "in_sample", "table", "gain")  # of calibration.json
 QUALITIES = ("residual", "gain", "clipped", "artefacts")  # numbers of qc.csv
 MEASURED = ("network_um", "against_train", "against_train_min", "against_train_max")
 
@@ -95,14 +97,35 @@ def read_models(folders: Mapping[int, Path]) -> list[Model]:
     return found
 
 
+class Estimate(NamedTuple):
+    """What the chosen rules score on some of the images, by each of WAYS: the Dice and its interval."""
+
+    name: str
+    images: int
+    ways: list[tuple[float, float | None, float | None]]  # None: of one image or group
+
+
+def read_estimates(facts: Mapping[str, Any]) -> list[Estimate]:
+    """Of calibration.json; none where calibrate chose nothing."""
+    return [
+        Estimate(
+            name,
+            int(found["images"]),
+            [tuple(found[way][key] for key in ("dice", "low", "high")) for way in WAYS],
+        )
+        for name, found in facts.get("estimates", {}).items()
+    ]
+
+
 class Content(NamedTuple):
     """All that the page is made of."""
 
     classes: Sequence[str]
     scored: Scored
     interval: tuple[float, float] | None
-    calibration: Mapping[str, Any]  # calibration.json
-    rules: Mapping[str, Any]  # rules.json
+    nested: Nested
+    estimates: Sequence[Estimate]  # what the rules are worth, where calibrate chose them
+    rules: Rules
     folds: pd.DataFrame  # folds.csv
     shown: Shown
     layers: Sequence[Layers]
@@ -135,12 +158,12 @@ def render(content: Content) -> str:
         others={part: tables.mean_of(scored.images[part]["dice"]) for part in ("shifted", "test")},
         parts={name: tables.by(oof, column) for name, column in PARTS.items() if column in oof},
         shifted=tables.by(scored.images["shifted"], "organ"),
-        scores={part: tables.of_classes(scored, part, content.classes) for part in ("oof", "test")},
         rows=tables.rows_of(oof, content.folds, rank),
         facts=oof.set_index("id").to_dict("index"),
         charts=charts.draw(content.histories),
         switched=charts.switches(content.histories),
-        rule_names=_names_of(content.rules["rules"]),
+        told=_rules(content.rules),
+        ways=WAYS,
         phases=charts.phases(content.histories),
         blocks=list(charts.BLOCKS.values()),
         most_groups=tables.MOST_GROUPS,
@@ -157,9 +180,19 @@ def render(content: Content) -> str:
     )
 
 
-def _names_of(rules: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
-    """What each rule of rules.json says: of one class a threshold, of several sizes alone."""
-    return list(dict.fromkeys(name for organs in rules.values() for rule in organs.values() for name in rule))
+def _rules(rules: Rules) -> list[tuple[str, str, dict[str, str]]]:
+    """Data source, organ, and what the rule says: of several classes sizes alone, one for each."""
+    return [
+        (source, organ, {name: _told(value, rules.classes) for name, value in rule._asdict().items()})
+        for source, organs in rules.by_source.items()
+        for organ, rule in organs.items()
+    ]
+
+
+def _told(value: float | tuple[float, ...], classes: Sequence[str]) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(f"{name} {size:g}" for name, size in zip(classes, value, strict=True))
+    return "undefined" if math.isnan(value) else f"{value:.4g}"
 
 
 PARTS = {"organ": "organ", "data source": "data_source", "group": "group"}

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ftu.errors import InputError, some
 from ftu.files import csvfile, jsonfile
 from ftu.masks import metrics
 from ftu.masks.scores import pooling
@@ -22,14 +23,6 @@ MOST_GROUPS = 100
 DEFINED = ("dice", "iou", "hd95", "surface_dice")  # columns of scores.csv that are a score of one image
 DIGITS = {"hd95": 2, "one_sided": 0}
 PARTS = {"oof": "dice.csv", "shifted": "dice_shifted.csv", "test": "dice_test.csv"}
-
-
-class Scored(NamedTuple):
-    """What evaluate found: a row per image of each of PARTS, a row per image and class, facts of classes."""
-
-    images: Mapping[str, pd.DataFrame]
-    classes: pd.DataFrame  # part, id, class and DEFINED
-    facts: Mapping[str, Facts]
 
 
 class Mean(NamedTuple):
@@ -50,14 +43,43 @@ class Part(NamedTuple):
     empty: int  # predictions without an object
 
 
-def read(reports: Path) -> Scored:
-    """The tables in the folder `reports`; InputError where one is missing, damaged or without a column."""
+class ClassTable(NamedTuple):
+    """Scores of classes: a name, and a Mean for each of `heads`; what is pooled counts no images."""
+
+    heads: list[str]
+    digits: list[int]  # behind the point, of each
+    rows: list[tuple[str, list[Mean]]]
+
+
+class Scored(NamedTuple):
+    """What evaluate found: a row per image of each of PARTS, and the scores of classes of some of them."""
+
+    images: Mapping[str, pd.DataFrame]
+    classes: Mapping[str, ClassTable]
+
+
+def read(reports: Path, classes: Sequence[str], folds: pd.DataFrame) -> Scored:
+    """The tables in the folder `reports`, of these classes and of images of folds.csv.
+
+    Raises InputError where one is missing, damaged, without a column, or of other images.
+    """
     images = {part: _read_images(reports / name, part) for part, name in PARTS.items()}
+    scores, ids = reports / PARTS["oof"], images["oof"]["id"]
+    if ids.empty:
+        raise InputError(f"{scores}: has no rows; {REMEDY}")
+    if odd := sorted(set(ids) - set(folds["id"])):
+        raise InputError(f"{scores}: is of other images than data/folds.csv: id {some(odd)}; {REMEDY}")
     path = reports / "scores.csv"
-    classes = csvfile.read_csv(path)
-    csvfile.check_columns(path, classes, ["part", "id", "class", *DEFINED])
-    facts = jsonfile.read(reports / "scores.json", REMEDY)
-    return Scored(images, csvfile.measured(str(path), classes, DEFINED), facts)
+    table = csvfile.read_csv(path)
+    csvfile.check_columns(path, table, ["part", "id", "class", *DEFINED])
+    table = csvfile.measured(str(path), table, DEFINED)
+    with jsonfile.facts(reports / "scores.json", REMEDY) as facts:
+        found = {
+            part: of_classes(facts[part], table[table["part"] == part], classes)
+            for part in ("oof", "test")
+            if part in facts
+        }
+    return Scored(images, found)
 
 
 def _read_images(path: Path, part: str) -> pd.DataFrame:
@@ -101,33 +123,24 @@ def _empty(rows: pd.DataFrame) -> int:
     return int((rows["objects"] == 0).sum())
 
 
-class ClassTable(NamedTuple):
-    """Scores of classes: a name, and a Mean for each of `heads`; what is pooled has no count of images."""
+def of_classes(facts: Facts, table: pd.DataFrame, classes: Sequence[str]) -> ClassTable:
+    """The facts of scores.json: a row for each class, and the mean over them where there are several.
 
-    heads: list[str]
-    digits: list[int]  # behind the point, of each
-    rows: list[tuple[str, list[Mean]]]
-
-
-def of_classes(scored: Scored, part: str, classes: Sequence[str]) -> ClassTable | None:
-    """A row for each class, and the mean over them where there are several; None without images."""
-    if part not in scored.facts:
-        return None
-    facts, table = scored.facts[part], scored.classes[scored.classes["part"] == part]
+    `table` has a row of DEFINED for each image and class, which are counted.
+    """
     names = [*classes, *(["mean"] if len(classes) > 1 else [])]
     shown = [score for score in HEADS if score in facts["mean"]]
     rows = []
     for name in names:
-        own = table[table["class"] == name] if name in classes else table
-        rows.append((name, [_of_class(facts[name][score], own, score) for score in shown]))
+        own, found = table[table["class"] == name] if name in classes else table, facts[name]
+        rows.append((name, [_of_class(found[score], own, score) for score in shown]))
     digits = [DIGITS.get(score, 3) for score in shown]
     return ClassTable([HEADS[score] for score in shown], digits, rows)
 
 
 def _of_class(value: float | None, rows: pd.DataFrame, score: str) -> Mean:
-    if score not in DEFINED:
-        return Mean(value, 0)
-    return Mean(value, *mean_of(rows[score])[1:])
+    told = None if value is None else float(value)
+    return Mean(told, *mean_of(rows[score])[1:]) if score in DEFINED else Mean(told, 0)
 
 
 def worst_first(table: pd.DataFrame) -> pd.DataFrame:
