@@ -31,6 +31,7 @@ RIGHT, TOO_MUCH, MISSED, CONFUSED = (
     (204, 121, 167, 230),
 )
 ERRORS = (0, RIGHT, TOO_MUCH, MISSED, CONFUSED)
+EDGE = (0, 0, 0, 150)  # along outlines, so that they are seen on any ground
 
 
 class Shown(NamedTuple):
