@@ -62,6 +62,7 @@ PARAMS = {
 STAGES = (
     "sample", "decode", "resize", "normalize", "shift", "split", "pretrain@0", "pretrain@1",
     "train@0", "train@1", "predict@0", "predict@1", "members", "calibrate", "evaluate", "submit",
+    "report",
 )  # fmt: skip
 WRITTEN = ("data", "models", "reports", "submissions")
 SMALL_DISK = "512m"

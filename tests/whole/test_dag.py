@@ -65,6 +65,11 @@ DATA = {
     | {"data/masks", "data/masks_test", "data/rules.json", "data/shifted"}
     | {"reports/calibration.json"},
     "submit": PREDICTED | {"data/rules.json"},
+    "report": PREDICTED
+    | RAW
+    | {"data/masks", "data/normalized/qc.csv", "data/rules.json"}
+    | {f"reports/{name}.csv" for name in ("dice", "dice_shifted", "dice_test", "geometry", "scores")}
+    | {"reports/calibration.json", "reports/scores.json"},
 }
 
 

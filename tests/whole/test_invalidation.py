@@ -12,7 +12,8 @@ from imports import ROOT
 
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 IMAGES = {"decode", "resize", "normalize", "shift"}
-SCORED = {"calibrate", "evaluate", "submit"}
+REPORTED = {"evaluate", "report"}
+SCORED = REPORTED | {"calibrate", "submit"}
 NETWORK = {"pretrain", "train", "predict"}
 TRAINED = {"pretrain", "train"}
 EDITS = {
@@ -21,9 +22,9 @@ EDITS = {
     "src/ftu/pipeline/stage.py": set(),
     "src/ftu/pipeline/sections/training.py": set(),  # a check of parameters; their values are tracked
     "src/ftu/pipeline/workers/pool.py": set(),
-    "src/ftu/datasets/competition.py": IMAGES | {"sample", "evaluate"},
-    "src/ftu/datasets/synthetic/cells.py": IMAGES | {"sample", "evaluate"},
-    "src/ftu/preprocessing/stain.py": IMAGES - {"decode"} | TRAINED,  # which recolours
+    "src/ftu/datasets/competition.py": IMAGES | REPORTED | {"sample"},
+    "src/ftu/datasets/synthetic/cells.py": IMAGES | REPORTED | {"sample"},
+    "src/ftu/preprocessing/stain.py": IMAGES - {"decode"} | TRAINED | {"report"},  # training recolours
     "src/ftu/networks/common/contract.py": NETWORK,
     "src/ftu/networks/encoder_decoder/daformer.py": NETWORK,
     "src/ftu/networks/another/segmenter.py": set(),  # a family that the parameters do not name
@@ -40,7 +41,9 @@ EDITS = {
     "src/ftu/masks/cutting.py": SCORED,
     "src/ftu/masks/scores/overlap.py": SCORED,
     "src/ftu/calibration/report.py": {"calibrate"},
-    "src/ftu/reports/figures.py": {"evaluate"},
+    "src/ftu/reports/figures.py": REPORTED,
+    "src/ftu/reports/page/tables.py": REPORTED,
+    "src/ftu/reports/page/style.css": REPORTED,
     "src/ftu_tools/dataset/make.py": set(),
     "src/ftu_tools/dataset/drawn/coco.py": set(),
     "src/ftu_tools/doctor/doctor.py": set(),

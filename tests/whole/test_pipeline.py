@@ -27,7 +27,7 @@ REDUCED = {
     "train": {"epochs": 2, "switch_epoch": 1},
 }
 OUTPUTS = ("data/sample/train.csv", "data/images.csv", "reports/dice.csv", "submissions/submission.csv")
-FOLDS = ("train@0", "train@1", "predict@0", "predict@1", "calibrate", "evaluate", "submit")
+FOLDS = ("train@0", "train@1", "predict@0", "predict@1", "calibrate", "evaluate", "report", "submit")
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_an_aux_loss_is_one_word(project: Path) -> None:
 
 def test_a_threshold_costs_no_training(project: Path) -> None:
     output = run(project, "dvc", "exp", "run", "-S", "thresholds.HPA.kidney=0.3")
-    assert stages_run(output) == ["calibrate", "evaluate", "submit"]
+    assert stages_run(output) == ["calibrate", "evaluate", "report", "submit"]
 
 
 def test_a_threshold_changes_only_the_rows_of_its_organ_and_source(project: Path) -> None:
@@ -217,5 +217,5 @@ def test_a_fold_that_is_missing_or_stale_is_named(project: Path) -> None:
 
 def test_a_temporary_experiment_runs_its_own_copy(project: Path) -> None:
     output = run(project, "dvc", "exp", "run", "--temp", "-S", "thresholds.HPA.spleen=0.9")
-    assert stages_run(output) == ["calibrate", "evaluate", "submit"]
+    assert stages_run(output) == ["calibrate", "evaluate", "report", "submit"]
     assert run(project, "git", "status", "--short") == ""

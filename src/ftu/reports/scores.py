@@ -105,11 +105,11 @@ def with_groups(scores: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     return scores.assign(group=scores["id"].map(table.set_index("id")["group"]))
 
 
-def picture(trial: Trial, way: Way, dice: float) -> Picture:
-    """Image, truth and prediction of a trial that has an image, SHOWN px at most, its score for a title."""
+def picture(trial: Trial, way: Way, dice: float, longest: int = SHOWN) -> Picture:
+    """Image, truth and prediction of a trial with an image, `longest` px at most; its score is the title."""
     assert trial.image
     row, made = trial.case.row, from_maps.native_cut(trial.case, way)
-    shrink = min(1.0, SHOWN / max(made.mask.shape))
+    shrink = min(1.0, longest / max(made.mask.shape))
     shape = (max(1, round(row.img_height * shrink)), max(1, round(row.img_width * shrink)))
     masks = (image_files.resize_mask(mask, shape) for mask in (png.read_mask(trial.truth), made.mask))
     title = f"{row.organ}, {row.data_source}: Dice {dice:.2f}"
