@@ -95,7 +95,7 @@ def test_the_order_of_sections_and_of_the_head(found):
 def test_rows_in_another_order_give_the_same_bytes(text):
     shuffled = pages.content()
     images = shuffled.scored.images["oof"].sample(frac=1, random_state=3)
-    scored = shuffled.scored._replace(images=shuffled.scored.images | {"oof": images})
+    scored = shuffled.scored._replace(images={**shuffled.scored.images, "oof": images})
     assert page.render(shuffled._replace(scored=scored)) == text
 
 

@@ -122,7 +122,7 @@ def test_groups_and_a_pretrained_network_are_told(project):
 def test_several_classes_in_maps_of_several_bands(project):
     classes, data, rng = ["nucleus", "cell"], project.folder / "data", np.random.default_rng(0)
     project.set(
-        data={"classes": classes},
+        data={"classes": classes, "layout": "folders", "pixel_size": 1.0},
         postprocess={"method": "argmax"},
     )
     project.params["thresholds"] = {}

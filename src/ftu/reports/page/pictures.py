@@ -31,6 +31,7 @@ RIGHT, TOO_MUCH, MISSED, CONFUSED = (
     (204, 121, 167, 230),
 )
 ERRORS = (0, RIGHT, TOO_MUCH, MISSED, CONFUSED)
+EDGE = (0, 0, 0, 150)  # along outlines, so that they are seen on any ground
 
 
 class Shown(NamedTuple):
@@ -106,12 +107,13 @@ def colours(classes: int) -> Sequence[tuple[int, int, int]]:
 
 def outlines(mask: np.ndarray, classes: int, *, dashed: bool) -> np.ndarray:
     """(H, W, 4) RGBA of the contours of a mask, on nothing: those of a prediction are dashed."""
-    layer = np.zeros((*mask.shape, 4), np.uint8)
+    layer, thick = np.zeros((*mask.shape, 4), np.uint8), max(2, mask.shape[1] // 200)
     of_one = [figures.PREDICTION if dashed else figures.TRUTH]
     for number, colour in enumerate(of_one if classes == 1 else colours(classes), start=1):
         own = (mask == number).view(np.uint8)
         contours, _ = cv2.findContours(own, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(layer, contours, -1, (*colour, 255), max(2, mask.shape[1] // 200))
+        for drawn, width in ((EDGE, thick + 2), ((*colour, 255), thick)):
+            cv2.drawContours(layer, contours, -1, drawn, width)
     if dashed:
         y, x = np.indices(mask.shape)
         layer[(x // DASH + y // DASH) % 2 == 1] = 0
