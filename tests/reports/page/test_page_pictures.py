@@ -50,6 +50,8 @@ def test_errors_have_colours_and_hatches_that_differ(errors):
         assert set(map(tuple, drawn)) <= {colour, (0, 0, 0, 0)}
     whole = [pictures.hatched(np.full((12, 12), kind, np.uint8))[..., 3] > 0 for kind in (2, 3)]
     assert all(part.mean() == 0.5 for part in whole)
+    colours = [pictures.hatched(np.full((1, 1), kind, np.uint8))[0, 0].tolist() for kind in (1, 2, 3, 4)]
+    assert colours == [[0, 158, 115, 90], [213, 94, 0, 230], [0, 114, 178, 230], [204, 121, 167, 230]]
     rising, falling = whole
     assert (rising[1:, :-1] == rising[:-1, 1:]).all()
     assert (falling[1:, 1:] == falling[:-1, :-1]).all()

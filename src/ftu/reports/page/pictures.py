@@ -25,12 +25,9 @@ DASH, HATCH = 5, 6  # px
 STEPS = 16  # between which probabilities are told apart
 # RGBA of errors: Okabe and Ito's bluish green, vermilion, blue, and reddish purple
 RIGHT, TOO_MUCH, MISSED, CONFUSED = (
-    (0, 158, 115, 90),
-    (213, 94, 0, 230),
-    (0, 114, 178, 230),
-    (204, 121, 167, 230),
-)
-ERRORS = (0, RIGHT, TOO_MUCH, MISSED, CONFUSED)
+    (0, 158, 115, 90), (213, 94, 0, 230), (0, 114, 178, 230), (204, 121, 167, 230),
+)  # fmt: skip
+ERRORS = (RIGHT, TOO_MUCH, MISSED, CONFUSED)  # of the kinds 1 to 4
 EDGE = (0, 0, 0, 150)  # along outlines, so that they are seen on any ground
 
 
