@@ -66,7 +66,7 @@ def test_masks_of_test_images_move_their_own_scores_and_nothing_else(project, tm
     project = shutil.copytree(project, tmp_path / "turned", symlinks=True)  # others read these scores, too
     before = {
         path: path.read_bytes()
-        for path in sorted(project.glob("data/*.*")) + sorted(project.glob("reports/*"))
+        for path in sorted(project.glob("data/*.*")) + sorted(project.glob("reports/*.*"))
     }
     locked, was = (project / "submissions/submission.csv").read_bytes(), scores(project)
     for path in (project / "data/raw/test/masks").iterdir():
@@ -76,7 +76,8 @@ def test_masks_of_test_images_move_their_own_scores_and_nothing_else(project, tm
     ran = stages_run(run(project, "dvc", "repro"))
     assert not {"train@0", "predict@0", "calibrate", "submit", "split", "normalize"} & set(ran)
     changed = {path.name for path, content in before.items() if path.read_bytes() != content}
-    assert changed == {"dice_test.csv", "scores.csv", "scores.json", "metrics.json", "summary.md"}
+    written = {"dice_test.csv", "scores.csv", "scores.json", "metrics.json", "summary.md"}
+    assert changed == written | {"index.html"}
     assert scores(project)["oof"] == was["oof"]
     assert scores(project)["test"]["mean"]["iou"] < was["test"]["mean"]["iou"]
     assert (project / "submissions/submission.csv").read_bytes() == locked

@@ -58,7 +58,7 @@ def test_each_stage_ends_with_one_line_and_shows_no_bar_away_from_a_terminal(
 ) -> None:
     _, said = first_run
     ran = [stage.split("@")[0] for stage in stages_run(said)]
-    assert len(ran) == 16
+    assert len(ran) == 17
     assert sorted(SUMMARY.findall(said)) == sorted(ran)
     assert "\r" not in said
 
@@ -181,7 +181,7 @@ def test_data_that_are_not_there_are_told_in_words_and_cost_nothing(project: Pat
 
 
 BARS = ("draw", "check images", "resize images", "resize masks", "target", "normalize", "read", "epochs",
-        "predict", "foreground", "score oof", "submit")  # fmt: skip
+        "predict", "foreground", "score oof", "submit", "draw pictures")  # fmt: skip
 
 
 def test_another_clone_with_another_number_of_workers_gives_the_same_lock_and_shows_bars(
@@ -191,7 +191,7 @@ def test_another_clone_with_another_number_of_workers_gives_the_same_lock_and_sh
     copy_repository(clone)
     set_params(clone, REDUCED | {"compute": {"workers": 2}})
     seen = shown(["dvc", "repro"], clone, environment())
-    assert len(stages_run(seen)) == 16
+    assert len(stages_run(seen)) == 17
     assert [name for name in BARS if f"\r{name}: " not in seen] == []
     assert (clone / "dvc.lock").read_text() == (project / "dvc.lock").read_text()
 
