@@ -31,17 +31,17 @@ Folds = Mapping[int, tuple[Segmenter, dict[str, Any]]]  # fold -> network, and i
 class Fold(nn.Module):
     """(B, C, h, w) float32 in 0..`full` -> (B, K, h, w) float32 in 0..1, standardised as in training."""
 
-    mean: Tensor
-    std: Tensor
+    pixel_mean: Tensor
+    pixel_std: Tensor
 
     def __init__(self, segmenter: Segmenter, facts: Mapping[str, Any], full: float) -> None:
         super().__init__()
         self.network, self.full = Probabilities(segmenter), full
-        for name in ("mean", "std"):
-            self.register_buffer(name, torch.tensor(facts[name])[:, None, None])
+        for name in ("mean", "std"):  # not by these names: the exporter gives the result of a mean the same
+            self.register_buffer(f"pixel_{name}", torch.tensor(facts[name])[:, None, None])
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.network((image / self.full - self.mean) / self.std)
+        return self.network((image / self.full - self.pixel_mean) / self.pixel_std)
 
 
 class Exported(nn.Module):
