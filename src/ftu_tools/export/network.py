@@ -28,31 +28,32 @@ LARGEST = 2**31 - 2**20  # bytes: protobuf, which ONNX is written in, takes no m
 Folds = Mapping[int, tuple[Segmenter, dict[str, Any]]]  # fold -> network, and its model.json
 
 
+class Fold(nn.Module):
+    """(B, C, h, w) float32 in 0..`full` -> (B, K, h, w) float32 in 0..1, standardised as in training."""
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(self, segmenter: Segmenter, facts: Mapping[str, Any], full: float) -> None:
+        super().__init__()
+        self.network, self.full = Probabilities(segmenter), full
+        for name in ("mean", "std"):  # not by these names: the exporter gives the result of a mean the same
+            self.register_buffer(f"pixel_{name}", torch.tensor(facts[name])[:, None, None])
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.network((image / self.full - self.pixel_mean) / self.pixel_std)
+
+
 class Exported(nn.Module):
-    """(B, C, h, w) float32 in 0..`full` -> (B, K, h, w) float32 in 0..1, the mean over folds.
-
-    Each fold standardises the image with its own statistics.
-    """
-
-    mean: Tensor
-    std: Tensor
+    """(B, C, h, w) float32 in 0..`full` -> (B, K, h, w) float32 in 0..1, the mean over folds."""
 
     def __init__(self, folds: Folds, full: float) -> None:
         super().__init__()
-        self.networks = nn.ModuleList(Probabilities(network) for network, _ in folds.values())
-        self.full = full
-        for name in ("mean", "std"):
-            values = torch.tensor([facts[name] for _, facts in folds.values()])
-            self.register_buffer(name, values[:, :, None, None])
+        self.folds = nn.ModuleList(Fold(segmenter, facts, full) for segmenter, facts in folds.values())
         self.requires_grad_(False)
 
     def forward(self, image: Tensor) -> Tensor:
-        share = image / self.full
-        found = [
-            network((share - mean) / std)
-            for network, mean, std in zip(self.networks, self.mean, self.std, strict=True)
-        ]
-        return torch.stack(found).mean(dim=0)
+        return torch.stack([fold(image) for fold in self.folds]).mean(dim=0)
 
 
 class Sizes(NamedTuple):
@@ -95,33 +96,55 @@ def sizes_of(folds: Folds, *, fixed: bool) -> Sizes:
 def write_onnx(exported: Exported, sizes: Sizes, channels: int, path: Path) -> None:
     """Write the network; any batch, and any size that `sizes` allows.
 
-    Raises InputError, with the exporter's first words, for a network that it cannot follow.
+    The exporter follows the first fold alone, which takes nearly all of the time: the others are the same
+    steps with other weights. Raises InputError, with the exporter's first words, for a network that it cannot
+    follow.
     """
     import onnx
+    from onnxscript import optimizer
 
     shapes: dict[int, Any] = {0: Dim("batch")}
     if not sizes.one:
         shapes |= {axis: Dim(name, min=2) * sizes.multiple for axis, name in ((2, "y"), (3, "x"))}
     try:
-        with _quiet(), _plain_attention(exported):
-            torch.onnx.export(
-                exported.eval(),
+        with _quiet(), _plain_attention(exported.folds[0]):
+            program = torch.onnx.export(
+                exported.eval().folds[0],
                 (_example(sizes, channels),),
-                path,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
                 dynamic_shapes=(shapes,),
                 opset_version=OPSET,
-                external_data=False,
+                optimize=False,  # or weights would lose their names
                 verbose=False,
             )
     except Exception as error:  # the exporter raises what it likes
         told = next((line for line in str(error).splitlines() if "<class" in line), str(error))
         way = "" if sizes.one else "; --fixed exports the size of training alone"
         raise InputError(f"this network cannot be exported ({' '.join(told.split())[:200]}){way}") from error
-    model = onnx.load(path)
+    assert program is not None
+    model = optimizer.optimize(_mean(program.model_proto, [fold.state_dict() for fold in exported.folds]))
     _without_places(model)
     onnx.save(model, path)
+
+
+def _mean(one: Any, weights: Sequence[Mapping[str, Tensor]]) -> Any:  # noqa: ANN401 # onnx.ModelProto
+    """A network whose output is the mean of those that `one` is with each of `weights`."""
+    from onnx import compose, helper, numpy_helper
+
+    nodes, tensors, answers = [], [], []
+    for number, values in enumerate(weights):
+        prefix = f"fold_{number}/"
+        graph = compose.add_prefix(one, prefix).graph
+        for tensor in graph.initializer:
+            if (value := values.get(tensor.name.removeprefix(prefix))) is not None:
+                tensor.CopyFrom(numpy_helper.from_array(value.numpy(), tensor.name))
+        nodes += [helper.make_node("Identity", [INPUT], [prefix + INPUT]), *graph.node]
+        tensors += graph.initializer
+        answers.append(prefix + OUTPUT)
+    nodes.append(helper.make_node("Mean", answers, [OUTPUT]))
+    graph = helper.make_graph(nodes, "ftu", one.graph.input, one.graph.output, tensors)
+    return helper.make_model(graph, opset_imports=one.opset_import, ir_version=one.ir_version)
 
 
 def write_torchscript(exported: Exported, sizes: Sizes, channels: int, path: Path) -> None:

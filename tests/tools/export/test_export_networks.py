@@ -47,6 +47,13 @@ def test_onnx_runtime_gives_the_pipelines_probabilities(name, tmp_path, monkeypa
         np.testing.assert_allclose(found, expected, rtol=0, atol=network.WITHIN)
 
 
+def odd(module: nn.Module) -> network.Exported:
+    """An export of one fold that is not of ours."""
+    exported = network.Exported({}, 255.0)
+    exported.folds.append(module)
+    return exported
+
+
 def test_attention_is_fused_again_after_the_export(tmp_path):
     class Fused(nn.Module):
         fused_attn = True
@@ -56,7 +63,7 @@ def test_attention_is_fused_again_after_the_export(tmp_path):
 
     module = Fused()
     sizes = network.Sizes(multiple=32, least=32, one=True, pad="edge")
-    network.write_onnx(module, sizes, 3, tmp_path / "model.onnx")  # pyright: ignore[reportArgumentType]
+    network.write_onnx(odd(module), sizes, 3, tmp_path / "model.onnx")
     assert module.fused_attn
     found = by_runtime(tmp_path / "model.onnx", drawn(1, 32, 32))
     np.testing.assert_array_equal(found, 3.0 * np.moveaxis(drawn(1, 32, 32), -1, 1))
@@ -69,7 +76,7 @@ def test_what_the_exporter_cannot_follow_is_refused_in_words(tmp_path):
 
     sizes = network.Sizes(multiple=32, least=32, one=False, pad="edge")
     with pytest.raises(InputError, match=r"^this network cannot be exported \(.*--fixed exports"):
-        network.write_onnx(Odd(), sizes, 3, tmp_path / "model.onnx")  # pyright: ignore[reportArgumentType]
+        network.write_onnx(odd(Odd()), sizes, 3, tmp_path / "model.onnx")
 
 
 def test_folds_of_different_networks_are_refused_by_name():
