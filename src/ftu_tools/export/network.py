@@ -118,12 +118,12 @@ def write_onnx(exported: Exported, sizes: Sizes, channels: int, path: Path) -> N
                 optimize=False,  # or weights would lose their names
                 verbose=False,
             )
+        assert program is not None
+        model = optimizer.optimize(_mean(program.model_proto, [fold.state_dict() for fold in exported.folds]))
     except Exception as error:  # the exporter raises what it likes
         told = next((line for line in str(error).splitlines() if "<class" in line), str(error))
         way = "" if sizes.one else "; --fixed exports the size of training alone"
         raise InputError(f"this network cannot be exported ({' '.join(told.split())[:200]}){way}") from error
-    assert program is not None
-    model = optimizer.optimize(_mean(program.model_proto, [fold.state_dict() for fold in exported.folds]))
     _without_places(model)
     onnx.save(model, path)
 

@@ -11,6 +11,7 @@ from ftu.errors import InputError
 from ftu.networks.common import build
 from ftu_tools.export import network
 from narrow_twins import narrow
+from slides import Dark
 
 FAST = ("UNETR",)  # test_export.py exports a U-Net
 STATISTICS = ([0.4, 0.5, 0.6], [0.2, 0.25, 0.3])
@@ -67,6 +68,24 @@ def test_attention_is_fused_again_after_the_export(tmp_path):
     assert module.fused_attn
     found = by_runtime(tmp_path / "model.onnx", drawn(1, 32, 32))
     np.testing.assert_array_equal(found, 3.0 * np.moveaxis(drawn(1, 32, 32), -1, 1))
+
+
+def test_statistics_of_pixels_are_not_taken_for_steps_of_the_network(tmp_path):
+    """The exporter calls the results of steps after these, such as mean, and weights by their names."""
+
+    class Means(nn.Module):
+        def forward(self, image):
+            return image.mean((2, 3), keepdim=True) / image.std((2, 3), keepdim=True)
+
+    known = {"mean": STATISTICS[0], "std": STATISTICS[1]}
+    fold = network.Fold(Dark(), known, 255.0)  # pyright: ignore[reportArgumentType] # it is replaced
+    fold.network = Means()  # pyright: ignore[reportAttributeAccessIssue]
+    sizes = network.Sizes(multiple=32, least=32, one=True, pad="edge")
+    network.write_onnx(odd(fold), sizes, 3, tmp_path / "model.onnx")
+    pixels = (drawn(1, 32, 32) / 255 - STATISTICS[0]) / STATISTICS[1]
+    expected = pixels.mean((1, 2)) / pixels.std((1, 2), ddof=1)
+    found = by_runtime(tmp_path / "model.onnx", drawn(1, 32, 32))
+    np.testing.assert_allclose(found.ravel(), expected.ravel(), rtol=1e-4)
 
 
 def test_what_the_exporter_cannot_follow_is_refused_in_words(tmp_path):
