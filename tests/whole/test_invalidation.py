@@ -46,6 +46,7 @@ EDITS = {
     "src/ftu/reports/page/style.css": REPORTED,
     "src/ftu_tools/dataset/make.py": set(),
     "src/ftu_tools/dataset/drawn/coco.py": set(),
+    "src/ftu_tools/dataset/volumes/nifti.py": set(),
     "src/ftu_tools/doctor/doctor.py": set(),
     "src/ftu_tools/export/package.py": set(),
     "src/ftu_tools/kaggle/bundle.py": set(),

@@ -41,8 +41,9 @@ def _header(about: About) -> str:
     if results := [each for each in about.scores if not math.isnan(each.dice)]:
         content["model-index"] = [{"name": about.name, "results": [_result(about, one) for one in results]}]
     stream = io.StringIO()
-    yaml = YAML()
+    yaml = YAML(typ="safe")
     yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
     yaml.dump(content, stream)
     return stream.getvalue()
 

@@ -142,7 +142,7 @@ def _pack_experiment(folder: Path, about: About, project: Project) -> None:
     params = about.params.model_dump(mode="json")
     params["split"]["run"] = [int(fold.removeprefix("fold_")) for fold in about.models]
     with (folder / layout.PARAMS).open("w", encoding="utf-8") as file:
-        YAML().dump(params, file)
+        YAML(typ="safe").dump(params, file)
     for path in (models.RULES, models.GEOMETRY):
         if path == models.RULES or abouts.held(project, path):
             shutil.copyfile(project.place(path), folder / Path(path).name)

@@ -37,4 +37,5 @@ def probabilities(folder: Path, image: np.ndarray) -> np.ndarray:
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("usage: python predict.py IMAGE.npy OUT.npy")
-    np.save(sys.argv[2], probabilities(Path(__file__).parent, np.load(sys.argv[1])))
+    image = np.load(sys.argv[1], allow_pickle=False)
+    np.save(sys.argv[2], probabilities(Path(__file__).parent, image))

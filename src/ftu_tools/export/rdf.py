@@ -41,8 +41,9 @@ def write(folder: Path, about: About, *, torchscript: bool) -> None:
         "outputs": [_output(folder, about)],
         "weights": _weights(folder, torchscript=torchscript),
     }
-    yaml = YAML()
+    yaml = YAML(typ="safe")
     yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
     yaml.representer.ignore_aliases = lambda *_: True
     with (folder / "rdf.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(content, file)

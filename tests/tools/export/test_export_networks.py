@@ -13,7 +13,6 @@ from ftu_tools.export import network
 from narrow_twins import narrow
 from slides import Dark
 
-FAST = ("UNETR",)  # test_export.py exports a U-Net
 STATISTICS = ([0.4, 0.5, 0.6], [0.2, 0.25, 0.3])
 
 
@@ -27,9 +26,8 @@ def facts(architecture: dict) -> dict:
     return {"architecture": architecture, "mean": STATISTICS[0], "std": STATISTICS[1]}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in NETWORKS]
-)
+@pytest.mark.slow  # the fast test_export.py exports a U-Net
+@pytest.mark.parametrize("name", NETWORKS)
 def test_onnx_runtime_gives_the_pipelines_probabilities(name, tmp_path, monkeypatch):
     narrow(monkeypatch)
     architecture = NETWORKS[name]

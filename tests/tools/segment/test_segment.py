@@ -489,7 +489,7 @@ def test_a_disk_without_locks_is_told(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(locks.fcntl, "flock", refuse)
     path = write_ome(tmp_path / "a.ome.tif", drawn(64, 96, []), UM, levels=1)
-    assert run(path, "--organ", "kidney", "--out", tmp_path / "out").startswith("1 slides")
+    assert run(path, "--organ", "kidney", "--out", tmp_path / "out").startswith("1 slide,")
     assert "out: its disk knows no locks" in capsys.readouterr().err
 
 
