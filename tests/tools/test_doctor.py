@@ -476,11 +476,11 @@ def test_a_fresh_clone_is_well_and_stays_as_it_is_even_without_torch(tmp_path):
     assert contents(folder) == before
     lines = output.splitlines()
     assert lines[0] == "error    gpus       torch cannot be used (ImportError: no torch here); make env"
-    assert "ok       stages     dvc repro would run 25 of 25" in lines
+    assert "ok       stages     dvc repro would run 26 of 26" in lines
     assert "Traceback" not in output
     assert " deleted" not in output
     assert lines[-1].startswith("doctor: 1 error, 0 warnings, ")
-    assert lines[-1].endswith("; dvc repro would run 25 of 25")
+    assert lines[-1].endswith("; dvc repro would run 26 of 26")
     set_params(folder, {"thresholds": {"HPA": {}}})
     assert "error    params" in run(folder, *command, status=1)
 
