@@ -50,7 +50,7 @@ class Predict(Section):
     device: Literal["cpu", "cuda"]
     """What predicting computes on."""
     precision: Literal["fp32", "bf16", "fp16"]
-    """Of the computation: bf16 is about twice as fast on a CPU that has it; fp16 needs cuda. A cpu without
+    """Of the computation: bf16 is faster on a CPU that has it; fp16 needs cuda. A cpu without
     bf16 computes in fp32, with a warning."""
     threads: Cores
     """Threads. Another number gives other bytes."""
