@@ -157,11 +157,11 @@ def test_the_workspace_is_compared_only_where_it_is_another(inside, monkeypatch)
     )
     monkeypatch.setattr(experiments, "finished", lambda _: {})
     monkeypatch.setattr(experiments, "due", list)
-    monkeypatch.setattr(compare, "workspace", lambda _: head._replace(name="workspace", commit=None))
+    monkeypatch.setattr(compare, "in_folder", lambda _: head._replace(name="workspace", commit=None))
     with pytest.raises(InputError, match="nothing to compare"):
         compare.all_here("oof")
     other = head._replace(name="workspace", dice=scored([0.5, 0.7, 0.9]))
-    monkeypatch.setattr(compare, "workspace", lambda _: other)
+    monkeypatch.setattr(compare, "in_folder", lambda _: other)
     assert [one.name for one in compare.all_here("oof")] == ["HEAD", "workspace"]
     monkeypatch.setattr(experiments, "finished", lambda _: {"one": "-", "two": "-"})
     assert [one.name for one in compare.all_here("oof")] == ["HEAD", "workspace", "one", "two"]

@@ -25,7 +25,7 @@ def changed_keys() -> list[str]:
         before, now = yamlfile.parse(done.stdout, "HEAD"), yamlfile.read(paths.PARAMS, "")
     except (OSError, subprocess.SubprocessError, InputError):
         return []
-    old, new = dict(_flat(before)), dict(_flat(now))
+    old, new = dict(flat(before)), dict(flat(now))
     return [key for key in old | new if old.get(key, MISSING) != new.get(key, MISSING)]
 
 
@@ -40,10 +40,10 @@ def in_words() -> str:
     )
 
 
-def _flat(value: object, key: str = "") -> Iterator[tuple[str, object]]:
+def flat(value: object, key: str = "") -> Iterator[tuple[str, object]]:
     """Dotted key and value of each leaf; an empty table is a leaf, too."""
     if not isinstance(value, Mapping) or not value:
         yield key, value
         return
     for name, inner in value.items():
-        yield from _flat(inner, f"{key}.{name}" if key else str(name))
+        yield from flat(inner, f"{key}.{name}" if key else str(name))

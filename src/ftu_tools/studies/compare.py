@@ -7,9 +7,9 @@ commit, then what lies in the folder where that differs, then every experiment t
 """
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -19,7 +19,9 @@ from ftu.pipeline import paths
 from ftu.pipeline.atomic import whole_files
 from ftu.pipeline.params import load_params
 from ftu.pipeline.stage import run, warn
+from ftu.pipeline.uncommitted import flat
 from ftu_tools.studies import experiments, statistics
+from ftu_tools.studies.effects import between
 from ftu_tools.studies.statistics import Estimate
 
 WORKSPACE, HEAD = "workspace", "HEAD"
@@ -75,7 +77,7 @@ def all_here(part: str) -> list[Result]:
     if due := experiments.due():
         warn(f"workspace: left out, its results are old (dvc repro would run {some(due)}); run `dvc repro`")
     else:
-        present = workspace(part)
+        present = in_folder(part)
         others[:0] = [] if any(alike(present, other) for other in (first, *others)) else [present]
     if not others:
         raise InputError(
@@ -89,6 +91,11 @@ def workspace(part: str) -> Result:
     """What lies in the folder; InputError unless it is of the parameters and the code that lie there."""
     if due := experiments.due():
         raise InputError(f"{WORKSPACE}: its results are old: dvc repro would run {some(due)}; run it first")
+    return in_folder(part)
+
+
+def in_folder(part: str) -> Result:
+    """The results that lie in the folder, whatever they are of; InputError where there are none."""
     file = Path(experiments.SCORES[part])
     if not file.is_file():
         raise InputError(f"{WORKSPACE}: {file}: is missing; run `dvc repro`")
@@ -107,8 +114,8 @@ def of_commit(name: str, part: str) -> Result:
 def _result(name: str, commit: str | None, params: bytes, table: pd.DataFrame, part: str) -> Result:
     if table.empty:
         raise InputError(f"{name}: {experiments.SCORES[part]} scores no image; choose another PART")
-    values = dict(_flat(yamlfile.parse(params, f"{name}: {paths.PARAMS}")))
-    shown = {key: value for key, value in values.items() if not key.startswith(IGNORED)}
+    values = flat(yamlfile.parse(params, f"{name}: {paths.PARAMS}"))
+    shown = {key: str(value) for key, value in values if not key.startswith(IGNORED)}
     return Result(name, commit, shown, table)
 
 
@@ -178,18 +185,9 @@ def _spelled(gain: Estimate, first: Result, result: Result) -> Iterator[str]:
     scored = {len(first.dice), len(result.dice), gain.images}
     yield f"{gain.mean:+.4f}" + (f" on {gain.images} common images" if len(scored) > 1 else "")
     reach = gain.reach
-    yield f"{reach.low:+.4f} to {reach.high:+.4f}" if reach.is_known() else "unknown"
+    yield between(reach)
     same = reach.low == reach.high == 0
     yield "the same" if same else BETTER[statistics.inside(reach, 0.0, float("inf"))]
-
-
-def _flat(values: Any, key: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401
-    """Each value of a tree of parameters, as text, with its key; lists are one value."""
-    if isinstance(values, Mapping):
-        for name, value in values.items():
-            yield from _flat(value, f"{key}.{name}" if key else str(name))
-    else:
-        yield key, str(values)
 
 
 if __name__ == "__main__":
